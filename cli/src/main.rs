@@ -1,0 +1,2 @@
+//! The `slacktide` binary.
+fn main() {}

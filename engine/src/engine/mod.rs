@@ -1,0 +1,199 @@
+//! The door: one input, then drain. Routes, owns the state, and leaves the deciding to its neighbours.
+
+mod attempts;
+mod course;
+mod dispatch;
+mod planning;
+mod regression;
+mod rollback;
+mod run;
+mod status;
+mod watch;
+mod waves;
+
+use crate::fleet::Fleet;
+use crate::forecasting::{Fit, Forecasting, SeriesKey};
+use crate::ids::DeviceIndex;
+use crate::input::{DeviceFacts, Input, TelemetryBatch};
+use crate::journal::Entry;
+use crate::journal::entry::ForecastEntry;
+use crate::output::{Command, CommandKind, Output, WakeReason};
+use crate::policy::Policy;
+use crate::time::Instant;
+use run::Run;
+use std::collections::VecDeque;
+
+/// The deciding core. See the [crate] documentation for how to drive it.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Policy,
+    now: Instant,
+    fleet: Fleet,
+    forecasting: Forecasting,
+    run: Option<Run>,
+    outputs: VecDeque<Output>,
+    record_inputs: bool,
+    plans_made: u64,
+    last_tick_slot: Option<i64>,
+}
+
+impl Engine {
+    /// An engine without devices. `metrics` names the columns of all telemetry to come.
+    pub fn new(policy: Policy, metrics: &[String]) -> Self {
+        Self {
+            fleet: Fleet::new(metrics, &policy),
+            forecasting: Forecasting::new(&policy),
+            policy,
+            now: Instant::from_millis(i64::MIN),
+            run: None,
+            outputs: VecDeque::new(),
+            record_inputs: false,
+            plans_made: 0,
+            last_tick_slot: None,
+        }
+    }
+
+    /// Record every input, for a full journal (otherwise only those nobody could make again).
+    pub const fn record_inputs(&mut self, all: bool) {
+        self.record_inputs = all;
+    }
+
+    /// The policy in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What is believed of the fleet.
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Where the rollout stands; `None` before one is created.
+    pub fn rollout_state(&self) -> Option<crate::rollout::RolloutState> {
+        self.run.as_ref().map(|run| run.state)
+    }
+
+    /// Fits one key of a forecast request. Pure: may be called for many keys in parallel.
+    pub fn fit(&self, key: SeriesKey) -> Fit {
+        self.forecasting.fit(key, &self.fleet, &self.policy, self.window_slots())
+    }
+
+    /// Hands in one input. Never fails: what makes no sense is answered with [`Entry::Ignored`] and changes nothing. Time never
+    /// goes back: an earlier `at` counts as the latest seen.
+    pub fn handle_input(&mut self, at: Instant, input: Input) {
+        self.now = self.now.max(at);
+        if self.record_inputs || !input.is_bulk() {
+            self.record(Entry::Input { input: Box::new(input.clone()) });
+        }
+        match input {
+            Input::Enrolled { devices } => self.enroll(devices),
+            Input::Removed { devices } => self.remove(&devices),
+            Input::Telemetry(batch) => self.take_telemetry(&batch),
+            Input::Forecasts(answers) => self.take_forecasts(answers),
+            Input::Requests { devices } => self.take_requests(&devices),
+            Input::Progress { attempt, state } => self.take_progress(attempt, state),
+            Input::Outcome { command, result } => self.take_outcome(command, result),
+            Input::Operator(action) => self.obey(action),
+            Input::Wake => {}
+        }
+        self.advance();
+    }
+
+    /// The next thing to say. [`Output::Wake`] ends a drain.
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let (at, reason) = self.next_wake().map_or((None, WakeReason::Idle), |(at, reason)| (Some(at), reason));
+            Output::Wake { at, reason }
+        })
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.outputs.push_back(Output::Record(Box::new(entry)));
+    }
+
+    fn command(&mut self, device: DeviceIndex, kind: CommandKind) {
+        self.outputs.push_back(Output::Command(Command { device, kind }));
+    }
+
+    fn ignore(&mut self, reason: String) {
+        self.record(Entry::Ignored { reason });
+    }
+
+    fn enroll(&mut self, devices: Vec<DeviceFacts>) {
+        for facts in devices {
+            if let Err(error) = self.fleet.enroll(facts, &self.policy) {
+                self.ignore(error.to_string());
+            }
+        }
+        self.fleet.seal();
+        if let Some(run) = &mut self.run {
+            run.grow(self.fleet.len());
+        }
+    }
+
+    fn remove(&mut self, devices: &[DeviceIndex]) {
+        for device in devices {
+            if !self.fleet.remove(*device) {
+                self.ignore(format!("device {device} is not in the fleet"));
+                continue;
+            }
+            self.attempt_removed(*device);
+        }
+    }
+
+    fn take_telemetry(&mut self, batch: &TelemetryBatch) {
+        if let Err(error) = self.fleet.take(self.now, batch) {
+            self.ignore(error.to_string());
+            return;
+        }
+        self.watch();
+        self.record_tick();
+    }
+
+    fn take_forecasts(&mut self, answers: crate::forecasting::Forecasts) {
+        match self.forecasting.take(self.now, &self.fleet, self.policy.forecast.every, answers) {
+            Err(reason) => self.ignore(reason),
+            Ok(summary) => {
+                let entry = ForecastEntry {
+                    origin: self.now,
+                    series: summary.series,
+                    mae_points: summary.mae_points(),
+                    peak_coverage_percent: summary.peak_coverage_percent(),
+                    demand_coverage_percent: summary.demand_coverage_percent(),
+                    champions: summary.champions,
+                    changed: summary.changed,
+                };
+                self.record(Entry::Forecast(Box::new(entry)));
+                self.replan("new forecasts");
+            }
+        }
+    }
+
+    /// Everything that is due by now, in a fixed order.
+    fn advance(&mut self) {
+        self.expire_commands();
+        self.advance_course();
+        if let Some(request) = self.forecasting.ask(self.now, &self.fleet) {
+            self.outputs.push_back(Output::Forecast(request));
+        }
+        self.advance_waves();
+        self.plan_when_due();
+        self.dispatch_due();
+        self.advance_rollback();
+        self.finish_when_done();
+    }
+
+    /// When something is due next, and what.
+    fn next_wake(&self) -> Option<(Instant, WakeReason)> {
+        let run = self.run.as_ref().filter(|run| !run.state.is_end());
+        let due = [
+            (self.forecasting.next_at(), WakeReason::Forecast),
+            (run.and_then(|run| run.next_slot_at(self.now, self.policy.plan.slot)), WakeReason::Slot),
+            (run.and_then(Run::next_timeout), WakeReason::Timeout),
+            (run.and_then(|run| run.soak_until.filter(|at| *at > self.now)), WakeReason::Soak),
+            (run.and_then(|run| run.resume_at), WakeReason::Resume),
+            (run.and_then(|run| run.deadline), WakeReason::Timeout),
+        ];
+        due.into_iter().filter_map(|(at, reason)| at.map(|at| (at.max(self.now), reason))).min()
+    }
+}

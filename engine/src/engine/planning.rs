@@ -1,0 +1,317 @@
+//! From what is believed to a [`PlanInput`], and from a checked plan to the one in force.
+
+use super::Engine;
+use super::run::{Run, Stage};
+use crate::filter::Attributes;
+use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex, WaveIndex};
+use crate::input::DeviceFacts;
+use crate::journal::Entry;
+use crate::journal::entry::{BatchFacts, PlanEntry};
+use crate::output::CommandKind;
+use crate::plan::{PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, planner};
+use crate::policy::Basis;
+use crate::policy::priority::priority;
+use crate::rollout::RolloutState;
+use crate::score;
+use crate::time::{Instant, Span};
+use std::collections::BTreeMap;
+
+/// Known durations before their quantile is believed more than the policy's first guess.
+const DURATIONS_MIN: usize = 20;
+
+/// The attributes a filter may ask for.
+pub(super) fn attributes(facts: &DeviceFacts) -> Attributes<'_> {
+    Attributes {
+        version: &facts.version,
+        variant: &facts.variant,
+        function: &facts.function,
+        pool: facts.pool.as_str(),
+        region: facts.region.as_str(),
+        site: facts.site.as_str(),
+        id: facts.id.as_str(),
+    }
+}
+
+impl Engine {
+    /// Asks for a new plan at the next slot.
+    pub(super) fn replan(&mut self, reason: &'static str) {
+        if let Some(run) = &mut self.run {
+            run.replan.get_or_insert(reason);
+        }
+    }
+
+    /// Slots a device is out, at an upper quantile: the policy's guess until enough durations are known.
+    pub(super) fn window_slots(&self) -> usize {
+        let rules = &self.policy.plan;
+        let known = self.run.as_ref().map(|run| &run.durations).filter(|known| known.len() >= DURATIONS_MIN);
+        let duration = known.map_or(rules.duration_expected, |known| {
+            let mut sorted = known.clone();
+            sorted.sort_unstable();
+            let rank = (rules.duration_quantile * sorted.len() as f64).ceil() as usize;
+            sorted[rank.clamp(1, sorted.len()) - 1]
+        });
+        duration.steps_up(rules.slot).max(1)
+    }
+
+    /// The score that orders a device: of the window that starts now.
+    pub(super) fn priority_of(&self, device: DeviceIndex) -> f64 {
+        let load = self.load_score_at(device, self.now);
+        priority(&self.policy.priority, self.fleet.criticality[device.index()], load)
+    }
+
+    /// Load score 0–100 of the window that starts at `at`, by what the policy believes; full when nothing is known.
+    pub(super) fn load_score_at(&self, device: DeviceIndex, at: Instant) -> f64 {
+        let now = || self.fleet.load_now(device.index());
+        match self.policy.plan.basis {
+            Basis::Forecast => self.forecasting.load_score(device, at).map(f64::from).or_else(now).unwrap_or(100.0),
+            Basis::Current => now().unwrap_or(100.0),
+            Basis::Ignore => 0.0,
+        }
+    }
+
+    /// Upper demand of a pool in the slot of `at`, in weight units, by what the policy believes.
+    pub(super) fn demand_at(&self, pool: PoolIndex, at: Instant) -> f64 {
+        let facts = &self.fleet.pools[pool.index()];
+        match self.policy.plan.basis {
+            Basis::Forecast => self.forecasting.demand_upper(pool, at).map_or(facts.demand, f64::from),
+            Basis::Current => facts.demand,
+            Basis::Ignore => 0.0,
+        }
+    }
+
+    /// Answers devices that ask.
+    pub(super) fn take_requests(&mut self, devices: &[DeviceIndex]) {
+        let next_slot = self.now.floor_to(self.policy.plan.slot) + self.policy.plan.slot;
+        for device in devices {
+            let known = self.run.as_ref().and_then(|run| run.devices.get(device.index())).map(|d| d.stage);
+            let (reason, earliest) = match known {
+                None | Some(Stage::NotTarget) => {
+                    self.ignore(format!("device {device} asks for an update and no rollout is for it"));
+                    continue;
+                }
+                Some(Stage::Waiting) => self.answer_waiting(*device, next_slot),
+                // An attempt under way or over is an answer already.
+                Some(_) => continue,
+            };
+            self.command(*device, CommandKind::NotNow { reason, earliest });
+        }
+    }
+
+    fn answer_waiting(&mut self, device: DeviceIndex, next_slot: Instant) -> (WaitingOn, Option<Instant>) {
+        let Some(run) = &mut self.run else { return (WaitingOn::NextPlan, None) };
+        let at = run.device(device);
+        let first = !std::mem::replace(&mut at.asked, true);
+        let wave = at.wave;
+        if first {
+            run.replan.get_or_insert("devices asked");
+        }
+        let planned =
+            run.plan.iter().flat_map(|plan| &plan.batches).find(|b| b.devices.contains(&device) && b.start > self.now);
+        match (run.state, planned) {
+            (RolloutState::Running, Some(batch)) => (WaitingOn::Planned { start: batch.start }, Some(batch.start)),
+            (RolloutState::Running, None) if wave > run.open_wave => {
+                (WaitingOn::WaveNotOpen { wave, open: run.open_wave }, None)
+            }
+            (RolloutState::Running, None) => (WaitingOn::NextPlan, Some(next_slot)),
+            _ => (WaitingOn::RolloutPaused, None),
+        }
+    }
+
+    /// Makes a plan when a slot has begun and something has changed since the last.
+    pub(super) fn plan_when_due(&mut self) {
+        let slot_start = self.now.floor_to(self.policy.plan.slot);
+        let Some(run) = &self.run else { return };
+        let fresh_basis = self.policy.plan.basis != Basis::Forecast && run.count(Stage::Waiting) > 0;
+        let Some(reason) = run.replan.or_else(|| fresh_basis.then_some("a slot began")) else { return };
+        let waits_for_forecast = self.policy.plan.basis == Basis::Forecast && !self.forecasting.is_ready();
+        if run.state != RolloutState::Running || run.planned_slot == Some(slot_start) || waits_for_forecast {
+            return;
+        }
+        // A plan begins with its slot; one that is well under way would be planned into the past.
+        if self.now.since(slot_start) >= Span::from_millis(self.policy.plan.slot.as_millis() / 3) {
+            return;
+        }
+        let input = self.plan_input(slot_start);
+        self.plans_made += 1;
+        let number = PlanNumber(self.plans_made);
+        let parent = self.run.as_ref().and_then(|run| run.plan.as_ref()).map(|plan| plan.number);
+        let (plan, report) = planner::plan(&input, number, parent);
+        let violations = check::check(&plan, &input);
+        let Some(run) = &mut self.run else { return };
+        run.planned_slot = Some(slot_start);
+        if !violations.is_empty() {
+            let violations = violations.iter().map(ToString::to_string).collect();
+            self.record(Entry::PlanRefused { number, violations });
+            return;
+        }
+        run.replan = None;
+        run.plan_number = number;
+        let later_waves = run.count(Stage::Waiting).saturating_sub(input.devices.len() as u32);
+        let entry = plan_entry(&plan, &report, reason, later_waves);
+        let quiet = plan.batches.is_empty() && run.plan.as_ref().is_some_and(|p| p.batches.is_empty());
+        run.plan = Some(plan);
+        if !quiet {
+            self.record(Entry::Plan(Box::new(entry)));
+        }
+    }
+
+    fn plan_input(&self, start: Instant) -> PlanInput {
+        let rules = &self.policy.plan;
+        let slots = rules.horizon.steps_down(rules.slot).clamp(1, PlanInput::SLOTS_MAX);
+        let out_slots = self.window_slots();
+        let mut input = PlanInput {
+            start,
+            slot: rules.slot,
+            slots,
+            devices: Vec::new(),
+            load_scores: Vec::new(),
+            pools: self.plan_pools(start, slots),
+            regions: self.plan_regions(slots),
+            slot_open: self.policy.calendar.slots_open(start, rules.slot, slots),
+            next_open: self.policy.calendar.next_open(start),
+            open_wave: self.run.as_ref().map_or(WaveIndex(0), |run| run.open_wave),
+            limits: self.plan_limits(),
+        };
+        let Some(run) = &self.run else { return input };
+        for device in &run.targets {
+            let at = &run.devices[device.index()];
+            if at.stage == Stage::Waiting && at.wave <= run.open_wave {
+                input.devices.push(self.plan_device(*device, run, out_slots));
+                let scores = (0..slots).map(|s| self.load_score_at(*device, start + rules.slot.times(s)) as f32);
+                input.load_scores.extend(scores);
+            }
+        }
+        self.promise_in_flight(&mut input, run);
+        input
+    }
+
+    fn plan_device(&self, device: DeviceIndex, run: &Run, out_slots: usize) -> PlanDevice {
+        let d = device.index();
+        let facts = &self.fleet.facts[d];
+        let at = &run.devices[d];
+        let load = self.load_score_at(device, self.now);
+        PlanDevice {
+            index: device,
+            id: facts.id.clone(),
+            pool: self.fleet.pool_of[d],
+            region: self.fleet.region_of[d],
+            weight: facts.weight,
+            requirement: facts.requirement,
+            priority: priority(&self.policy.priority, self.fleet.criticality[d], load),
+            wave: at.wave,
+            out_slots,
+            telemetry_age: self.fleet.last_at[d].map(|at| self.now.since(at)),
+            barred: self.barred(device, run, score::capacity(load)),
+            already_out: !self.fleet.is_heard(d, self.now),
+        }
+    }
+
+    fn barred(&self, device: DeviceIndex, run: &Run, capacity: f64) -> Option<(WaitingOn, Option<Instant>)> {
+        let at = &run.devices[device.index()];
+        if !at.asked {
+            return Some((WaitingOn::NotRequested, None));
+        }
+        if let Some(retry_at) = at.retry_at.filter(|retry_at| *retry_at > self.now) {
+            return Some((WaitingOn::RetryPause { attempts: at.tries }, Some(retry_at)));
+        }
+        let matches = run.package.target.matches(&attributes(&self.fleet.facts[device.index()]), capacity);
+        (!matches).then_some((WaitingOn::CapacityFilter { capacity }, None))
+    }
+
+    fn plan_limits(&self) -> PlanLimits {
+        let rules = &self.policy.plan;
+        let targets = self.run.as_ref().map_or(0, |run| run.targets.len()) as u32;
+        PlanLimits {
+            batch_requirement_max: rules.batch_requirement_max,
+            batch_capacity_max: rules.batch_capacity_max,
+            batch_devices_max: rules.batch_devices_max.of(targets),
+            load_limit: rules.load_limit_percent / 100.0,
+            pool_reserve: rules.pool_reserve_percent / 100.0,
+            pool_rule: rules.basis != Basis::Ignore,
+            pool_members_min: rules.pool_members_min,
+            device_load_max: rules.device_load_max.filter(|_| rules.basis != Basis::Ignore),
+            telemetry_age_max: rules.telemetry_age_max,
+            spread_regions: true,
+        }
+    }
+
+    fn plan_pools(&self, start: Instant, slots: usize) -> Vec<PlanPool> {
+        let rules = &self.policy.plan;
+        let pool = |(index, pool): (usize, &crate::fleet::Pool)| {
+            let members = pool.members.len() as u32;
+            let at = |s| self.demand_at(PoolIndex(index as u32), start + rules.slot.times(s)).max(0.0);
+            PlanPool {
+                name: pool.id.to_string(),
+                weight_total: pool.weight_total,
+                members,
+                demand_upper: (0..slots).map(at).collect(),
+                out_weight: vec![0.0; slots],
+                out_count: vec![0; slots],
+                out_count_max: rules.pool_out_max.of(members),
+            }
+        };
+        self.fleet.pools.iter().enumerate().map(pool).collect()
+    }
+
+    fn plan_regions(&self, slots: usize) -> Vec<PlanRegion> {
+        let region = |region: &crate::fleet::Region| PlanRegion {
+            name: region.id.to_string(),
+            out_count: vec![0; slots],
+            out_count_max: self.policy.plan.region_out_max.of(region.members),
+        };
+        self.fleet.regions.iter().map(region).collect()
+    }
+
+    /// Books everybody who is out already: attempts until they should be back (one slot more when they are late), silent devices for
+    /// the whole horizon, since nobody knows when they return.
+    fn promise_in_flight(&self, input: &mut PlanInput, run: &Run) {
+        for (_, attempt) in run.in_flight() {
+            let until = attempt.until.max(input.start + input.slot);
+            self.promise(input, attempt.device, until.since(input.start).steps_up(input.slot));
+        }
+        for device in self.fleet.present() {
+            let in_flight = matches!(run.devices[device.index()].stage, Stage::InFlight | Stage::RollingBack);
+            if !in_flight && !self.fleet.is_heard(device.index(), self.now) {
+                self.promise(input, device, input.slots);
+            }
+        }
+    }
+
+    fn promise(&self, input: &mut PlanInput, device: DeviceIndex, slots: usize) {
+        let d = device.index();
+        let weight = self.fleet.facts[d].weight;
+        let PoolIndex(pool) = self.fleet.pool_of[d];
+        let RegionIndex(region) = self.fleet.region_of[d];
+        let (pool, region) = (&mut input.pools[pool as usize], &mut input.regions[region as usize]);
+        for slot in 0..slots.min(input.slots) {
+            pool.out_weight[slot] += weight;
+            pool.out_count[slot] += 1;
+            region.out_count[slot] += 1;
+        }
+    }
+}
+
+fn plan_entry(plan: &crate::plan::Plan, report: &PlanReport, reason: &str, later_waves: u32) -> PlanEntry {
+    let mut waiting: BTreeMap<String, u32> = BTreeMap::new();
+    for device in &report.waiting {
+        *waiting.entry(device.on.name().to_owned()).or_default() += 1;
+    }
+    if later_waves > 0 {
+        *waiting.entry("wave-not-open".to_owned()).or_default() += later_waves;
+    }
+    let facts = |batch: &crate::plan::Batch| BatchFacts {
+        start: batch.start,
+        devices: batch.devices.len() as u32,
+        requirement: batch.requirement,
+        capacity: batch.capacity,
+    };
+    PlanEntry {
+        number: plan.number,
+        parent: plan.parent,
+        reason: reason.to_owned(),
+        batches: plan.batches.iter().map(facts).collect(),
+        waiting,
+        makespan: report.makespan,
+        lower_bound: report.lower_bound,
+    }
+}

@@ -1,0 +1,60 @@
+//! The state of the fleet, tick by tick, for the journal.
+
+use super::Engine;
+use super::run::Stage;
+use crate::history::slot_number;
+use crate::ids::PoolIndex;
+use crate::journal::Entry;
+use crate::journal::entry::{StateCounts, TickEntry};
+
+impl Engine {
+    /// Every tick while a rollout is active, else the first of each slot.
+    pub(super) fn record_tick(&mut self) {
+        let slot = slot_number(self.now, self.policy.plan.slot);
+        let new_slot = self.last_tick_slot != Some(slot);
+        self.last_tick_slot = Some(slot);
+        let active = self.run.as_ref().is_some_and(|run| run.state.is_active());
+        if !(active || new_slot) {
+            return;
+        }
+        let (tightest, ahead) = self.tightest();
+        let entry = TickEntry {
+            fleet_load: self.fleet.mean_load(),
+            fleet_load_forecast: self.fleet_load_forecast(),
+            updated_capacity: self.updated_capacity(None),
+            updated_capacity_forecast: if active { self.updated_capacity_ahead() } else { None },
+            capacity_floor: self.policy.monitor.capacity_floor,
+            worst_pool_percent: tightest.percent,
+            worst_pool_forecast_percent: ahead.filter(|_| active),
+            worst_pool: tightest.pool.0,
+            states: self.state_counts(),
+        };
+        self.record(Entry::Tick(Box::new(entry)));
+    }
+
+    /// What was forecast for now: the sum of the pools' points, and of their upper bounds (which is higher than the bound of the sum).
+    fn fleet_load_forecast(&self) -> Option<(f64, f64)> {
+        let (mut point, mut upper, mut weight) = (0.0, 0.0, 0.0);
+        for (p, pool) in self.fleet.pools.iter().enumerate() {
+            let index = PoolIndex(p as u32);
+            point += f64::from(self.forecasting.demand_point(index, self.now)?);
+            upper += f64::from(self.forecasting.demand_upper(index, self.now)?);
+            weight += pool.weight_serving;
+        }
+        (weight > 0.0).then(|| (point / weight * 100.0, upper / weight * 100.0))
+    }
+
+    fn state_counts(&self) -> StateCounts {
+        let Some(run) = &self.run else { return StateCounts::default() };
+        let staging = run.in_flight().filter(|(_, a)| !a.state.is_out()).count() as u32;
+        StateCounts {
+            waiting: run.count(Stage::Waiting),
+            staging,
+            out: run.count(Stage::InFlight).saturating_sub(staging),
+            updated: run.count(Stage::Updated),
+            rolling_back: run.count(Stage::RollingBack),
+            rolled_back: run.count(Stage::RolledBack),
+            failed: run.count(Stage::Failed),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Forecasts: asked for by the engine, fitted outside it in parallel, handed back as an input and recorded.
+//!
+//! A driver answers [`crate::Output::Forecast`] by calling [`crate::Engine::fit`] for every key (in any order, on any number of
+//! threads: it is a pure function of the engine) and hands the answers back in the order of the keys.
+
+use crate::fleet::Fleet;
+use crate::history::slot_number;
+use crate::ids::{DeviceIndex, PoolIndex};
+use crate::policy::Policy;
+use crate::time::{Instant, Span};
+use serde::{Deserialize, Serialize};
+use slacktide_forecast::{Band, ModelKind, PanelConfig, PanelForecast, PanelState, SeriesView, advance};
+use std::collections::BTreeMap;
+
+/// A round of forecasts is due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForecastRequest {
+    /// Which round; an answer to another round is ignored.
+    pub round: u64,
+    /// What to fit, in the order in which the answers are expected.
+    pub keys: Vec<SeriesKey>,
+}
+
+/// What is forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SeriesKey {
+    /// The load of a device: all its metrics and their common peak.
+    Device(DeviceIndex),
+    /// The demand of a pool.
+    Pool(PoolIndex),
+}
+
+/// Answers to a [`ForecastRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecasts {
+    /// The round they answer.
+    pub round: u64,
+    /// One per key, in the order of the keys.
+    pub fits: Vec<Fit>,
+}
+
+/// The forecast of one key and the selection state to go on from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Expected value per slot after the origin: of a device its demand metric in percent, of a pool its demand in weight units.
+    pub points: Vec<f32>,
+    /// Upper quantile: of a device the load score of the window that begins at each slot, of a pool its demand in each slot.
+    pub upper: Vec<f32>,
+    /// State of the models' competition.
+    pub state: PanelState,
+    /// Champion of each series.
+    pub champions: Vec<ModelKind>,
+    /// Champions that changed.
+    pub changed: u32,
+    /// Error of each model over the newest known span, averaged over the key's series.
+    pub mae: Vec<(ModelKind, f32)>,
+    /// Past windows judged by the bound that was in force.
+    pub scored: u32,
+    /// How many of them stayed under it.
+    pub covered: u32,
+}
+
+/// What is in force for one key.
+#[derive(Debug, Clone, Default)]
+struct Current {
+    points: Vec<f32>,
+    upper: Vec<f32>,
+    state: PanelState,
+}
+
+/// Forecasts in force, and when new ones are due.
+#[derive(Debug, Clone)]
+pub struct Forecasting {
+    slot: Span,
+    horizon: usize,
+    /// First slot the forecasts in force speak of; `None` before the first round.
+    first_slot: Option<i64>,
+    devices: Vec<Current>,
+    pools: Vec<Current>,
+    round: u64,
+    asked: Option<Asked>,
+    next_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone)]
+struct Asked {
+    first_slot: i64,
+    keys: Vec<SeriesKey>,
+}
+
+impl Forecasting {
+    /// Nothing forecast yet.
+    pub fn new(policy: &Policy) -> Self {
+        // Beyond the planning horizon a plan made just before the next round still needs values.
+        let reach = policy.plan.horizon + policy.forecast.every + policy.plan.slot;
+        Self {
+            slot: policy.plan.slot,
+            horizon: reach.steps_up(policy.plan.slot),
+            first_slot: None,
+            devices: Vec::new(),
+            pools: Vec::new(),
+            round: 0,
+            asked: None,
+            next_at: None,
+        }
+    }
+
+    /// Does anything in this policy look at forecasts?
+    pub fn is_wanted(policy: &Policy) -> bool {
+        policy.plan.basis == crate::policy::Basis::Forecast || policy.monitor.false_alarm_rate.is_some()
+    }
+
+    /// When the next round is due; `None` while one is being fitted, or none is wanted.
+    pub const fn next_at(&self) -> Option<Instant> {
+        self.next_at
+    }
+
+    /// Rounds are due from now on.
+    pub const fn begin(&mut self, now: Instant) {
+        if self.next_at.is_none() && self.asked.is_none() {
+            self.next_at = Some(now);
+        }
+    }
+
+    /// No more rounds.
+    pub fn end(&mut self) {
+        self.next_at = None;
+        self.asked = None;
+    }
+
+    /// Are forecasts in force?
+    pub const fn is_ready(&self) -> bool {
+        self.first_slot.is_some()
+    }
+
+    /// Asks for a round when one is due.
+    pub fn ask(&mut self, now: Instant, fleet: &Fleet) -> Option<ForecastRequest> {
+        if self.asked.is_some() || self.next_at.is_none_or(|at| at > now) {
+            return None;
+        }
+        let devices = fleet.present().map(SeriesKey::Device);
+        let pools = (0..fleet.pools.len()).map(|p| SeriesKey::Pool(PoolIndex(p as u32)));
+        let keys: Vec<SeriesKey> = devices.chain(pools).collect();
+        self.round += 1;
+        self.asked = Some(Asked { first_slot: slot_number(now, self.slot), keys: keys.clone() });
+        self.next_at = None;
+        Some(ForecastRequest { round: self.round, keys })
+    }
+
+    /// Fits one key: a pure function of what the engine holds.
+    pub fn fit(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize) -> Fit {
+        let config = self.config(key, fleet, policy, window);
+        match key {
+            SeriesKey::Device(device) => self.fit_device(device, fleet, &config),
+            SeriesKey::Pool(pool) => self.fit_pool(pool, fleet, &config),
+        }
+    }
+
+    fn config(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize) -> PanelConfig {
+        let series = fleet.len() * fleet.metrics().len() + fleet.pools.len();
+        let dear_allowed = match key {
+            SeriesKey::Device(_) => series <= policy.forecast.dear_series_max,
+            SeriesKey::Pool(_) => fleet.pools.len() <= policy.forecast.dear_series_max,
+        };
+        let all_dear = policy.forecast.models.iter().all(|m| m.is_dear());
+        let models = policy.forecast.models.iter().copied().filter(|m| dear_allowed || all_dear || !m.is_dear());
+        let (level, band, cap) = match key {
+            SeriesKey::Device(_) => (policy.scores.load_quantile, Band::WindowPeak, Some(100.0)),
+            SeriesKey::Pool(_) => (policy.plan.demand_quantile, Band::Simultaneous, None),
+        };
+        PanelConfig {
+            models: models.collect(),
+            season: policy.forecast.season.steps_up(self.slot),
+            horizon: self.horizon,
+            window,
+            level: level as f32,
+            band,
+            cap,
+            ..PanelConfig::default()
+        }
+    }
+
+    fn fit_device(&self, device: DeviceIndex, fleet: &Fleet, config: &PanelConfig) -> Fit {
+        let newest = fleet.history.newest().unwrap_or(0);
+        let first = newest - fleet.history.len() as i64 + 1;
+        let metrics = fleet.metrics().len();
+        let mut columns = vec![Vec::new(); metrics];
+        for (metric, column) in columns.iter_mut().enumerate() {
+            fleet.history.read(device.index(), metric, fleet.metric_weights()[metric], column);
+        }
+        // A metric that never reported says nothing about the peak.
+        let kept: Vec<usize> = (0..metrics).filter(|m| columns[*m].iter().any(|v| v.is_finite())).collect();
+        let kept = if kept.is_empty() { vec![fleet.demand_metric()] } else { kept };
+        let views: Vec<SeriesView<'_>> = kept.iter().map(|m| SeriesView::new(&columns[*m])).collect();
+        let empty = PanelState::default();
+        let state = self.devices.get(device.index()).map_or(&empty, |c| &c.state);
+        let (state, forecast) = advance(config, state, &views, first);
+        let demand = kept.iter().position(|m| *m == fleet.demand_metric()).unwrap_or(0);
+        let weight = fleet.metric_weights()[kept[demand]];
+        let mut fit = into_fit(state, forecast, demand);
+        if weight > 0.0 && weight != 1.0 {
+            // Points are wanted in percent, not weighted.
+            fit.points.iter_mut().for_each(|p| *p /= weight);
+        }
+        fit
+    }
+
+    fn fit_pool(&self, pool: PoolIndex, fleet: &Fleet, config: &PanelConfig) -> Fit {
+        let Some(facts) = fleet.pools.get(pool.index()) else {
+            return into_fit(PanelState::default(), PanelForecast::default(), 0);
+        };
+        let mut values = Vec::new();
+        facts.history.read(&mut values);
+        let first = facts.history.newest().unwrap_or(0) - values.len() as i64 + 1;
+        let empty = PanelState::default();
+        let state = self.pools.get(pool.index()).map_or(&empty, |c| &c.state);
+        let (state, forecast) = advance(config, state, &[SeriesView::new(&values)], first);
+        into_fit(state, forecast, 0)
+    }
+
+    /// Puts answers in force. Returns their summary, or why they were refused.
+    ///
+    /// # Errors
+    /// Answers nobody asked for, or of the wrong number.
+    pub fn take(
+        &mut self,
+        now: Instant,
+        fleet: &Fleet,
+        every: Span,
+        answers: Forecasts,
+    ) -> Result<RoundSummary, String> {
+        let Some(asked) = &self.asked else {
+            return Err(format!("forecasts of round {} were not asked for", answers.round));
+        };
+        if answers.round != self.round || answers.fits.len() != asked.keys.len() {
+            return Err(format!(
+                "forecasts of round {} with {} answers where round {} with {} was asked for",
+                answers.round,
+                answers.fits.len(),
+                self.round,
+                asked.keys.len()
+            ));
+        }
+        let asked = self.asked.take().unwrap_or_else(|| Asked { first_slot: 0, keys: Vec::new() });
+        self.devices.resize_with(fleet.len(), Current::default);
+        self.pools.resize_with(fleet.pools.len(), Current::default);
+        let mut summary = RoundSummary::default();
+        for (key, fit) in asked.keys.iter().zip(answers.fits) {
+            summary.add(*key, &fit);
+            let current = Current { points: fit.points, upper: fit.upper, state: fit.state };
+            match key {
+                SeriesKey::Device(d) => self.devices[d.index()] = current,
+                SeriesKey::Pool(p) => self.pools[p.index()] = current,
+            }
+        }
+        self.first_slot = Some(asked.first_slot);
+        self.next_at = Some((now + every).floor_to(self.slot));
+        Ok(summary)
+    }
+
+    /// Position in the forecast of the slot `at` lies in.
+    fn position(&self, at: Instant) -> Option<usize> {
+        Some((slot_number(at, self.slot) - self.first_slot?).max(0) as usize)
+    }
+
+    /// Load score of the window that begins with the slot of `at`.
+    pub fn load_score(&self, device: DeviceIndex, at: Instant) -> Option<f32> {
+        value_at(&self.devices.get(device.index())?.upper, self.position(at)?)
+    }
+
+    /// Expected load of a device in the slot of `at`.
+    pub fn load_point(&self, device: DeviceIndex, at: Instant) -> Option<f32> {
+        value_at(&self.devices.get(device.index())?.points, self.position(at)?)
+    }
+
+    /// Upper quantile of a pool's demand in the slot of `at`, in weight units.
+    pub fn demand_upper(&self, pool: PoolIndex, at: Instant) -> Option<f32> {
+        value_at(&self.pools.get(pool.index())?.upper, self.position(at)?)
+    }
+
+    /// Expected demand of a pool in the slot of `at`, in weight units.
+    pub fn demand_point(&self, pool: PoolIndex, at: Instant) -> Option<f32> {
+        value_at(&self.pools.get(pool.index())?.points, self.position(at)?)
+    }
+}
+
+/// Past the end the last value holds.
+fn value_at(values: &[f32], position: usize) -> Option<f32> {
+    values.get(position).or(values.last()).copied()
+}
+
+fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize) -> Fit {
+    let points = if series < forecast.points.len() { forecast.points.swap_remove(series) } else { Vec::new() };
+    Fit {
+        points,
+        upper: forecast.upper,
+        state,
+        champions: forecast.champions,
+        changed: forecast.champions_changed,
+        mae: forecast.last_mae,
+        scored: forecast.windows_scored,
+        covered: forecast.windows_covered,
+    }
+}
+
+/// What a round looked like.
+#[derive(Debug, Clone, Default)]
+pub struct RoundSummary {
+    /// Series forecast.
+    pub series: u32,
+    /// Series by champion.
+    pub champions: BTreeMap<String, u32>,
+    /// Champions that changed.
+    pub changed: u32,
+    mae: BTreeMap<ModelKind, (f64, u32)>,
+    peak: (u64, u64),
+    demand: (u64, u64),
+}
+
+impl RoundSummary {
+    fn add(&mut self, key: SeriesKey, fit: &Fit) {
+        self.series += fit.champions.len() as u32;
+        self.changed += fit.changed;
+        for champion in &fit.champions {
+            *self.champions.entry(champion.to_string()).or_default() += 1;
+        }
+        let coverage = match key {
+            SeriesKey::Device(_) => {
+                for (model, mae) in fit.mae.iter().filter(|(_, mae)| mae.is_finite()) {
+                    let entry = self.mae.entry(*model).or_default();
+                    *entry = (entry.0 + f64::from(*mae), entry.1 + 1);
+                }
+                &mut self.peak
+            }
+            SeriesKey::Pool(_) => &mut self.demand,
+        };
+        *coverage = (coverage.0 + u64::from(fit.scored), coverage.1 + u64::from(fit.covered));
+    }
+
+    /// Mean absolute error by model over the devices, in points.
+    pub fn mae_points(&self) -> BTreeMap<String, f64> {
+        self.mae.iter().map(|(model, (sum, n))| (model.to_string(), sum / f64::from(*n))).collect()
+    }
+
+    /// Share of past windows whose peak stayed under its score, percent.
+    pub fn peak_coverage_percent(&self) -> Option<f64> {
+        percent(self.peak)
+    }
+
+    /// Share of past windows whose demand stayed under its bound, percent.
+    pub fn demand_coverage_percent(&self) -> Option<f64> {
+        percent(self.demand)
+    }
+}
+
+fn percent((scored, covered): (u64, u64)) -> Option<f64> {
+    (scored > 0).then(|| covered as f64 / scored as f64 * 100.0)
+}

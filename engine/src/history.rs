@@ -1,0 +1,262 @@
+//! Bounded memory of load: for every device and metric the peak of each slot, for every pool the peak of its demand.
+//!
+//! A sample takes two bytes (hundredths of a percent), so a week of quarter hours of four metrics is 5.4 kB a device.
+//! Gaps are explicit. Samples taken while members of the pool were out are flagged: load had moved.
+
+use crate::time::{Instant, Span};
+
+/// Code of a gap; fresh memory is all gaps.
+const GAP: u16 = 0;
+/// Flag of a disturbed sample.
+const DISTURBED: u16 = 0x8000;
+const VALUE: u16 = 0x7fff;
+
+/// The slot a moment lies in, counted from the epoch.
+pub fn slot_number(at: Instant, slot: Span) -> i64 {
+    at.as_millis().div_euclid(slot.as_millis().max(1).cast_signed())
+}
+
+/// One sample of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// Percent, 0–100.
+    pub value: f32,
+    /// Taken while members of the pool were out (the value is corrected for the moved share already).
+    pub disturbed: bool,
+}
+
+/// Slot peaks of all devices: a ring of `slots` slots for each of `channels` metrics of each row.
+#[derive(Debug, Clone)]
+pub struct History {
+    slots: usize,
+    channels: usize,
+    /// Row-major: row, channel, ring position.
+    codes: Vec<u16>,
+    /// Slot number of the newest closed slot; `None` before the first.
+    newest: Option<i64>,
+    /// Slot number of the oldest slot that was ever closed.
+    oldest: i64,
+}
+
+impl History {
+    /// Room for `slots` slots of `channels` metrics a row; no row yet.
+    pub fn new(slots: usize, channels: usize) -> Self {
+        Self { slots: slots.max(1), channels, codes: Vec::new(), newest: None, oldest: 0 }
+    }
+
+    /// Adds rows of gaps.
+    pub fn grow(&mut self, rows: usize) {
+        let wanted = rows * self.channels * self.slots;
+        if self.codes.is_empty() {
+            // A fresh zeroed allocation costs nothing until it is written.
+            self.codes = vec![GAP; wanted];
+        } else if wanted > self.codes.len() {
+            self.codes.resize(wanted, GAP);
+        }
+    }
+
+    /// Number of the newest closed slot.
+    pub const fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
+    /// How many slots are remembered now.
+    pub fn len(&self) -> usize {
+        self.newest.map_or(0, |newest| ((newest - self.oldest + 1) as usize).min(self.slots))
+    }
+
+    /// Is nothing remembered yet?
+    pub fn is_empty(&self) -> bool {
+        self.newest.is_none()
+    }
+
+    /// Opens the ring for slot `number`; slots skipped since the newest become gaps. A slot not after the newest is refused.
+    pub fn begin_slot(&mut self, number: i64) -> bool {
+        let Some(newest) = self.newest else {
+            self.newest = Some(number);
+            self.oldest = number;
+            return true;
+        };
+        if number <= newest {
+            return false;
+        }
+        let skipped = ((number - newest) as usize).min(self.slots);
+        for step in 0..skipped {
+            let at = self.position(number - step as i64);
+            for series in self.codes.chunks_exact_mut(self.slots) {
+                series[at] = GAP;
+            }
+        }
+        self.newest = Some(number);
+        true
+    }
+
+    fn position(&self, number: i64) -> usize {
+        number.rem_euclid(self.slots as i64) as usize
+    }
+
+    /// Writes the newest slot of one row and channel.
+    pub fn set(&mut self, row: usize, channel: usize, sample: Sample) {
+        let Some(newest) = self.newest else { return };
+        let index = (row * self.channels + channel) * self.slots + self.position(newest);
+        if let Some(code) = self.codes.get_mut(index) {
+            *code = encode(sample);
+        }
+    }
+
+    /// Copies a row's channel into `out`, oldest first, gaps as NaN, each value times `factor`.
+    pub fn read(&self, row: usize, channel: usize, factor: f32, out: &mut Vec<f32>) {
+        out.clear();
+        let Some(newest) = self.newest else { return };
+        let begin = (row * self.channels + channel) * self.slots;
+        let Some(ring) = self.codes.get(begin..begin + self.slots) else { return };
+        let length = self.len();
+        let first = self.position(newest - length as i64 + 1);
+        let decode = |code: &u16| decode(*code).map_or(f32::NAN, |sample| sample.value * factor);
+        let (wrapped, straight) = ring.split_at(first);
+        let straight = &straight[..length.min(straight.len())];
+        out.extend(straight.iter().map(decode));
+        out.extend(wrapped[..length - straight.len()].iter().map(decode));
+    }
+
+    /// The sample of one slot, if it is remembered.
+    pub fn sample(&self, row: usize, channel: usize, number: i64) -> Option<Sample> {
+        let newest = self.newest?;
+        if number > newest || number <= newest - self.len() as i64 {
+            return None;
+        }
+        let index = (row * self.channels + channel) * self.slots + self.position(number);
+        self.codes.get(index).and_then(|code| decode(*code))
+    }
+}
+
+fn encode(sample: Sample) -> u16 {
+    if !(0.0..=100.0).contains(&sample.value) {
+        return GAP;
+    }
+    let code = (sample.value * 100.0).round() as u16 + 1;
+    if sample.disturbed { code | DISTURBED } else { code }
+}
+
+fn decode(code: u16) -> Option<Sample> {
+    if code == GAP {
+        return None;
+    }
+    Some(Sample { value: f32::from((code & VALUE) - 1) / 100.0, disturbed: code & DISTURBED != 0 })
+}
+
+/// A bounded series of full precision, for the few series that are not percentages (pool demand).
+#[derive(Debug, Clone)]
+pub struct DemandHistory {
+    slots: usize,
+    values: std::collections::VecDeque<f32>,
+    newest: Option<i64>,
+}
+
+impl DemandHistory {
+    /// Room for `slots` slots.
+    pub fn new(slots: usize) -> Self {
+        Self { slots: slots.max(1), values: std::collections::VecDeque::new(), newest: None }
+    }
+
+    /// Closes slot `number` with its peak demand; skipped slots become gaps.
+    pub fn push(&mut self, number: i64, value: f32) {
+        if let Some(newest) = self.newest {
+            if number <= newest {
+                return;
+            }
+            let skipped = ((number - newest - 1) as usize).min(self.slots);
+            self.values.extend(std::iter::repeat_n(f32::NAN, skipped));
+        }
+        self.values.push_back(value);
+        while self.values.len() > self.slots {
+            self.values.pop_front();
+        }
+        self.newest = Some(number);
+    }
+
+    /// Number of the newest closed slot.
+    pub const fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
+    /// Copies the series into `out`, oldest first, gaps as NaN.
+    pub fn read(&self, out: &mut Vec<f32>) {
+        out.clear();
+        out.extend(self.values.iter().copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_ring_forgets_the_oldest_and_keeps_the_order() {
+        let mut history = History::new(4, 1);
+        history.grow(2);
+        for number in 10..16 {
+            assert!(history.begin_slot(number));
+            history.set(1, 0, Sample { value: number as f32, disturbed: number == 14 });
+        }
+        let mut out = Vec::new();
+        history.read(1, 0, 1.0, &mut out);
+        assert_eq!(out, [12.0, 13.0, 14.0, 15.0]);
+        history.read(0, 0, 1.0, &mut out);
+        assert!(out.len() == 4 && out.iter().all(|v| v.is_nan()));
+        assert_eq!(history.sample(1, 0, 14), Some(Sample { value: 14.0, disturbed: true }));
+        assert_eq!(history.sample(1, 0, 11), None);
+    }
+
+    #[test]
+    fn skipped_slots_are_gaps_and_old_slots_are_refused() {
+        let mut history = History::new(8, 1);
+        history.grow(1);
+        history.begin_slot(1);
+        history.set(0, 0, Sample { value: 5.0, disturbed: false });
+        assert!(history.begin_slot(4));
+        history.set(0, 0, Sample { value: 6.0, disturbed: false });
+        assert!(!history.begin_slot(4) && !history.begin_slot(2));
+        let mut out = Vec::new();
+        history.read(0, 0, 1.0, &mut out);
+        assert!(out[0] == 5.0 && out[1].is_nan() && out[2].is_nan() && out[3] == 6.0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_sample_comes_back_to_a_hundredth(value in 0.0f32..=100.0, disturbed: bool) {
+            let back = decode(encode(Sample { value, disturbed })).unwrap();
+            prop_assert!((back.value - value).abs() <= 0.0051 && back.disturbed == disturbed);
+        }
+
+        #[test]
+        fn what_is_no_percentage_is_a_gap(value in prop_oneof![Just(f32::NAN), Just(-0.5), Just(100.5), Just(f32::INFINITY)]) {
+            prop_assert_eq!(decode(encode(Sample { value, disturbed: false })), None);
+        }
+
+        #[test]
+        fn the_ring_agrees_with_a_plain_list(steps in proptest::collection::vec((1i64..4, 0.0f32..100.0), 1..40), slots in 1usize..12) {
+            let mut history = History::new(slots, 1);
+            history.grow(1);
+            let mut plain: Vec<f32> = Vec::new();
+            let mut number = -7;
+            for (step, value) in steps {
+                if !plain.is_empty() {
+                    number += step;
+                    plain.extend(std::iter::repeat_n(f32::NAN, (step - 1) as usize));
+                }
+                prop_assert!(history.begin_slot(number));
+                history.set(0, 0, Sample { value, disturbed: false });
+                plain.push(value);
+            }
+            let mut out = Vec::new();
+            history.read(0, 0, 1.0, &mut out);
+            let tail = &plain[plain.len().saturating_sub(slots)..];
+            prop_assert_eq!(out.len(), tail.len());
+            for (a, b) in out.iter().zip(tail) {
+                prop_assert!((a.is_nan() && b.is_nan()) || (a - b).abs() < 0.006);
+            }
+        }
+    }
+}

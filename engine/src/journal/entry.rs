@@ -1,0 +1,320 @@
+//! What a journal says, one entry a line.
+//!
+//! A line is `{"n":…,"at":…,"prev":"…","entry":{"kind":…}}`; see [`super::chain`] for how lines hang together. Fields are only
+//! ever added, under `#[serde(default)]`; a change of meaning raises [`JOURNAL_VERSION`].
+
+use crate::ids::{AttemptId, CommandId, DeviceId, PlanNumber, WaveIndex};
+use crate::input::Input;
+use crate::rollout::{AttemptState, Cause, RolloutState};
+use crate::time::{Instant, Span};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the entries below.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Counts from 0.
+    pub n: u64,
+    /// When.
+    pub at: Instant,
+    /// Hash of the line before, as hex; of the first line, 64 zeros.
+    pub prev: String,
+    /// What.
+    pub entry: Entry,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Entry {
+    /// Always the first: what is needed to replay.
+    Header(Box<Header>),
+    /// An input, as it was handed in. In a `decisions` journal telemetry, forecasts, requests and progress are left out.
+    Input {
+        /// The input.
+        input: Box<Input>,
+    },
+    /// The fleet when the rollout began.
+    Fleet {
+        /// Devices enrolled.
+        devices: u32,
+        /// Devices the rollout is for.
+        targets: u32,
+        /// The pools, in the order of the `pools` columns of [`Entry::Tick`].
+        pools: Vec<PoolFacts>,
+        /// Device counts by region.
+        regions: BTreeMap<String, u32>,
+    },
+    /// The rollout changed state.
+    Rollout {
+        /// From.
+        from: RolloutState,
+        /// To.
+        to: RolloutState,
+        /// Why, where there is a why.
+        cause: Option<Cause>,
+        /// The same for people.
+        detail: String,
+    },
+    /// A wave opened.
+    WaveOpened {
+        /// Which, from 0.
+        wave: WaveIndex,
+        /// How many there are.
+        waves: u16,
+        /// Devices in it.
+        devices: u32,
+    },
+    /// A plan was made, checked, and is now in force.
+    Plan(Box<PlanEntry>),
+    /// A plan broke a rule and was not obeyed.
+    PlanRefused {
+        /// Its number.
+        number: PlanNumber,
+        /// What the checker found.
+        violations: Vec<String>,
+    },
+    /// A batch was told to go. Device *i* has command `first_command + i` and attempt `first_attempt + i`.
+    Batch {
+        /// Batches so far, from 1.
+        batch: u32,
+        /// The plan it comes from.
+        plan: PlanNumber,
+        /// The wave of its devices.
+        wave: WaveIndex,
+        /// Its devices, in order.
+        devices: Vec<DeviceId>,
+        /// Σ requirement, points.
+        requirement: f64,
+        /// Σ capacity score.
+        capacity: f64,
+        /// Id of the first command.
+        first_command: CommandId,
+        /// Id of the first attempt.
+        first_attempt: AttemptId,
+        /// Expected end, at an upper quantile.
+        until: Instant,
+    },
+    /// Attempts came to their end.
+    Settled {
+        /// Each of them.
+        attempts: Vec<SettledAttempt>,
+    },
+    /// A rollback was ordered. Device *i* has command `first_command + i`.
+    Rollback {
+        /// Its devices, lowest remaining capacity first.
+        devices: Vec<DeviceId>,
+        /// Devices whose attempt was cancelled before it began.
+        canceled: Vec<DeviceId>,
+        /// Devices that had to wait for capacity before they could be taken back.
+        deferred: u32,
+        /// Id of the first command.
+        first_command: CommandId,
+    },
+    /// The state of the fleet at a telemetry tick.
+    Tick(Box<TickEntry>),
+    /// New forecasts came into force.
+    Forecast(Box<ForecastEntry>),
+    /// The watch said something new.
+    Verdict(Box<VerdictEntry>),
+    /// An input made no sense and changed nothing.
+    Ignored {
+        /// What and why.
+        reason: String,
+    },
+    /// What the driver measured of the world, at the end. A live controller writes what it can know.
+    Measures {
+        /// By name.
+        measures: BTreeMap<String, f64>,
+        /// Broken promises; empty is good.
+        invariant_violations: Vec<String>,
+    },
+    /// Always the last of a journal that was closed properly.
+    End {
+        /// Binds the entry to its place; see [`super::chain`].
+        seal: String,
+    },
+}
+
+/// What is needed to replay, and for people to know what they look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`JOURNAL_VERSION`].
+    pub version: u32,
+    /// `slacktide 0.1.0`.
+    pub program: String,
+    /// `decisions` or `full`.
+    pub mode: JournalMode,
+    /// Root of all chance; 0 where there is none.
+    pub seed: u64,
+    /// The scenario's or installation's name.
+    pub world_name: String,
+    /// The policy's name.
+    pub policy_name: String,
+    /// The policy as TOML text.
+    pub policy: String,
+    /// What the driver needs to make the same world again; `null` live.
+    pub world: serde_json::Value,
+    /// The metrics of telemetry, in column order.
+    pub metrics: Vec<String>,
+    /// Plain remarks a reader should see (rescaled load, repeated recordings…).
+    #[serde(default)]
+    pub remarks: Vec<String>,
+}
+
+/// How much a journal holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JournalMode {
+    /// Decisions and outcomes; the world is made again for a replay.
+    Decisions,
+    /// Every input too.
+    Full,
+}
+
+/// A pool when the rollout began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolFacts {
+    /// Its name.
+    pub name: String,
+    /// Members.
+    pub members: u32,
+    /// Σ weight.
+    pub weight: f64,
+}
+
+/// A plan in figures. The devices of a batch are named when it is told to go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanEntry {
+    /// Its number.
+    pub number: PlanNumber,
+    /// The plan it replaced.
+    pub parent: Option<PlanNumber>,
+    /// Why it was made.
+    pub reason: String,
+    /// Its batches.
+    pub batches: Vec<BatchFacts>,
+    /// Devices waiting, by reason.
+    pub waiting: BTreeMap<String, u32>,
+    /// Length.
+    pub makespan: Span,
+    /// Shortest possible.
+    pub lower_bound: Span,
+}
+
+/// A batch in figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchFacts {
+    /// When it goes.
+    pub start: Instant,
+    /// How many devices.
+    pub devices: u32,
+    /// Σ requirement, points.
+    pub requirement: f64,
+    /// Σ capacity score.
+    pub capacity: f64,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettledAttempt {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Whose.
+    pub device: DeviceId,
+    /// The end state.
+    pub end: AttemptState,
+    /// From the command to the end.
+    pub took: Span,
+}
+
+/// The fleet at a tick. Written every telemetry tick while a rollout is active, else once a slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TickEntry {
+    /// Weighted mean load of the devices in service, 0–100, of the demand metric.
+    pub fleet_load: f64,
+    /// The forecast of the same made for this moment: point and upper quantile; absent before the first forecast.
+    pub fleet_load_forecast: Option<(f64, f64)>,
+    /// Aggregate capacity score of the devices updated so far (100 − load, weighted), when there are any.
+    pub updated_capacity: Option<f64>,
+    /// The same, lowest forecast over the lookahead.
+    pub updated_capacity_forecast: Option<f64>,
+    /// The floor it is held against, when switched on.
+    pub capacity_floor: Option<f64>,
+    /// Demand as a share of the weight in service in the tightest pool, percent.
+    pub worst_pool_percent: f64,
+    /// The same, forecast over the lookahead.
+    pub worst_pool_forecast_percent: Option<f64>,
+    /// Which pool that is (position in [`Entry::Fleet`]).
+    pub worst_pool: u32,
+    /// Devices of the rollout by state.
+    pub states: StateCounts,
+}
+
+/// Devices of the rollout by state; they add up to the targets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateCounts {
+    /// Not begun.
+    pub waiting: u32,
+    /// Told to go, still serving (downloading, checking).
+    pub staging: u32,
+    /// Out of service for the update.
+    pub out: u32,
+    /// On the new release.
+    pub updated: u32,
+    /// Being taken back.
+    pub rolling_back: u32,
+    /// Taken back.
+    pub rolled_back: u32,
+    /// Ended without the new release and without a rollback (failed, timed out, rejected, removed…).
+    pub failed: u32,
+}
+
+/// What a round of forecasts looked like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForecastEntry {
+    /// Last moment whose data it may use.
+    pub origin: Instant,
+    /// Series forecast.
+    pub series: u32,
+    /// Series by the model that forecasts them.
+    pub champions: BTreeMap<String, u32>,
+    /// Champions that changed in this round.
+    pub changed: u32,
+    /// Mean absolute error of the last round's forecasts, in points, by model (equal weight per series).
+    pub mae_points: BTreeMap<String, f64>,
+    /// Share of past windows whose peak stayed at or under its load score, percent; the promise is `load_quantile`.
+    pub peak_coverage_percent: Option<f64>,
+    /// Share of past windows whose pool demand stayed at or under its upper quantile, percent.
+    pub demand_coverage_percent: Option<f64>,
+}
+
+/// What the watch said, with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerdictEntry {
+    /// `good`, `bad` or `inconclusive`.
+    pub verdict: Verdict,
+    /// About what.
+    pub cause: Cause,
+    /// The figure that was judged.
+    pub value: f64,
+    /// What it was held against.
+    pub threshold: f64,
+    /// The evidence for people.
+    pub evidence: String,
+}
+
+/// Three verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Go on.
+    Good,
+    /// Stop.
+    Bad,
+    /// Hold.
+    Inconclusive,
+}

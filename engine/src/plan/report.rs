@@ -1,0 +1,161 @@
+//! Why a plan is as it is: a typed reason with its numbers for every device that does not go at once.
+
+use crate::ids::{DeviceIndex, WaveIndex};
+use crate::time::{Instant, Span};
+use serde::{Deserialize, Serialize};
+
+/// What the planner says about its plan.
+#[must_use = "an unread report helps nobody"]
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanReport {
+    /// Devices that have a batch.
+    pub placed: usize,
+    /// Everybody else, in the order of the input.
+    pub waiting: Vec<Waiting>,
+    /// From the plan's start to the end of its last window; zero for an empty plan.
+    pub makespan: Span,
+    /// No plan for the same placed devices can be shorter.
+    pub lower_bound: Span,
+}
+
+impl PlanReport {
+    /// How much longer than the lower bound, in percent of it.
+    pub fn gap_percent(&self) -> f64 {
+        if self.lower_bound == Span::ZERO {
+            return 0.0;
+        }
+        (self.makespan.as_secs_f64() / self.lower_bound.as_secs_f64() - 1.0) * 100.0
+    }
+}
+
+/// A device without a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// Which.
+    pub device: DeviceIndex,
+    /// Why.
+    pub on: WaitingOn,
+    /// Earliest time at which it could go, as far as can be said.
+    pub earliest: Option<Instant>,
+}
+
+/// Why a device is not updating now. The numbers are those the rule was judged by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "waiting_on", rename_all = "kebab-case")]
+pub enum WaitingOn {
+    /// Has a place in the plan.
+    Planned {
+        /// When.
+        start: Instant,
+    },
+    /// The package does not suit its version or variant.
+    NotCompatible {
+        /// The device's version.
+        version: String,
+        /// What the package asks for.
+        required: String,
+    },
+    /// The filter's capacity term does not hold now.
+    CapacityFilter {
+        /// The device's capacity score now.
+        capacity: f64,
+    },
+    /// Has not asked yet.
+    NotRequested,
+    /// Never reported.
+    NoTelemetry,
+    /// Its newest report is too old.
+    StaleTelemetry {
+        /// Age of the newest report.
+        age: Span,
+        /// Oldest age allowed.
+        max: Span,
+    },
+    /// Its wave has not opened.
+    WaveNotOpen {
+        /// Its wave.
+        wave: WaveIndex,
+        /// The last wave that is open.
+        open: WaveIndex,
+    },
+    /// It alone is more than a batch may hold.
+    OversizeRequirement {
+        /// What it needs, points.
+        requirement: f64,
+        /// What a batch may hold, points.
+        max: f64,
+    },
+    /// Its capacity score alone is more than a batch may hold, in every open window.
+    OversizeCapacity {
+        /// Its lowest capacity score over the horizon.
+        capacity: f64,
+        /// What a batch may hold.
+        max: f64,
+    },
+    /// Every open batch of the horizon is full.
+    BatchesFull,
+    /// Its pool cannot spare it within the horizon.
+    PoolCapacity {
+        /// Its weight.
+        weight: f64,
+        /// The most weight its pool can spare in any open slot of the horizon, less what is already out.
+        spare: f64,
+    },
+    /// As many members of its pool are out as may be.
+    PoolOutMax {
+        /// How many may be.
+        max: u32,
+    },
+    /// As many devices of its region are out as may be.
+    RegionOutMax {
+        /// How many may be.
+        max: u32,
+    },
+    /// No open window in the horizon is long enough for it.
+    WindowClosed {
+        /// How long it needs.
+        need: Span,
+    },
+    /// Its calm windows are taken or closed, the rest are too busy.
+    DeviceLoad {
+        /// Its lowest load score over the open windows of the horizon.
+        score: f64,
+        /// Highest score allowed.
+        max: f64,
+    },
+    /// Failed before; tries again later.
+    RetryPause {
+        /// Tries so far.
+        attempts: u32,
+    },
+    /// The rollout is paused.
+    RolloutPaused,
+    /// Asked; the next plan will say.
+    NextPlan,
+}
+
+impl WaitingOn {
+    /// The reason's short name, as in the journal.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Planned { .. } => "planned",
+            Self::NotCompatible { .. } => "not-compatible",
+            Self::CapacityFilter { .. } => "capacity-filter",
+            Self::NotRequested => "not-requested",
+            Self::NoTelemetry => "no-telemetry",
+            Self::StaleTelemetry { .. } => "stale-telemetry",
+            Self::WaveNotOpen { .. } => "wave-not-open",
+            Self::OversizeRequirement { .. } => "oversize-requirement",
+            Self::OversizeCapacity { .. } => "oversize-capacity",
+            Self::BatchesFull => "batches-full",
+            Self::PoolCapacity { .. } => "pool-capacity",
+            Self::PoolOutMax { .. } => "pool-out-max",
+            Self::RegionOutMax { .. } => "region-out-max",
+            Self::WindowClosed { .. } => "window-closed",
+            Self::DeviceLoad { .. } => "device-load",
+            Self::RetryPause { .. } => "retry-pause",
+            Self::RolloutPaused => "rollout-paused",
+            Self::NextPlan => "next-plan",
+        }
+    }
+}

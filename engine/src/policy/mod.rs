@@ -1,0 +1,233 @@
+//! A policy: what an operator intends, valid by construction.
+//!
+//! The file shape is in [`fragment`]; [`library`] holds the named ones. A [`Policy`] can only be made through
+//! [`Policy::from_toml`], [`library::named`] or [`Policy::default`], all of which validate.
+
+pub mod fragment;
+pub mod library;
+pub mod priority;
+
+use crate::time::Span;
+use crate::window::Calendar;
+use serde::{Deserialize, Serialize};
+
+/// All thresholds of one rollout. Every default is explained in `docs/defaults.md`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Its name in reports.
+    pub name: String,
+    /// What it imitates or is for, one line.
+    pub summary: String,
+    /// How devices are scored.
+    pub scores: Scores,
+    /// Who goes first.
+    pub priority: Priority,
+    /// How batches are made.
+    pub plan: PlanRules,
+    /// Steps of the rollout, cumulative shares, the last 100 %.
+    pub waves: Vec<Wave>,
+    /// When devices may be out.
+    pub calendar: Calendar,
+    /// When to stop.
+    pub monitor: MonitorRules,
+    /// What to take back.
+    pub rollback: RollbackRules,
+    /// How to forecast.
+    pub forecast: ForecastRules,
+    /// How often and how long to try.
+    pub attempts: AttemptRules,
+}
+
+/// How devices are scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Quantile of the window's peak utilisation that is the load score, 0.5..1 (default 0.90).
+    pub load_quantile: f64,
+    /// Weight of each metric's utilisation in the score, 0..=1, by metric name; metrics not named weigh 1.
+    pub metric_weights: Vec<(String, f64)>,
+    /// The metric whose load moves to the others when a device goes out (default `cpu`).
+    pub demand_metric: String,
+    /// Criticality 0–100 of a device's function, by function name.
+    pub criticality: Vec<(String, f64)>,
+    /// Criticality of functions not named (default 50).
+    pub criticality_default: f64,
+}
+
+/// Which of the two formulae orders the devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PriorityFormula {
+    /// `w_crit·(1 − criticality/100) + w_cap·capacity/100`: critical, busy devices go last.
+    SpareFirst,
+    /// `w_crit·criticality/100 + w_cap·(1 − load/100)`: critical devices go first.
+    Literal,
+}
+
+/// Who goes first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Priority {
+    /// The formula.
+    pub formula: PriorityFormula,
+    /// `w_crit` ≥ 0 (default 0.5).
+    pub criticality_weight: f64,
+    /// `w_cap` ≥ 0 (default 0.5).
+    pub capacity_weight: f64,
+}
+
+/// What the load and demand rules believe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// The forecast for each window.
+    Forecast,
+    /// The load now, held for the whole horizon.
+    Current,
+    /// Nothing: the rules are off.
+    Ignore,
+}
+
+/// A limit on how many of a set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CountLimit {
+    /// No limit.
+    Unlimited,
+    /// This many.
+    Count(u32),
+    /// This share of the set in percent, rounded down, but at least one.
+    Percent(f64),
+}
+
+impl CountLimit {
+    /// The limit for a set of `members`; `None` is unlimited.
+    pub fn of(self, members: u32) -> Option<u32> {
+        match self {
+            Self::Unlimited => None,
+            Self::Count(count) => Some(count),
+            Self::Percent(percent) => Some(((f64::from(members) * percent / 100.0).floor() as u32).max(1)),
+        }
+    }
+}
+
+/// How batches are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanRules {
+    /// Slot length, a divisor of a day, ≥ 1 min (default 15 min).
+    pub slot: Span,
+    /// How far ahead a plan reaches, 1 h to 24 h (default 24 h).
+    pub horizon: Span,
+    /// What the load and demand rules believe (default forecast).
+    pub basis: Basis,
+    /// Quantile of a pool's demand that must still be served, 0.5..1 (default 0.95).
+    pub demand_quantile: f64,
+    /// Utilisation of the weight left in a pool that its demand may reach, percent (default 85).
+    pub load_limit_percent: f64,
+    /// Weight kept free beside that, percent of the pool (default 0).
+    pub pool_reserve_percent: f64,
+    /// Smaller pools are exempt from the pool rule (default 2).
+    pub pool_members_min: u32,
+    /// Most members of a pool out at once (default 25 %).
+    pub pool_out_max: CountLimit,
+    /// Most devices of a region out at once (default unlimited).
+    pub region_out_max: CountLimit,
+    /// Σ requirement of a batch (default unlimited).
+    pub batch_requirement_max: Option<f64>,
+    /// Σ capacity score of a batch (default unlimited).
+    pub batch_capacity_max: Option<f64>,
+    /// Devices in a batch (default unlimited).
+    pub batch_devices_max: CountLimit,
+    /// Highest load score of a device in its window (default 70); `None` switches the rule off.
+    pub device_load_max: Option<f64>,
+    /// Oldest telemetry to plan on (default 15 min); `None` switches the rule off.
+    pub telemetry_age_max: Option<Span>,
+    /// First guess of how long a device is out, until durations are known (default 30 min).
+    pub duration_expected: Span,
+    /// Quantile of known durations that a window must cover (default 0.95).
+    pub duration_quantile: f64,
+}
+
+/// A step of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wave {
+    /// Cumulative share of the target devices in percent, in (0, 100].
+    pub share_percent: f64,
+    /// Watched for this long after its last device, before the next wave opens.
+    pub soak: Span,
+}
+
+/// When to stop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MonitorRules {
+    /// Aggregate capacity score of the updated devices below which to stop (default 10); `None` switches it off.
+    pub capacity_floor: Option<f64>,
+    /// Devices updated before the floor means anything (default 5).
+    pub floor_devices_min: u32,
+    /// Watch the pool rule while a batch is out (default true).
+    pub watch_pools: bool,
+    /// Share of a pool's remaining weight that demand may reach before the watch acts, percent (default 95).
+    pub critical_load_percent: f64,
+    /// How far ahead the watch looks (default 30 min); zero looks at now only.
+    pub lookahead: Span,
+    /// Failed devices, percent of those settled, at which to stop (default 5).
+    pub failure_percent_max: f64,
+    /// …but not before this many have failed (default 3).
+    pub failure_count_min: u32,
+    /// Promised rate of false alarms of the bad-release test over a whole rollout (default 0.01); `None` switches it off.
+    pub false_alarm_rate: Option<f64>,
+    /// Rise of load in points that a release may bring (default 3).
+    pub regression_tolerance_points: f64,
+}
+
+/// What to take back when a stop falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollbackScope {
+    /// Nothing.
+    None,
+    /// The batches not yet soaked.
+    Batch,
+    /// Every device of the rollout.
+    All,
+}
+
+/// What to take back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RollbackRules {
+    /// On a capacity breach, now or forecast (default batch).
+    pub on_capacity: RollbackScope,
+    /// On a bad release (default all).
+    pub on_bad_release: RollbackScope,
+    /// On too many failures (default all).
+    pub on_failures: RollbackScope,
+    /// After a capacity stop, go on by itself once this long has passed (default 1 h); `None` waits for an operator.
+    pub resume_after: Option<Span>,
+    /// Capacity stops before the engine waits for an operator (default 8).
+    pub resumes_max: u32,
+}
+
+/// How to forecast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForecastRules {
+    /// Models that compete for each series.
+    pub models: Vec<slacktide_forecast::ModelKind>,
+    /// Time between forecasts (default 1 h).
+    pub every: Span,
+    /// How much history is kept and fitted, 1 d to 28 d (default 7 d).
+    pub history: Span,
+    /// The season (default 24 h).
+    pub season: Span,
+    /// Dear models compete only while a fleet has at most this many series (default 512).
+    pub dear_series_max: usize,
+}
+
+/// How often and how long to try.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttemptRules {
+    /// Tries per device (default 2).
+    pub attempts_max: u32,
+    /// Pause between tries (default 1 h).
+    pub retry_pause: Span,
+    /// An attempt without an outcome for this long has failed (default 2 h).
+    pub timeout: Span,
+    /// The rollout ends after this long, whoever still waits (default 7 d).
+    pub rollout_timeout: Span,
+}

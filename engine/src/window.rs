@@ -1,0 +1,278 @@
+//! When devices may be out: weekly maintenance windows in their time zones, less blackouts.
+
+use crate::document::nearest;
+use crate::time::{Instant, Span};
+use jiff::Timestamp;
+use jiff::civil::{Time, Weekday};
+use jiff::tz::{TimeZone, db};
+
+/// How fine a range is looked at: windows are open or closed for whole multiples of it.
+const GRAIN: Span = Span::from_secs(300);
+/// How far ahead an opening is looked for: a week has every weekly window, and a day for zones.
+const LOOK_AHEAD: Span = Span::from_secs(8 * 86_400);
+
+/// A span of the week that comes again, in the time of its zone (so it shifts with daylight saving, as people do).
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeeklyWindow {
+    days: Vec<Weekday>,
+    from_minute: u16,
+    to_minute: u16,
+    zone: TimeZone,
+    zone_name: String,
+}
+
+/// What is wrong with a window, for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WindowError {
+    /// No such day.
+    #[error("`{0}` is no day; write mon, tue, wed, thu, fri, sat or sun")]
+    Day(String),
+    /// No such time of day.
+    #[error("`{0}` is no time of day; write HH:MM from 00:00 to 24:00")]
+    Time(String),
+    /// No such zone.
+    #[error("`{name}` is no IANA time zone{hint}")]
+    Zone {
+        /// The name given.
+        name: String,
+        /// A nearer name, if there is one.
+        hint: String,
+    },
+    /// No such moment.
+    #[error("`{0}` is no moment; write RFC 3339 such as 2024-12-24T00:00:00Z")]
+    Moment(String),
+    /// Ends before it begins.
+    #[error("it ends before it begins")]
+    Backwards,
+}
+
+const DAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Monday),
+    ("tue", Weekday::Tuesday),
+    ("wed", Weekday::Wednesday),
+    ("thu", Weekday::Thursday),
+    ("fri", Weekday::Friday),
+    ("sat", Weekday::Saturday),
+    ("sun", Weekday::Sunday),
+];
+
+fn minute_of_day(text: &str) -> Result<u16, WindowError> {
+    let bad = || WindowError::Time(text.to_owned());
+    let (hour, minute) = text.split_once(':').ok_or_else(bad)?;
+    let number = |part: &str| {
+        let two = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<u16>().ok().filter(|_| two).ok_or_else(bad)
+    };
+    let (hour, minute) = (number(hour)?, number(minute)?);
+    let total = hour * 60 + minute;
+    if minute < 60 && total <= 24 * 60 { Ok(total) } else { Err(bad()) }
+}
+
+impl WeeklyWindow {
+    /// A window on `days` (empty: every day) from `from` to `to` (`HH:MM`; an end at or before the start lies on the next day) in the
+    /// IANA zone `zone`.
+    ///
+    /// # Errors
+    /// [`WindowError`] naming what is wrong.
+    pub fn new(days: &[String], from: &str, to: &str, zone: &str) -> Result<Self, WindowError> {
+        let day = |name: &String| {
+            let found = DAYS.iter().find(|(short, _)| name.eq_ignore_ascii_case(short));
+            found.map(|(_, day)| *day).ok_or_else(|| WindowError::Day(name.clone()))
+        };
+        let days = if days.is_empty() {
+            DAYS.map(|(_, d)| d).to_vec()
+        } else {
+            days.iter().map(day).collect::<Result<_, _>>()?
+        };
+        // The bundled database: the same zones on every machine.
+        let database = db();
+        let tz = database.get(zone).map_err(|_| {
+            let names: Vec<String> = database.available().map(|name| name.to_string()).collect();
+            let hint = nearest(zone, names.iter().map(String::as_str))
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default();
+            WindowError::Zone { name: zone.to_owned(), hint }
+        })?;
+        let (from_minute, to_minute) = (minute_of_day(from)?, minute_of_day(to)?);
+        Ok(Self { days, from_minute: from_minute % 1440, to_minute, zone: tz, zone_name: zone.to_owned() })
+    }
+
+    /// Short names of its days.
+    pub fn day_names(&self) -> Vec<String> {
+        self.days
+            .iter()
+            .filter_map(|day| DAYS.iter().find(|(_, d)| d == day))
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
+    }
+
+    /// Start as `HH:MM`.
+    pub fn from_text(&self) -> String {
+        format!("{:02}:{:02}", self.from_minute / 60, self.from_minute % 60)
+    }
+
+    /// End as `HH:MM`.
+    pub fn to_text(&self) -> String {
+        format!("{:02}:{:02}", self.to_minute / 60, self.to_minute % 60)
+    }
+
+    /// The IANA zone.
+    pub fn zone_name(&self) -> &str {
+        &self.zone_name
+    }
+
+    /// Is the moment inside?
+    pub fn contains(&self, at: Instant) -> bool {
+        let Ok(timestamp) = Timestamp::from_millisecond(at.as_millis()) else { return false };
+        let local = self.zone.to_datetime(timestamp);
+        let time: Time = local.time();
+        let minute = u16::from(time.hour().unsigned_abs()) * 60 + u16::from(time.minute().unsigned_abs());
+        let today = local.weekday();
+        let yesterday = today.previous();
+        let on = |day: Weekday| self.days.contains(&day);
+        if self.from_minute < self.to_minute {
+            on(today) && (self.from_minute..self.to_minute).contains(&minute)
+        } else {
+            (on(today) && minute >= self.from_minute) || (on(yesterday) && minute < self.to_minute)
+        }
+    }
+}
+
+/// A span in which nothing may be out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Blackout {
+    /// Once.
+    Once {
+        /// First moment.
+        from: Instant,
+        /// First moment after.
+        to: Instant,
+    },
+    /// Every week.
+    Weekly(WeeklyWindow),
+}
+
+impl Blackout {
+    /// A blackout between two RFC 3339 moments.
+    ///
+    /// # Errors
+    /// [`WindowError`] for a moment that does not read, or an end before the start.
+    pub fn once(from: &str, to: &str) -> Result<Self, WindowError> {
+        let moment = |text: &str| {
+            let read: Result<Timestamp, _> = text.parse();
+            read.map(|t| Instant::from_millis(t.as_millisecond())).map_err(|_| WindowError::Moment(text.to_owned()))
+        };
+        let (from, to) = (moment(from)?, moment(to)?);
+        if to <= from { Err(WindowError::Backwards) } else { Ok(Self::Once { from, to }) }
+    }
+
+    fn contains(&self, at: Instant) -> bool {
+        match self {
+            Self::Once { from, to } => at >= *from && at < *to,
+            Self::Weekly(window) => window.contains(at),
+        }
+    }
+}
+
+/// Maintenance windows (none at all means always) less blackouts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Calendar {
+    /// Open in any of these; always open when there is none.
+    pub windows: Vec<WeeklyWindow>,
+    /// Closed in all of these.
+    pub blackouts: Vec<Blackout>,
+}
+
+impl Calendar {
+    /// May devices be out at this moment?
+    pub fn is_open_at(&self, at: Instant) -> bool {
+        let within = self.windows.is_empty() || self.windows.iter().any(|w| w.contains(at));
+        within && !self.blackouts.iter().any(|b| b.contains(at))
+    }
+
+    /// May devices be out from `from` to just before `to`?
+    pub fn is_open(&self, from: Instant, to: Instant) -> bool {
+        if self.windows.is_empty() && self.blackouts.is_empty() {
+            return true;
+        }
+        let steps = to.since(from).steps_up(GRAIN).max(1);
+        let last = to - Span::from_millis(1);
+        (0..steps).all(|i| self.is_open_at(from + GRAIN.times(i))) && self.is_open_at(last.max(from))
+    }
+
+    /// Which of `slots` slots from `start` are open from end to end.
+    pub fn slots_open(&self, start: Instant, slot: Span, slots: usize) -> Vec<bool> {
+        (0..slots).map(|s| self.is_open(start + slot.times(s), start + slot.times(s + 1))).collect()
+    }
+
+    /// The first moment at or after `from` (in steps of five minutes) that is open; `None` when none is within eight days.
+    pub fn next_open(&self, from: Instant) -> Option<Instant> {
+        (0..=LOOK_AHEAD.steps_up(GRAIN)).map(|i| from + GRAIN.times(i)).find(|at| self.is_open_at(*at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        let timestamp: Timestamp = text.parse().unwrap();
+        Instant::from_millis(timestamp.as_millisecond())
+    }
+
+    fn window(days: &[&str], from: &str, to: &str, zone: &str) -> WeeklyWindow {
+        WeeklyWindow::new(&days.iter().map(|d| (*d).to_owned()).collect::<Vec<_>>(), from, to, zone).unwrap()
+    }
+
+    #[test]
+    fn a_window_may_cross_midnight_and_belongs_to_the_day_it_begins_on() {
+        let w = window(&["fri"], "22:00", "02:00", "UTC");
+        assert!(w.contains(at("2024-03-08T23:00:00Z")) && w.contains(at("2024-03-09T01:59:00Z")));
+        assert!(!w.contains(at("2024-03-08T01:00:00Z")) && !w.contains(at("2024-03-09T02:00:00Z")));
+    }
+
+    #[test]
+    fn daylight_saving_moves_the_window_with_the_people() {
+        let w = window(&[], "01:00", "05:00", "Europe/Berlin");
+        // Winter: UTC+1; summer: UTC+2.
+        assert!(w.contains(at("2024-03-30T00:00:00Z")) && !w.contains(at("2024-03-30T04:00:00Z")));
+        assert!(w.contains(at("2024-04-01T02:59:00Z")) && !w.contains(at("2024-04-01T03:00:00Z")));
+        // The night the hour from 2 to 3 is missing: open from 00:00Z to 03:00Z.
+        assert!(w.contains(at("2024-03-31T00:30:00Z")) && w.contains(at("2024-03-31T02:59:00Z")));
+        assert!(!w.contains(at("2024-03-31T03:00:00Z")));
+        // The night the hour from 2 to 3 comes twice: open both times.
+        assert!(w.contains(at("2024-10-27T00:30:00Z")) && w.contains(at("2024-10-27T01:30:00Z")));
+    }
+
+    #[test]
+    fn a_calendar_is_windows_less_blackouts() {
+        let calendar = Calendar {
+            windows: vec![window(&[], "01:00", "05:00", "UTC")],
+            blackouts: vec![Blackout::once("2024-03-05T02:00:00Z", "2024-03-05T03:00:00Z").unwrap()],
+        };
+        let open = calendar.slots_open(at("2024-03-05T00:00:00Z"), Span::from_secs(3600), 6);
+        assert_eq!(open, [false, true, false, true, true, false]);
+        assert_eq!(calendar.next_open(at("2024-03-05T02:10:00Z")), Some(at("2024-03-05T03:00:00Z")));
+        assert!(Calendar::default().is_open(at("2024-03-05T00:00:00Z"), at("2024-04-05T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_calendar_that_never_opens_says_so() {
+        let never = Calendar {
+            windows: vec![window(&[], "01:00", "02:00", "UTC")],
+            blackouts: vec![Blackout::Weekly(window(&[], "00:00", "24:00", "UTC"))],
+        };
+        assert_eq!(never.next_open(at("2024-03-05T02:10:00Z")), None);
+    }
+
+    #[test]
+    fn what_is_no_window_is_said() {
+        let new =
+            |day: &str, from, to, zone| WeeklyWindow::new(&[day.to_owned()], from, to, zone).unwrap_err().to_string();
+        assert!(new("fry", "01:00", "02:00", "UTC").contains("`fry` is no day"));
+        assert!(new("fri", "24:01", "02:00", "UTC").contains("24:01"));
+        assert!(new("fri", "1:00", "02:00", "UTC").contains("1:00"));
+        assert!(new("fri", "01:00", "02:00", "Europe/Berlim").contains("did you mean Europe/Berlin?"));
+        assert_eq!(Blackout::once("2024-03-05T02:00:00Z", "2024-03-05T02:00:00Z"), Err(WindowError::Backwards));
+    }
+}

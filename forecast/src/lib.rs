@@ -1,0 +1,21 @@
+//! Forecasting for slacktide: models, intervals, accuracy, backtests and live selection. Numbers in, numbers out; knows no device.
+//!
+//! Everything here is a pure function of its arguments: no clock, no thread, no entropy, the same result on any number of threads.
+//!
+//! - [`SeriesView`]: values at equal steps, oldest first, gaps allowed.
+//! - [`ModelKind`], [`Model`], [`Fitted`]: what forecasts.
+//! - [`measure`]: how good a forecast was. [`interval`]: how wide it must be. [`backtest`]: how good it would have been.
+//! - [`panel`]: the models of one device or pool in competition, with a calibrated upper bound: what the planner uses.
+
+pub mod backtest;
+pub mod classical;
+pub mod interval;
+pub mod measure;
+mod model;
+pub mod panel;
+mod series;
+pub mod trivial;
+
+pub use model::{FitError, Fitted, Model, ModelKind, UnknownModel};
+pub use panel::{Band, Fallback, PanelConfig, PanelForecast, PanelState, advance};
+pub use series::SeriesView;

@@ -1,0 +1,98 @@
+//! How good a forecast was. Pairs in which either side is not finite are left out; with no pair left the answer is `None`.
+//!
+//! Definitions follow Hyndman & Koehler 2006 ("Another look at measures of forecast accuracy") and Gneiting & Raftery 2007.
+
+fn pairs<'a>(actual: &'a [f32], forecast: &'a [f32]) -> impl Iterator<Item = (f64, f64)> + 'a {
+    let both = |(a, f): (&f32, &f32)| (a.is_finite() && f.is_finite()).then(|| (f64::from(*a), f64::from(*f)));
+    actual.iter().zip(forecast).filter_map(both)
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+/// Mean absolute error, in the unit of the series.
+pub fn mae(actual: &[f32], forecast: &[f32]) -> Option<f64> {
+    mean(pairs(actual, forecast).map(|(a, f)| (a - f).abs()))
+}
+
+/// Root mean squared error, in the unit of the series.
+pub fn rmse(actual: &[f32], forecast: &[f32]) -> Option<f64> {
+    mean(pairs(actual, forecast).map(|(a, f)| (a - f) * (a - f))).map(f64::sqrt)
+}
+
+/// Symmetric mean absolute percentage error, 0–200: `200·|a − f| / (|a| + |f|)`; a pair of zeros counts 0.
+pub fn smape(actual: &[f32], forecast: &[f32]) -> Option<f64> {
+    let term = |(a, f): (f64, f64)| {
+        let size = a.abs() + f.abs();
+        if size == 0.0 { 0.0 } else { 200.0 * (a - f).abs() / size }
+    };
+    mean(pairs(actual, forecast).map(term))
+}
+
+/// Mean absolute scaled error: the error over the mean absolute difference of values one `season` apart in `history`.
+/// `None` too when the history shows no such difference (it would divide by zero).
+pub fn mase(actual: &[f32], forecast: &[f32], history: &[f32], season: usize) -> Option<f64> {
+    let later = history.get(season..)?;
+    let scale = mae(later, history)?;
+    if scale > 0.0 { Some(mae(actual, forecast)? / scale) } else { None }
+}
+
+/// Mean pinball (quantile) loss of a forecast of the `level` quantile, 0 < level < 1.
+pub fn pinball(actual: &[f32], forecast: &[f32], level: f64) -> Option<f64> {
+    mean(pairs(actual, forecast).map(|(a, f)| if a >= f { level * (a - f) } else { (1.0 - level) * (f - a) }))
+}
+
+/// Share of values within `lower..=upper`, 0..=1.
+pub fn coverage(actual: &[f32], lower: &[f32], upper: &[f32]) -> Option<f64> {
+    let inside = |((a, l), u): ((&f32, &f32), &f32)| {
+        (a.is_finite() && l.is_finite() && u.is_finite()).then(|| f64::from(u8::from(a >= l && a <= u)))
+    };
+    mean(actual.iter().zip(lower).zip(upper).filter_map(inside))
+}
+
+/// Winkler (interval) score of a central interval of nominal coverage `level`: its width, and `2/(1 − level)` times the distance by
+/// which a value lies outside.
+pub fn winkler(actual: &[f32], lower: &[f32], upper: &[f32], level: f64) -> Option<f64> {
+    let penalty = 2.0 / (1.0 - level);
+    let term = |((a, l), u): ((&f32, &f32), &f32)| {
+        let (a, l, u) = (f64::from(*a), f64::from(*l), f64::from(*u));
+        let outside = (l - a).max(a - u).max(0.0);
+        (u - l + penalty * outside).is_finite().then_some(u - l + penalty * outside)
+    };
+    mean(actual.iter().zip(lower).zip(upper).filter_map(term))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTUAL: [f32; 4] = [10.0, 20.0, 30.0, 40.0];
+    const FORECAST: [f32; 4] = [12.0, 18.0, 33.0, 36.0];
+
+    fn close(a: Option<f64>, b: f64) {
+        assert!(a.is_some_and(|a| (a - b).abs() < 1e-9), "{a:?} {b}");
+    }
+
+    /// By hand; `utilsforecast.losses` (mae, rmse, smape/200, mase, quantile_loss) defines them alike.
+    #[test]
+    fn known_answers() {
+        close(mae(&ACTUAL, &FORECAST), 2.75);
+        close(rmse(&ACTUAL, &FORECAST), (33.0_f64 / 4.0).sqrt());
+        close(smape(&ACTUAL, &FORECAST), 50.0 * (2.0 / 22.0 + 2.0 / 38.0 + 3.0 / 63.0 + 4.0 / 76.0));
+        close(mase(&ACTUAL, &FORECAST, &[1.0, 2.0, 4.0, 3.0], 1), 2.75 / (4.0 / 3.0));
+        close(pinball(&ACTUAL, &FORECAST, 0.9), (0.1 * 2.0 + 0.9 * 2.0 + 0.1 * 3.0 + 0.9 * 4.0) / 4.0);
+        close(coverage(&ACTUAL, &[9.0, 21.0, 29.0, 39.0], &[11.0, 22.0, 30.0, 41.0]), 0.75);
+        close(winkler(&[5.0], &[6.0], &[8.0], 0.8), 2.0 + 10.0);
+    }
+
+    #[test]
+    fn gaps_are_left_out_and_nothing_divides_by_zero() {
+        close(mae(&[1.0, f32::NAN], &[2.0, 2.0]), 1.0);
+        assert_eq!(mae(&[f32::NAN], &[1.0]), None);
+        close(smape(&[0.0], &[0.0]), 0.0);
+        assert_eq!(mase(&ACTUAL, &FORECAST, &[3.0; 9], 1), None);
+        assert_eq!(mase(&ACTUAL, &FORECAST, &[3.0], 4), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! The models of one device or pool in competition, with a calibrated upper bound: what the planner uses.
+//!
+//! A *panel* is a few series of equal length (a device's metrics, weighted; or one pool's demand). [`advance`] moves it to a new
+//! origin: it scores the models on what has become known, picks a champion per series (live selection with hysteresis), forecasts,
+//! and bounds the forecast from above by the champion's own past errors (split conformal, by lead time).
+//!
+//! The bound is of the *peak* over a window ([`Band::WindowPeak`]), because the maximum of pointwise quantiles is not the quantile of
+//! the maximum, or of all steps of a window together ([`Band::Simultaneous`]).
+
+mod scoring;
+mod state;
+
+pub use state::PanelState;
+
+use crate::{ModelKind, SeriesView, trivial};
+use serde::{Deserialize, Serialize};
+
+/// Lead times share their errors within a bucket: `[0, 4) [4, 16) [16, 48) [48, …)` steps.
+pub(crate) const BUCKET_STARTS: [usize; 4] = [0, 4, 16, 48];
+
+/// Fewest past windows a bound may rest on; with fewer it is the highest value seen.
+const SCORES_MIN: usize = 5;
+
+/// How a panel is forecast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PanelConfig {
+    /// Models that compete. Empty means [`ModelKind::Naive`].
+    pub models: Vec<ModelKind>,
+    /// Season in steps.
+    pub season: usize,
+    /// Steps to forecast.
+    pub horizon: usize,
+    /// Window in steps over which the bound must hold, ≥ 1.
+    pub window: usize,
+    /// Probability with which it must hold, 0.5..1.
+    pub level: f32,
+    /// What it bounds.
+    pub band: Band,
+    /// Nothing can be higher (100 for percentages).
+    pub cap: Option<f32>,
+    /// Weight of past origins in a model's loss, per origin.
+    pub decay: f32,
+    /// A challenger becomes champion when its loss is lower by this share.
+    pub hysteresis: f32,
+    /// Past origins scored when a panel is new.
+    pub origins_first: usize,
+}
+
+impl Default for PanelConfig {
+    fn default() -> Self {
+        Self {
+            models: vec![ModelKind::Naive, ModelKind::SeasonalNaive, ModelKind::SeasonalMean, ModelKind::Average],
+            season: 96,
+            horizon: 96,
+            window: 1,
+            level: 0.9,
+            band: Band::WindowPeak,
+            cap: Some(100.0),
+            decay: 0.9,
+            hysteresis: 0.03,
+            origins_first: 8,
+        }
+    }
+}
+
+/// What the upper bound bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Band {
+    /// `upper[h]`: the highest value of any series in the steps `h..h + window`.
+    WindowPeak,
+    /// `upper[h]`: the value of step `h` of the first series; all steps of a window stay under theirs *together*.
+    Simultaneous,
+}
+
+/// Why a bound rests on less than it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// Nothing is known: the bound is the cap (or 0 without one), the points too.
+    NoHistory,
+    /// Too few past windows: the bound is the highest value ever seen, or the forecast where that is higher.
+    ShortHistory,
+}
+
+/// A forecast of a panel from one origin.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PanelForecast {
+    /// Champion's forecast, by series, then step.
+    pub points: Vec<Vec<f32>>,
+    /// The upper bound, `horizon` long. Windows that run past the horizon use the part inside.
+    pub upper: Vec<f32>,
+    /// Champion, by series.
+    pub champions: Vec<ModelKind>,
+    /// Champions that changed at this origin.
+    pub champions_changed: u32,
+    /// Mean absolute error of each model at the origins scored now, over the series.
+    pub last_mae: Vec<(ModelKind, f32)>,
+    /// Windows whose bound was made before they were known, and that are known now.
+    pub windows_scored: u32,
+    /// How many of them stayed under it.
+    pub windows_covered: u32,
+    /// Why the bound rests on less than it should.
+    pub fallback: Option<Fallback>,
+}
+
+/// Moves a panel to the origin at the end of `series`.
+///
+/// `series` holds all history, oldest first, every series of the same length; `first_step` is the number of their first step on a
+/// scale that goes on from call to call (so the origin is `first_step + len`). `state` is what the call before returned, or the
+/// default. Pure and deterministic; every number returned is finite.
+pub fn advance(
+    config: &PanelConfig,
+    state: &PanelState,
+    series: &[SeriesView<'_>],
+    first_step: i64,
+) -> (PanelState, PanelForecast) {
+    let config = &sound(config);
+    let length = series.iter().map(SeriesView::len).min().unwrap_or(0);
+    let series: Vec<SeriesView<'_>> = series.iter().map(|s| s.until(length)).collect();
+    if series.iter().all(|s| s.last().is_none()) {
+        return (state.clone(), no_history(config, series.len()));
+    }
+    let mut next = state.clone();
+    next.fit_to(series.len(), config.models.len());
+    let origin = first_step + length as i64;
+    let mut forecast = PanelForecast::default();
+    (forecast.windows_scored, forecast.windows_covered) = next.score_held(config, &series, first_step);
+    let origins = scoring::origins_due(config, state, length, first_step);
+    forecast.last_mae = scoring::score(config, &mut next, &series, &origins);
+    forecast.champions_changed = next.choose_champions(config.hysteresis);
+    next.origin = Some(origin);
+    let mut scratch = Vec::new();
+    for (s, view) in series.iter().enumerate() {
+        let mut points = vec![0.0; config.horizon];
+        let champion = config.models[next.champion(s)];
+        let used = forecast_or_fall_back(champion, *view, config.season, &mut points, &mut scratch);
+        bound_values(&mut points, config.cap);
+        forecast.points.push(points);
+        forecast.champions.push(used);
+    }
+    (forecast.upper, forecast.fallback) = upper(config, &next, &series, &forecast.points);
+    next.hold(config, origin, &forecast.upper);
+    (next, forecast)
+}
+
+/// Brings a configuration into its ranges.
+fn sound(config: &PanelConfig) -> PanelConfig {
+    let mut config = config.clone();
+    if config.models.is_empty() {
+        config.models.push(ModelKind::Naive);
+    }
+    config.season = config.season.max(1);
+    config.horizon = config.horizon.max(1);
+    config.window = config.window.clamp(1, config.horizon);
+    config.level = if config.level.is_finite() { config.level.clamp(0.5, 0.999) } else { 0.9 };
+    config
+}
+
+fn no_history(config: &PanelConfig, series: usize) -> PanelForecast {
+    let value = config.cap.unwrap_or(0.0);
+    PanelForecast {
+        points: vec![vec![value; config.horizon]; series],
+        upper: vec![value; config.horizon],
+        champions: vec![config.models[0]; series],
+        fallback: Some(Fallback::NoHistory),
+        ..PanelForecast::default()
+    }
+}
+
+/// Forecasts with `kind`; where it cannot be fitted (too short, constant), with the last value. Returns the model used.
+fn forecast_or_fall_back(
+    kind: ModelKind,
+    series: SeriesView<'_>,
+    season: usize,
+    out: &mut [f32],
+    scratch: &mut Vec<f32>,
+) -> ModelKind {
+    if !kind.is_dear() {
+        trivial::forecast_into(kind, series, season, out, scratch);
+        return kind;
+    }
+    let points = kind.model().fit(series, season).ok().map(|fitted| fitted.forecast(out.len()));
+    if let Some(points) = points.filter(|p| p.len() == out.len() && p.iter().all(|v| v.is_finite())) {
+        out.copy_from_slice(&points);
+        return kind;
+    }
+    trivial::forecast_into(ModelKind::Naive, series, season, out, scratch);
+    ModelKind::Naive
+}
+
+/// Loads and demands are never negative, and a percentage is at most its cap.
+fn bound_values(values: &mut [f32], cap: Option<f32>) {
+    for value in values {
+        *value = value.clamp(0.0, cap.unwrap_or(f32::MAX));
+    }
+}
+
+/// Highest value over the series and the steps `h..h + window`, for each `h`.
+pub(crate) fn window_peaks(points: &[Vec<f32>], window: usize) -> Vec<f32> {
+    let horizon = points.first().map_or(0, Vec::len);
+    let highest: Vec<f32> = (0..horizon).map(|h| points.iter().map(|p| p[h]).fold(f32::MIN, f32::max)).collect();
+    (0..horizon).map(|h| highest[h..(h + window).min(horizon)].iter().copied().fold(f32::MIN, f32::max)).collect()
+}
+
+fn upper(
+    config: &PanelConfig,
+    state: &PanelState,
+    series: &[SeriesView<'_>],
+    points: &[Vec<f32>],
+) -> (Vec<f32>, Option<Fallback>) {
+    let mut upper = match config.band {
+        Band::WindowPeak => window_peaks(points, config.window),
+        Band::Simultaneous => points.first().cloned().unwrap_or_default(),
+    };
+    let fallback = match state.offsets(config.level, SCORES_MIN) {
+        Some(offsets) => {
+            for (h, value) in upper.iter_mut().enumerate() {
+                *value += offsets[scoring::bucket(h)];
+            }
+            None
+        }
+        None => {
+            let highest = series.iter().flat_map(SeriesView::known).fold(0.0, f32::max);
+            upper.iter_mut().for_each(|value| *value = value.max(highest));
+            Some(Fallback::ShortHistory)
+        }
+    };
+    bound_values(&mut upper, config.cap);
+    (upper, fallback)
+}

@@ -1,0 +1,137 @@
+//! Rolling origins: what every model would have said, against what came.
+
+use super::{BUCKET_STARTS, Band, PanelConfig, PanelState, bound_values, forecast_or_fall_back, window_peaks};
+use crate::{ModelKind, SeriesView};
+
+/// The lead bucket of a step ahead.
+pub(super) fn bucket(lead: usize) -> usize {
+    BUCKET_STARTS.iter().rposition(|start| lead >= *start).unwrap_or(0)
+}
+
+/// An origin to score, as a number of known steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    known: usize,
+    /// Dear models are scored at few origins.
+    dear: bool,
+}
+
+/// A new panel is scored at a few origins spread over its history. Later the newest forecast is scored by what has come since, and the
+/// models once more over a whole horizon, as of an origin that lies that far back.
+pub(super) fn origins_due(config: &PanelConfig, state: &PanelState, length: usize, first_step: i64) -> Vec<Origin> {
+    let context = config.season.min(length / 2).max(4);
+    let usable = |known: usize| known >= context && known + config.window <= length;
+    let mut origins = Vec::new();
+    match state.origin {
+        None => {
+            let count = config.origins_first.max(1);
+            let stride = (length.saturating_sub(context) / count).clamp(1, config.horizon);
+            for back in (1..=count).rev() {
+                let known = length.saturating_sub(back * stride);
+                origins.push(Origin { known, dear: back <= 2 });
+            }
+        }
+        Some(newest) => {
+            let newest = (newest - first_step).max(0) as usize;
+            let far = length.saturating_sub(config.horizon);
+            // Dear models go over a whole horizon once in a quarter of a season.
+            let quarter = (config.season / 4).max(1) as i64;
+            let before = (newest as i64 + first_step).div_euclid(quarter);
+            let dear = (length as i64 + first_step).div_euclid(quarter) != before;
+            if far < newest {
+                origins.push(Origin { known: far, dear });
+            }
+            origins.push(Origin { known: newest, dear: dear && far >= newest });
+        }
+    }
+    origins.retain(|origin| usable(origin.known));
+    origins.dedup();
+    origins
+}
+
+/// Scores all models at the origins. Returns each model's mean absolute error over series and origins.
+pub(super) fn score(
+    config: &PanelConfig,
+    state: &mut PanelState,
+    series: &[SeriesView<'_>],
+    origins: &[Origin],
+) -> Vec<(ModelKind, f32)> {
+    let mut totals = vec![(0.0_f32, 0_u32); config.models.len()];
+    let mut scratch = Vec::new();
+    let all_dear = config.models.iter().all(|m| m.is_dear());
+    for origin in origins {
+        let ahead = series.first().map_or(0, |s| s.len() - origin.known).min(config.horizon);
+        let mut points = vec![vec![0.0; ahead]; series.len()];
+        let mut champion_points = vec![Vec::new(); series.len()];
+        for (m, model) in config.models.iter().enumerate() {
+            if model.is_dear() && !origin.dear && !(all_dear && origin.known + config.horizon >= series[0].len()) {
+                continue;
+            }
+            for (s, view) in series.iter().enumerate() {
+                let known = view.until(origin.known);
+                if known.last().is_none() {
+                    continue;
+                }
+                forecast_or_fall_back(*model, known, config.season, &mut points[s], &mut scratch);
+                bound_values(&mut points[s], config.cap);
+                if let Some(mae) = error(&points[s], *view, origin.known) {
+                    state.add_loss(s, m, mae, config.decay);
+                    totals[m] = (totals[m].0 + mae, totals[m].1 + 1);
+                }
+                // The champion before this origin's verdict: nobody is judged by what chose him.
+                if state.champion(s) == m || champion_points[s].is_empty() {
+                    champion_points[s].clone_from(&points[s]);
+                }
+            }
+        }
+        if champion_points.iter().all(|p| p.len() == ahead) {
+            conform(config, state, series, origin.known, &champion_points);
+        }
+        state.choose_champions(config.hysteresis);
+    }
+    let mean = |(model, (sum, count)): (&ModelKind, (f32, u32))| (count > 0).then(|| (*model, sum / count as f32));
+    config.models.iter().zip(totals).filter_map(mean).collect()
+}
+
+fn error(points: &[f32], series: SeriesView<'_>, origin: usize) -> Option<f32> {
+    let (mut sum, mut count) = (0.0, 0_u32);
+    for (point, actual) in points.iter().zip(&series.raw()[origin..]) {
+        if actual.is_finite() {
+            sum += (actual - point).abs();
+            count += 1;
+        }
+    }
+    (count > 0).then(|| sum / count as f32)
+}
+
+/// Adds the conformity scores of all windows after an origin: how far reality went over the forecast.
+fn conform(
+    config: &PanelConfig,
+    state: &mut PanelState,
+    series: &[SeriesView<'_>],
+    origin: usize,
+    points: &[Vec<f32>],
+) {
+    let ahead = points.first().map_or(0, Vec::len);
+    let window = config.window;
+    if ahead < window {
+        return;
+    }
+    let peaks = window_peaks(points, window);
+    // Half overlapping windows: neighbours say nearly the same.
+    for h in (0..=ahead - window).step_by(window.div_ceil(2)) {
+        let score = match config.band {
+            Band::WindowPeak => {
+                let known = series.iter().flat_map(|s| (h..h + window).filter_map(|step| s.get(origin + step)));
+                known.reduce(f32::max).map(|peak| peak - peaks[h])
+            }
+            Band::Simultaneous => {
+                let over = |step: usize| series[0].get(origin + step).map(|v| v - points[0][step]);
+                (h..h + window).filter_map(over).reduce(f32::max)
+            }
+        };
+        if let Some(score) = score {
+            state.add_score(bucket(h), score);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a panel remembers from origin to origin, in about a kilobyte.
+
+use super::{BUCKET_STARTS, Band, PanelConfig};
+use crate::SeriesView;
+use crate::interval::conformal_quantile;
+use serde::{Deserialize, Serialize};
+
+/// Newest errors kept per lead bucket.
+const SCORES_MAX: usize = 48;
+
+/// State of a panel; the default is a new one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PanelState {
+    /// Origin of the newest forecast.
+    pub(super) origin: Option<i64>,
+    /// Models in the losses below.
+    models: u8,
+    /// Champion by series, as a position in the models.
+    champions: Vec<u8>,
+    /// Decayed loss and its decayed weight, by series, then model.
+    losses: Vec<(f32, f32)>,
+    /// Newest conformity scores, by lead bucket, oldest first.
+    scores: [Vec<f32>; BUCKET_STARTS.len()],
+    /// A bound made earlier, kept until enough of it is known to judge it by.
+    held: Option<Held>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Held {
+    origin: i64,
+    window: u16,
+    upper: Vec<f32>,
+}
+
+impl PanelState {
+    /// Makes room for `series` series and `models` models; another number of either begins the competition anew.
+    pub(super) fn fit_to(&mut self, series: usize, models: usize) {
+        if usize::from(self.models) != models || self.champions.len() != series {
+            self.models = models as u8;
+            self.champions = vec![0; series];
+            self.losses = vec![(0.0, 0.0); series * models];
+        }
+    }
+
+    /// Champion of a series, as a position in the models.
+    pub(super) fn champion(&self, series: usize) -> usize {
+        self.champions.get(series).map_or(0, |c| usize::from(*c))
+    }
+
+    /// Adds one origin's loss of one model on one series.
+    pub(super) fn add_loss(&mut self, series: usize, model: usize, loss: f32, decay: f32) {
+        if let Some((sum, weight)) = self.losses.get_mut(series * usize::from(self.models) + model) {
+            *sum = *sum * decay + loss;
+            *weight = *weight * decay + 1.0;
+        }
+    }
+
+    fn loss(&self, series: usize, model: usize) -> Option<f32> {
+        let (sum, weight) = self.losses.get(series * usize::from(self.models) + model)?;
+        (*weight > 0.0).then(|| sum / weight)
+    }
+
+    /// Lets challengers that are clearly better take over. Returns how many did.
+    pub(super) fn choose_champions(&mut self, hysteresis: f32) -> u32 {
+        let mut changed = 0;
+        for series in 0..self.champions.len() {
+            let champion = self.champion(series);
+            let best = (0..usize::from(self.models))
+                .filter_map(|m| self.loss(series, m).map(|loss| (m, loss)))
+                .min_by(|(_, a), (_, b)| a.total_cmp(b));
+            let Some((best, loss)) = best else { continue };
+            // Without a loss of its own a champion holds nothing.
+            let beaten = self.loss(series, champion).is_none_or(|own| loss < own * (1.0 - hysteresis));
+            if best != champion && beaten {
+                self.champions[series] = best as u8;
+                changed += 1;
+            }
+        }
+        changed
+    }
+
+    /// Adds a conformity score of a lead bucket.
+    pub(super) fn add_score(&mut self, bucket: usize, score: f32) {
+        if !score.is_finite() {
+            return;
+        }
+        let scores = &mut self.scores[bucket];
+        if scores.len() >= SCORES_MAX {
+            scores.remove(0);
+        }
+        scores.push(score);
+    }
+
+    /// How far the bound lies over the forecast, by lead bucket: never falling with the lead. A bucket with too few scores takes those
+    /// of all. `None` when all of them are too few.
+    pub(super) fn offsets(&self, level: f32, scores_min: usize) -> Option<[f32; BUCKET_STARTS.len()]> {
+        let mut all: Vec<f32> = self.scores.iter().flatten().copied().collect();
+        if all.len() < scores_min {
+            return None;
+        }
+        let common = conformal_quantile(&mut all, level)?;
+        let mut offsets = [common; BUCKET_STARTS.len()];
+        let mut floor = f32::MIN;
+        for (offset, scores) in offsets.iter_mut().zip(&self.scores) {
+            if scores.len() >= scores_min {
+                *offset = conformal_quantile(&mut scores.clone(), level).unwrap_or(common);
+            }
+            floor = offset.max(floor);
+            *offset = floor;
+        }
+        Some(offsets)
+    }
+
+    /// Keeps a bound to be judged later, unless an older one still waits.
+    pub(super) fn hold(&mut self, config: &PanelConfig, origin: i64, upper: &[f32]) {
+        if self.held.is_none() {
+            let keep = reach(config).min(upper.len());
+            self.held = Some(Held { origin, window: config.window as u16, upper: upper[..keep].to_vec() });
+        }
+    }
+
+    /// Judges the bound that was kept, once all its windows are known. Returns windows judged and windows covered.
+    pub(super) fn score_held(
+        &mut self,
+        config: &PanelConfig,
+        series: &[SeriesView<'_>],
+        first_step: i64,
+    ) -> (u32, u32) {
+        let Some(held) = &self.held else { return (0, 0) };
+        let length = series.first().map_or(0, SeriesView::len) as i64;
+        let begin = held.origin - first_step;
+        let window = usize::from(held.window);
+        if begin < 0 {
+            // Its steps are forgotten already.
+            self.held = None;
+            return (0, 0);
+        }
+        if length - begin < held.upper.len() as i64 {
+            return (0, 0);
+        }
+        let begin = begin as usize;
+        let (mut scored, mut covered) = (0, 0);
+        for h in (0..(held.upper.len() + 1).saturating_sub(window)).step_by(window.max(1)) {
+            let value = |step: usize| series.iter().filter_map(|s| s.get(begin + step)).reduce(f32::max);
+            let steps = h..h + window;
+            if steps.clone().all(|step| value(step).is_none()) {
+                continue;
+            }
+            let under = match config.band {
+                Band::WindowPeak => steps.clone().filter_map(value).all(|v| v <= held.upper[h]),
+                Band::Simultaneous => steps.clone().all(|step| value(step).is_none_or(|v| v <= held.upper[step])),
+            };
+            scored += 1;
+            covered += u32::from(under);
+        }
+        self.held = None;
+        (scored, covered)
+    }
+}
+
+/// How much of a bound is kept to be judged: a quarter of the season, so that verdicts come several times a day.
+fn reach(config: &PanelConfig) -> usize {
+    (config.season / 4).max(4 * config.window).min(config.horizon)
+}
