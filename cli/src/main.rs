@@ -1,2 +1,80 @@
-//! The `slacktide` binary.
-fn main() {}
+//! The `slacktide` binary: reads the command line, calls the rooms, prints. Exit 0 = done and good, 1 = done and bad, 2 = could not.
+// Printing is this room's business; nowhere else is it allowed.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod compare;
+mod journal;
+mod libraries;
+mod report;
+mod simulate;
+mod worlds;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Updates fleets of machines at the moment the fleet can spare them.
+#[derive(Debug, Parser)]
+#[command(name = "slacktide", version, about, max_term_width = 110)]
+#[command(
+    after_help = "Start here:\n  slacktide simulate                      a small fleet, a plain summary and a page\n  slacktide scenario list                 worlds to try\n  slacktide compare busy-evening --policies predictive,all-at-once\n\nExit status: 0 done and good, 1 done and bad (aborted, rolled back, chain broken), 2 could not (usage, file, network)."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Simulate one rollout: forecasts, plans, batches, failures, and what came of it
+    Simulate(simulate::Args),
+    /// Compare policies (or forecasters) on the same worlds, with paired intervals
+    Compare(compare::Args),
+    /// Worlds: list, show, validate, schema
+    #[command(subcommand)]
+    Scenario(libraries::Verb),
+    /// Policies: list, show, validate, schema
+    #[command(subcommand)]
+    Policy(libraries::Verb),
+    /// Run a journal again and say whether everything came out the same
+    Replay(journal::ReplayArgs),
+    /// Journals: verify the chain, export telemetry-free tables
+    #[command(subcommand)]
+    Journal(journal::Verb),
+    /// Make the HTML page of a journal or of an --out folder
+    Report(report::Args),
+}
+
+/// Whether what was done is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Good,
+    Bad,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Simulate(args) => simulate::run(args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Scenario(verb) => libraries::scenario(verb),
+        Verb::Policy(verb) => libraries::policy(verb),
+        Verb::Replay(args) => journal::replay(&args),
+        Verb::Journal(verb) => journal::run(verb),
+        Verb::Report(args) => report::run(&args),
+    };
+    match result {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::from(1),
+        // A reader that has seen enough (`| head`) is no error of ours.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slacktide: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|e| e.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe))
+}

@@ -159,9 +159,9 @@ impl Document {
     }
 }
 
-/// The choice most like `word`, if one is like it at all (at most a third of its letters differ, at least one).
+/// The choice most like `word`, if one is like it at all (at most half of its letters differ, and at most four).
 pub fn nearest<'a>(word: &str, choices: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).max(1);
+    let limit = (word.chars().count() / 2).clamp(1, 4);
     let scored = choices.into_iter().map(|choice| (distance(word, choice), choice));
     scored.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, choice)| choice)
 }

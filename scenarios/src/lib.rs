@@ -1,1 +1,13 @@
-//! placeholder
+//! The language of simulated worlds (TOML), the library of named ones, and recorded load (CSV).
+//!
+//! A file passes three rooms: [`fragment`] (its shape, everything optional) → [`Scenario`] (validated settings). [`library`] holds the
+//! named ones; [`recorded`] reads telemetry and fleets from files.
+
+pub mod fragment;
+pub mod library;
+pub mod recorded;
+mod scenario;
+
+pub use scenario::{
+    BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Scenario, UpdatePhysics,
+};

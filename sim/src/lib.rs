@@ -1,1 +1,19 @@
-//! placeholder
+//! The simulated world in virtual time around the production engine.
+//!
+//! [`Setup`] says what to run, [`run`] runs it once, [`replicate`] many times in parallel with common random numbers, [`compare`] states
+//! paired differences. The driver loop is in `run.rs`; nothing in the world may look into the engine.
+
+mod check;
+pub mod compare;
+mod device;
+mod load;
+mod queue;
+mod replicate;
+mod rng;
+mod run;
+mod setup;
+mod world;
+
+pub use replicate::{Summary, replicate, summarise};
+pub use run::{RunResult, run};
+pub use setup::{LoadSource, Setup, SetupError};

@@ -44,7 +44,8 @@ impl Engine {
         (weight > 0.0).then(|| (point / weight * 100.0, upper / weight * 100.0))
     }
 
-    fn state_counts(&self) -> StateCounts {
+    /// Devices of the rollout by state; all zero before one is created.
+    pub fn state_counts(&self) -> StateCounts {
         let Some(run) = &self.run else { return StateCounts::default() };
         let staging = run.in_flight().filter(|(_, a)| !a.state.is_out()).count() as u32;
         StateCounts {

@@ -179,6 +179,12 @@ fn blame(broken: Broken, line: &str, number: u64, next: Option<&str>) -> Broken 
     if broken.line == number {
         return broken;
     }
+    if let Ok(Line { n, at, prev, entry: Entry::End { seal: found } }) = serde_json::from_str(line)
+        && found == seal(n, at, &prev)
+    {
+        // No line follows the closing one, but its seal says that it is as it was.
+        return broken;
+    }
     let next_prev = next.and_then(|text| serde_json::from_str::<Line>(text).ok()).map(|next| next.prev);
     if next_prev.is_some_and(|prev| prev == hash(line)) {
         return broken;

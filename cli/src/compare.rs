@@ -1,0 +1,185 @@
+//! `slacktide compare`: arms on the same worlds, with paired intervals.
+
+use crate::Outcome;
+use crate::simulate::{bar, set_field, set_forecaster};
+use crate::worlds::World;
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use slacktide_reports::text;
+use slacktide_sim::compare::{Arm, Difference, differences, measures, ranking};
+use slacktide_sim::{Setup, Summary, replicate};
+use std::path::PathBuf;
+
+/// Arguments of `compare`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every arm runs the same seeds, so differences are paired: an interval that contains 0 is noise.\nExample:\n  slacktide compare busy-evening --policies predictive,all-at-once,fixed-rate,maintenance-window --replications 20"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    world: World,
+    /// Policies to compare; the first is held against each other one
+    #[arg(
+        long,
+        value_name = "A,B,…",
+        value_delimiter = ',',
+        required_unless_present = "forecasters",
+        conflicts_with = "forecasters"
+    )]
+    policies: Vec<String>,
+    /// Forecasters to compare under the scenario's policy
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    forecasters: Vec<String>,
+    /// Change a field of every policy; may be repeated
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// Runs of every arm
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    replications: u32,
+    /// Folder for comparison.json and measures.csv
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON document and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+const MEASURES: [&str; 7] = [
+    "overload_caused_device_minutes",
+    "makespan_s",
+    "unserved_demand_percent",
+    "patch_latency_device_hours",
+    "updated_devices",
+    "failed_devices",
+    "exposed_devices",
+];
+
+/// Runs the verb.
+pub(crate) fn run(args: &Args) -> Result<Outcome> {
+    args.world.start_threads()?;
+    let base = args.world.setup()?;
+    let setups = setups(args, &base)?;
+    let progress = bar(u64::from(args.replications) * setups.len() as u64, "runs");
+    let arms: Vec<Arm> = setups
+        .iter()
+        .map(|(name, setup)| Arm {
+            name: name.clone(),
+            runs: replicate(setup, args.world.seed, args.replications, &|| progress.inc(1)),
+        })
+        .collect();
+    progress.finish_and_clear();
+    let found = differences(&arms, &MEASURES);
+    let document = document(args, &base, &arms, &found);
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+        slacktide_reports::files::write_aside(
+            &out.join("comparison.json"),
+            serde_json::to_string_pretty(&document)?.as_bytes(),
+        )?;
+    }
+    if args.json {
+        println!("{document}")
+    } else {
+        print_plain(args, &base, &arms, &found)
+    }
+    let good = arms.iter().flat_map(|a| &a.runs).all(|r| r.violations.is_empty());
+    Ok(if good { Outcome::Good } else { Outcome::Bad })
+}
+
+fn setups(args: &Args, base: &Setup) -> Result<Vec<(String, Setup)>> {
+    let names = if args.policies.is_empty() { &args.forecasters } else { &args.policies };
+    if names.len() < 2 {
+        bail!("name at least two arms to compare, such as --policies predictive,all-at-once");
+    }
+    let mut setups: Vec<(String, Setup)> = Vec::new();
+    for name in names {
+        if setups.iter().any(|(known, _)| known == name) {
+            bail!("`{name}` stands twice among the arms");
+        }
+        let mut setup = if args.policies.is_empty() { base.clone() } else { World::with_policy(base, name)? };
+        if args.policies.is_empty() {
+            set_forecaster(&mut setup, name)?;
+        }
+        args.set.iter().try_for_each(|text| set_field(&mut setup, text))?;
+        setups.push((name.clone(), setup));
+    }
+    Ok(setups)
+}
+
+fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Difference]) -> serde_json::Value {
+    let summary = |s: &Summary| json!({"mean": s.mean, "ci95": s.ci95});
+    let arm = |arm: &Arm| {
+        let measures: serde_json::Map<_, _> =
+            measures(&arm.runs).into_iter().map(|(name, s)| (name, summary(&s))).collect();
+        let states: Vec<_> = arm.runs.iter().map(|r| r.state.name()).collect();
+        let violations: Vec<_> = arm.runs.iter().flat_map(|r| &r.violations).collect();
+        json!({"name": arm.name, "measures": measures, "rollout_states": states, "invariant_violations": violations})
+    };
+    let difference = |d: &Difference| json!({"a": d.a, "b": d.b, "measure": d.measure, "mean": d.summary.mean, "ci95": d.summary.ci95, "noise": d.is_noise()});
+    json!({
+        "schema": "slacktide/compare/1",
+        "scenario": base.scenario.name,
+        "seed": args.world.seed,
+        "devices": base.scenario.devices,
+        "replications": args.replications,
+        "remarks": base.remarks(),
+        "arms": arms.iter().map(arm).collect::<Vec<_>>(),
+        "differences": found.iter().map(difference).collect::<Vec<_>>(),
+        "ranking": ranking(arms),
+    })
+}
+
+fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Difference]) {
+    println!(
+        "{} ({} devices), {} runs of each arm, seeds from {}",
+        base.scenario.name, base.scenario.devices, args.replications, args.world.seed
+    );
+    base.remarks().iter().for_each(|remark| println!("  {remark}"));
+    let cell = |arm: &Arm, name: &str| {
+        measures(&arm.runs).get(name).map_or_else(
+            || "–".to_owned(),
+            |s| {
+                let half = (s.ci95[1] - s.ci95[0]) / 2.0;
+                if name == "makespan_s" {
+                    format!("{} ± {} h", text::number(s.mean / 3600.0), text::number(half / 3600.0))
+                } else {
+                    format!("{} ± {}", text::number(s.mean), text::number(half))
+                }
+            },
+        )
+    };
+    let row = |arm: &Arm| [vec![arm.name.clone()], MEASURES[..5].iter().map(|m| cell(arm, m)).collect()].concat();
+    let header =
+        ["arm", "overload caused (device-min)", "makespan", "unserved %", "patch latency (device-h)", "updated"];
+    println!("\n{}", text::table(&header, &arms.iter().map(row).collect::<Vec<_>>()));
+    let shown = found.iter().filter(|d| MEASURES[..2].contains(&d.measure.as_str()));
+    let row = |d: &Difference| {
+        let scale = if d.measure == "makespan_s" { 3600.0 } else { 1.0 };
+        let measure = if d.measure == "makespan_s" { "makespan (h)" } else { "overload caused (device-min)" };
+        let verdict = if d.is_noise() {
+            "noise: may be 0".to_owned()
+        } else {
+            format!("{} less", if d.summary.mean < 0.0 { &d.a } else { &d.b })
+        };
+        let n = |v: f64| text::number(v / scale);
+        vec![
+            format!("{} − {}", d.a, d.b),
+            measure.to_owned(),
+            n(d.summary.mean),
+            format!("{} … {}", n(d.summary.ci95[0]), n(d.summary.ci95[1])),
+            verdict,
+        ]
+    };
+    let rows: Vec<_> = shown.map(row).collect();
+    println!(
+        "Paired differences, seed by seed:\n{}",
+        text::table(&["pair", "measure", "mean", "95 % interval", ""], &rows)
+    );
+    println!("Least overload caused first, then time: {}", ranking(arms).join(", "));
+    for arm in arms {
+        arm.runs
+            .iter()
+            .flat_map(|r| r.violations.iter().map(move |v| (r.seed, v)))
+            .for_each(|(seed, v)| println!("PROMISE BROKEN {} seed {seed}: {v}", arm.name));
+    }
+}

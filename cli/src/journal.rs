@@ -1,0 +1,156 @@
+//! `slacktide replay` and `slacktide journal …`.
+
+use crate::{Outcome, worlds};
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use slacktide_engine::journal::{ChainReader, Entry, JournalMode, Line, replay as engine_replay, verify};
+use slacktide_engine::policy::Policy;
+use slacktide_reports::{files, tables::Tables};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A full journal is replayed from its recorded inputs alone. A journal of decisions is replayed by making its world\nagain from its header (recorded load must still be where it was)."
+)]
+pub(crate) struct ReplayArgs {
+    /// A .jsonl or .jsonl.zst file
+    journal: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Things to do with a journal.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Follow the hash chain; a changed, dropped or cut line is named (exit 1)
+    Verify {
+        /// A .jsonl or .jsonl.zst file
+        journal: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the ticks as CSV, or the journal packed (.jsonl.zst) or plain (.jsonl)
+    Export {
+        /// A .jsonl or .jsonl.zst file
+        journal: PathBuf,
+        /// Where to: FILE.csv, FILE.jsonl or FILE.jsonl.zst
+        to: PathBuf,
+    },
+}
+
+/// Follows the chain and gives its lines.
+pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>> {
+    let text = files::read_journal(path)?;
+    let mut reader = ChainReader::default();
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        lines.push(
+            reader
+                .read(line)
+                .with_context(|| format!("{}: the chain is broken; see `slacktide journal verify`", path.display()))?,
+        );
+    }
+    reader.finish().with_context(|| path.display().to_string())?;
+    Ok(lines)
+}
+
+/// `slacktide journal …`
+pub(crate) fn run(verb: Verb) -> Result<Outcome> {
+    match verb {
+        Verb::Verify { journal, json } => {
+            let text = files::read_journal(&journal)?;
+            let result = verify(text.lines());
+            let (intact, entries, broken_at) = match &result {
+                Ok((entries, _)) => (true, *entries, None),
+                Err(broken) => (false, text.lines().count() as u64, Some(broken.line)),
+            };
+            if json {
+                let problem = result.as_ref().err().map(|b| b.problem.clone());
+                println!(
+                    "{}",
+                    json!({"schema": "slacktide/journal-verify/1", "intact": intact, "entries": entries, "broken_at": broken_at, "problem": problem})
+                );
+            } else {
+                match &result {
+                    Ok((entries, hash)) => println!("intact: {entries} entries, hash {hash}"),
+                    Err(broken) => println!("broken: {broken}"),
+                }
+            }
+            Ok(if intact { Outcome::Good } else { Outcome::Bad })
+        }
+        Verb::Export { journal, to } => {
+            let lines = files::read_journal(&journal)?;
+            let name = to.to_string_lossy().into_owned();
+            if name.ends_with(".csv") {
+                let tables = Tables::read(lines.lines())?;
+                files::write_aside(&to, tables.ticks_csv().as_bytes())?;
+            } else if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {
+                files::write_journal(&to, &lines)?;
+            } else {
+                bail!("{name}: write to a .csv, .jsonl or .jsonl.zst file");
+            }
+            println!("wrote {name}");
+            Ok(Outcome::Good)
+        }
+    }
+}
+
+struct Answer {
+    entries: u64,
+    /// Line, what stands there, what came out.
+    difference: Option<(u64, String, String)>,
+}
+
+/// `slacktide replay`
+pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
+    let lines = read_lines(&args.journal)?;
+    let Some(Entry::Header(header)) = lines.first().map(|l| &l.entry) else {
+        bail!("{} has no header", args.journal.display())
+    };
+    let answer = if header.mode == JournalMode::Full {
+        let replay = engine_replay::replay(&lines)?;
+        Answer {
+            entries: replay.entries,
+            difference: replay.first_difference.map(|d| (d.line, d.recorded, d.replayed)),
+        }
+    } else {
+        let policy = Policy::from_toml("journal header", &header.policy)?;
+        let setup = worlds::from_origin(&header.world, policy)?;
+        let again = slacktide_sim::run(&setup, header.seed, &|_| {});
+        let text = files::read_journal(&args.journal)?;
+        compare_lines(&text, &again.journal)
+    };
+    let identical = answer.difference.is_none();
+    if args.json {
+        let first = answer
+            .difference
+            .map(|(line, recorded, replayed)| json!({"line": line, "recorded": recorded, "replayed": replayed}));
+        println!(
+            "{}",
+            json!({"schema": "slacktide/replay/1", "identical": identical, "entries": answer.entries, "first_difference": first})
+        );
+    } else if let Some((line, recorded, replayed)) = answer.difference {
+        println!("different from line {line} on\n  recorded: {recorded}\n  replayed: {replayed}");
+    } else {
+        println!("identical: {} entries", answer.entries);
+    }
+    Ok(if identical { Outcome::Good } else { Outcome::Bad })
+}
+
+fn compare_lines(recorded: &str, replayed: &[String]) -> Answer {
+    let mut entries = 0;
+    let mut others = replayed.iter();
+    for (number, line) in recorded.lines().enumerate() {
+        let other = others.next();
+        if other.is_none_or(|other| other != line) {
+            let said = other.cloned().unwrap_or_else(|| "nothing".to_owned());
+            return Answer { entries, difference: Some((number as u64 + 1, line.to_owned(), said)) };
+        }
+        entries += 1;
+    }
+    let difference = others.next().map(|more| (entries + 1, "nothing".to_owned(), more.clone()));
+    Answer { entries, difference }
+}

@@ -1,0 +1,97 @@
+//! `slacktide scenario …` and `slacktide policy …`: the libraries and their schemas.
+
+use crate::{Outcome, worlds};
+use anyhow::Result;
+use serde_json::json;
+use slacktide_engine::policy::{Policy, library as policies};
+use slacktide_reports::text;
+use slacktide_scenarios::{Scenario, library as scenarios};
+
+/// What can be done with a library.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Names, with a line each
+    List {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// The file of one, comments and all
+    Show {
+        /// Name, or path of a .toml file
+        name: String,
+        /// With every default spelled out (policies)
+        #[arg(long)]
+        full: bool,
+    },
+    /// Read a file and say what is wrong with it
+    Validate {
+        /// Name, or path of a .toml file
+        name: String,
+    },
+    /// JSON schema of the file
+    Schema,
+}
+
+/// `slacktide scenario …`
+pub(crate) fn scenario(verb: Verb) -> Result<Outcome> {
+    match verb {
+        Verb::List { json } => {
+            let all: Vec<Scenario> = scenarios::names().into_iter().map(scenarios::named).collect::<Result<_, _>>()?;
+            if json {
+                let one = |s: &Scenario| json!({"name": s.name, "summary": s.summary, "teaches": s.teaches, "devices": s.devices, "policy": s.policy});
+                println!(
+                    "{}",
+                    json!({"schema": "slacktide/scenario-list/1", "scenarios": all.iter().map(one).collect::<Vec<_>>()})
+                );
+            } else {
+                let rows: Vec<_> = all
+                    .iter()
+                    .map(|s| vec![s.name.clone(), s.devices.to_string(), s.summary.clone(), s.teaches.clone()])
+                    .collect();
+                println!("{}", text::table(&["scenario", "devices", "what happens", "what it teaches"], &rows));
+            }
+        }
+        Verb::Show { name, .. } => print!("{}", worlds::scenario(&name)?.text),
+        Verb::Validate { name } => {
+            let scenario = worlds::scenario(&name)?;
+            println!(
+                "{name} is a valid scenario: {} devices, {} groups of pools, policy {}",
+                scenario.devices,
+                scenario.pools.len(),
+                scenario.policy
+            );
+        }
+        Verb::Schema => println!("{:#}", Scenario::schema()),
+    }
+    Ok(Outcome::Good)
+}
+
+/// `slacktide policy …`
+pub(crate) fn policy(verb: Verb) -> Result<Outcome> {
+    match verb {
+        Verb::List { json } => {
+            let all: Vec<Policy> = policies::names().into_iter().map(policies::named).collect::<Result<_, _>>()?;
+            if json {
+                let one = |p: &Policy| json!({"name": p.name, "summary": p.summary});
+                println!(
+                    "{}",
+                    json!({"schema": "slacktide/policy-list/1", "policies": all.iter().map(one).collect::<Vec<_>>()})
+                );
+            } else {
+                let rows: Vec<_> = all.iter().map(|p| vec![p.name.clone(), p.summary.clone()]).collect();
+                println!("{}", text::table(&["policy", "what it does"], &rows));
+            }
+        }
+        Verb::Show { name, full } => match policies::text(&name).filter(|_| !full) {
+            Some(text) => print!("{text}"),
+            None => print!("{}", worlds::policy(&name)?.to_toml()),
+        },
+        Verb::Validate { name } => {
+            worlds::policy(&name)?;
+            println!("{name} is a valid policy");
+        }
+        Verb::Schema => println!("{:#}", Policy::schema()),
+    }
+    Ok(Outcome::Good)
+}

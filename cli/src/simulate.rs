@@ -1,0 +1,214 @@
+//! `slacktide simulate`: the main job.
+
+use crate::Outcome;
+use crate::worlds::World;
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use slacktide_engine::journal::JournalMode;
+use slacktide_engine::rollout::RolloutState;
+use slacktide_reports::{files, page, tables::Tables, text};
+use slacktide_sim::compare::measures;
+use slacktide_sim::{RunResult, Setup, replicate, run as run_once};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `simulate`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  slacktide simulate\n  slacktide simulate busy-evening --policy all-at-once --seed 7\n  slacktide simulate --traces telemetry/ --devices 1000 --pool-peak 80 --json\n  slacktide simulate bad-release --set monitor.false_alarm_rate=0.001 --replications 20"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    world: World,
+    /// Policy of the library, or the path of a .toml file (default: the scenario's)
+    #[arg(long, value_name = "P")]
+    policy: Option<String>,
+    /// Let one model forecast everything (naive, seasonal-naive, seasonal-mean, average, ets, mstl), or `selected`: the best by live accuracy
+    #[arg(long, value_name = "F")]
+    forecaster: Option<String>,
+    /// Change a field of the policy, such as plan.device_load_max=60; may be repeated
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// Runs with seeds seed, seed + 1, …
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    replications: u32,
+    /// Folder for report.html, measures.csv and the journal (default: slacktide-out, but with --json nothing is written)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// What the journal holds: decisions, or full with every input
+    #[arg(long, value_name = "MODE", default_value = "decisions", value_parser = ["decisions", "full"])]
+    journal: String,
+    /// Print one JSON document and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// Sets one field of a policy, `field=value`.
+pub(crate) fn set_field(setup: &mut Setup, text: &str) -> Result<()> {
+    let (field, value) = text
+        .split_once('=')
+        .with_context(|| format!("--set {text}: write FIELD=VALUE, such as plan.device_load_max=60"))?;
+    setup.policy = setup.policy.with_field(field.trim(), value.trim())?;
+    Ok(())
+}
+
+/// Lets one model forecast everything, or the best of all.
+pub(crate) fn set_forecaster(setup: &mut Setup, name: &str) -> Result<()> {
+    if name != "selected" {
+        setup.policy.forecast.models =
+            vec![name.parse().with_context(|| format!("--forecaster {name}: or write `selected`"))?];
+    }
+    Ok(())
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: Args) -> Result<Outcome> {
+    args.world.start_threads()?;
+    let mut setup = args.world.setup()?;
+    if let Some(policy) = &args.policy {
+        setup = World::with_policy(&setup, policy)?;
+    }
+    for text in &args.set {
+        set_field(&mut setup, text)?;
+    }
+    if let Some(forecaster) = &args.forecaster {
+        set_forecaster(&mut setup, forecaster)?;
+    }
+    if args.journal == "full" {
+        setup.journal = JournalMode::Full;
+    }
+    let began = std::time::Instant::now();
+    let runs = run_all(&setup, args.world.seed, args.replications);
+    let wall_s = began.elapsed().as_secs_f64();
+    let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-out")));
+    let tables = Tables::read(runs[0].journal.iter().map(String::as_str))?;
+    if let Some(out) = &out {
+        write_out(out, &runs, &tables)?;
+    }
+    let forecaster = args.forecaster.as_deref().unwrap_or("selected");
+    if args.json {
+        println!("{}", document(&setup, forecaster, &runs, wall_s));
+    } else {
+        print_plain(&setup, &runs, &tables, out.as_deref());
+    }
+    let good = runs.iter().all(|r| r.state == RolloutState::Finished && r.violations.is_empty());
+    Ok(if good { Outcome::Good } else { Outcome::Bad })
+}
+
+/// A bar on stderr, hidden where stderr is no terminal.
+pub(crate) fn bar(length: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+fn run_all(setup: &Setup, seed: u64, replications: u32) -> Vec<RunResult> {
+    if replications == 1 {
+        let bar = bar(1000, "simulating");
+        let run = run_once(setup, seed, &|share| bar.set_position((share * 1000.0) as u64));
+        bar.finish_and_clear();
+        return vec![run];
+    }
+    let bar = bar(u64::from(replications), "replications");
+    let runs = replicate(setup, seed, replications, &|| bar.inc(1));
+    bar.finish_and_clear();
+    runs
+}
+
+fn write_out(out: &Path, runs: &[RunResult], tables: &Tables) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    for (i, run) in runs.iter().enumerate() {
+        let name = if i == 0 { "journal.jsonl".to_owned() } else { format!("journal-{}.jsonl", run.seed) };
+        files::write_aside(&out.join(name), (run.journal.join("\n") + "\n").as_bytes())?;
+    }
+    files::write_aside(&out.join("report.html"), page::html(tables).as_bytes())?;
+    let mut csv = "seed,measure,value\n".to_owned();
+    for run in runs {
+        for (name, value) in &run.measures {
+            csv.push_str(&format!("{},{name},{value}\n", run.seed));
+        }
+    }
+    files::write_aside(&out.join("measures.csv"), csv.as_bytes())?;
+    files::write_aside(&out.join("ticks.csv"), tables.ticks_csv().as_bytes())?;
+    Ok(())
+}
+
+/// Peak resident memory of this process, where the system tells.
+pub(crate) fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb * 1024)
+}
+
+fn document(setup: &Setup, forecaster: &str, runs: &[RunResult], wall_s: f64) -> serde_json::Value {
+    let summaries: serde_json::Map<String, serde_json::Value> =
+        measures(runs).into_iter().map(|(name, s)| (name, json!({"mean": s.mean, "ci95": s.ci95}))).collect();
+    let each = |run: &RunResult| {
+        json!({
+            "seed": run.seed,
+            "journal_hash": run.journal_hash,
+            "rollout_state": run.state.name(),
+            "measures": run.measures,
+            "invariant_violations": run.violations,
+        })
+    };
+    json!({
+        "schema": "slacktide/simulate/1",
+        "scenario": setup.scenario.name,
+        "policy": setup.policy.name,
+        "forecaster": forecaster,
+        "seed": runs[0].seed,
+        "devices": setup.scenario.devices,
+        "replications": runs.len(),
+        "remarks": setup.remarks(),
+        "runs": runs.iter().map(each).collect::<Vec<_>>(),
+        "measures": summaries,
+        "performance": {
+            "wall_s": wall_s,
+            "events": runs.iter().map(|r| r.events).sum::<u64>(),
+            "device_ticks": runs.iter().map(|r| r.device_ticks).sum::<u64>(),
+            "peak_rss_bytes": peak_rss_bytes(),
+        },
+        "invariant_violations": runs.iter().flat_map(|r| r.violations.iter().map(|v| format!("seed {}: {v}", r.seed))).collect::<Vec<_>>(),
+    })
+}
+
+fn print_plain(setup: &Setup, runs: &[RunResult], tables: &Tables, out: Option<&Path>) {
+    print!("{}", text::summary(tables));
+    if runs.len() > 1 {
+        let rows = measures(runs).into_iter().map(|(name, s)| {
+            vec![name, text::number(s.mean), format!("{} … {}", text::number(s.ci95[0]), text::number(s.ci95[1]))]
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        println!(
+            "\nOver {} replications (seeds {}…):\n{}",
+            runs.len(),
+            runs[0].seed,
+            text::table(&["measure", "mean", "95 % interval"], &rows)
+        );
+        let mut states = std::collections::BTreeMap::<&str, usize>::new();
+        runs.iter().for_each(|r| *states.entry(r.state.name()).or_default() += 1);
+        let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {state}")).collect();
+        println!("Rollouts ended: {}", states.join(", "));
+    }
+    for run in runs.iter().filter(|r| !r.violations.is_empty()) {
+        println!(
+            "\nPROMISE BROKEN under seed {} (slacktide simulate {} --seed {}):",
+            run.seed, setup.scenario.name, run.seed
+        );
+        run.violations.iter().for_each(|v| println!("  {v}"));
+    }
+    println!(
+        "\nscenario {}  policy {}  seed {}  journal {}",
+        setup.scenario.name,
+        setup.policy.name,
+        runs[0].seed,
+        &runs[0].journal_hash[..16]
+    );
+    if let Some(out) = out {
+        println!("The page: {}", out.join("report.html").display());
+    }
+}

@@ -1,0 +1,177 @@
+//! From the command line to a setup that can be run, and back from a journal's header.
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use slacktide_engine::journal::JournalMode;
+use slacktide_engine::policy::{Policy, library as policies};
+use slacktide_scenarios::recorded::{ReadOptions, read, read_fleet};
+use slacktide_scenarios::{Scenario, library as scenarios};
+use slacktide_sim::{LoadSource, Setup};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The world, as `simulate` and `compare` take it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct World {
+    /// Scenario of the library, or the path of a .toml file
+    #[arg(default_value = "first-rollout")]
+    pub(crate) scenario: String,
+    /// Devices, instead of the scenario's number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    pub(crate) devices: Option<u32>,
+    /// First seed; replication i uses seed + i
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Recorded load (CSV or CSV.GZ; a folder is read with all its folders) instead of the scenario's
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) traces: Vec<PathBuf>,
+    /// Columns of the traces to use; the first is the demand that moves when a device is out
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "traces")]
+    pub(crate) metrics: Option<Vec<String>>,
+    /// Devices of a CSV or TOML file instead of the scenario's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fleet: Option<PathBuf>,
+    /// Members of a pool, with --traces
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) pool_size: u32,
+    /// Rescale each pool so that the 99th percentile of its demand is this share of its capacity, with --traces
+    #[arg(long, value_name = "PERCENT", requires = "traces")]
+    pub(crate) pool_peak: Option<f64>,
+    /// Skip bad rows of traces and count them
+    #[arg(long)]
+    pub(crate) lenient: bool,
+    /// Bring loads outside 0–100 into range and count them
+    #[arg(long)]
+    pub(crate) clip: bool,
+    /// Threads (default: all cores); results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// What a journal's header keeps, to make the same world again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    scenario_name: String,
+    scenario: String,
+    devices: usize,
+    traces: Vec<PathBuf>,
+    metrics: Option<Vec<String>>,
+    pool_size: u32,
+    pool_peak: Option<f64>,
+    lenient: bool,
+    clip: bool,
+    fleet: Option<PathBuf>,
+}
+
+/// Reads a scenario by name or path.
+pub(crate) fn scenario(name: &str) -> Result<Scenario> {
+    if is_path(name) {
+        let text = std::fs::read_to_string(name).with_context(|| format!("cannot read the scenario {name}"))?;
+        return Ok(Scenario::from_toml(name, &text)?);
+    }
+    Ok(scenarios::named(name)?)
+}
+
+/// Reads a policy by name or path.
+pub(crate) fn policy(name: &str) -> Result<Policy> {
+    if is_path(name) {
+        let text = std::fs::read_to_string(name).with_context(|| format!("cannot read the policy {name}"))?;
+        return Ok(Policy::from_toml(name, &text)?);
+    }
+    Ok(policies::named(name)?)
+}
+
+fn is_path(name: &str) -> bool {
+    name.contains(['/', '\\']) || Path::new(name).extension().is_some_and(|e| e == "toml")
+}
+
+impl World {
+    /// The setup without a policy of its own (the scenario's).
+    pub(crate) fn setup(&self) -> Result<Setup> {
+        if self.pool_peak.is_some_and(|p| !(p > 0.0 && p <= 200.0)) {
+            bail!("--pool-peak {} must be a percentage in 1..=200", self.pool_peak.unwrap_or(0.0));
+        }
+        let mut scenario = scenario(&self.scenario)?;
+        if let Some(devices) = self.devices {
+            scenario.devices = devices as usize;
+        }
+        let origin = Origin {
+            scenario_name: self.scenario.clone(),
+            scenario: scenario.text.clone(),
+            devices: scenario.devices,
+            traces: self.traces.clone(),
+            metrics: self.metrics.clone(),
+            pool_size: self.pool_size,
+            pool_peak: self.pool_peak,
+            lenient: self.lenient,
+            clip: self.clip,
+            fleet: self.fleet.clone(),
+        };
+        let policy = scenario.policy()?;
+        build(scenario, policy, &origin)
+    }
+
+    /// The setup under a named policy; the scenario's overrides hold for it only when it is the scenario's own.
+    pub(crate) fn with_policy(base: &Setup, name: &str) -> Result<Setup> {
+        let mut setup = base.clone();
+        if name != base.scenario.policy {
+            setup.policy = policy(name)?;
+            fit(&mut setup)?;
+        }
+        Ok(setup)
+    }
+
+    /// Starts the threads asked for.
+    pub(crate) fn start_threads(&self) -> Result<()> {
+        let Some(threads) = self.threads else { return Ok(()) };
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(threads))
+            .build_global()
+            .context("cannot start the threads")
+    }
+}
+
+/// Makes the setup of a journal's header again.
+pub(crate) fn from_origin(world: &serde_json::Value, policy: Policy) -> Result<Setup> {
+    let origin: Origin = serde_json::from_value(world.clone()).map_err(|e| {
+        anyhow!("the journal's header does not say how its world was made ({e}); only full journals replay without")
+    })?;
+    let mut scenario = Scenario::from_toml(&origin.scenario_name, &origin.scenario)?;
+    scenario.devices = origin.devices;
+    build(scenario, policy, &origin)
+}
+
+fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setup> {
+    let fleet = origin.fleet.as_deref().map(read_fleet).transpose()?;
+    if let Some(fleet) = &fleet {
+        scenario.devices = fleet.len();
+    }
+    let mut setup = Setup::new(scenario, policy);
+    setup.fleet = fleet;
+    if !origin.traces.is_empty() {
+        let options = ReadOptions { metrics: origin.metrics.clone(), lenient: origin.lenient, clip: origin.clip };
+        let recording = Arc::new(read(&origin.traces, &options)?);
+        setup.load = LoadSource::Recorded {
+            recording,
+            pool_size: origin.pool_size as usize,
+            pool_peak_percent: origin.pool_peak,
+        };
+    }
+    setup.origin = serde_json::to_value(origin)?;
+    setup.journal = JournalMode::Decisions;
+    fit(&mut setup)?;
+    Ok(setup)
+}
+
+fn fit(setup: &mut Setup) -> Result<()> {
+    setup.fit_to_recording()?;
+    let (slot, tick) = (setup.policy.plan.slot.as_millis(), setup.scenario.tick.as_millis());
+    if slot % tick != 0 {
+        bail!(
+            "the scenario reports every {}, which does not divide the policy's slot of {}",
+            setup.scenario.tick,
+            setup.policy.plan.slot
+        );
+    }
+    Ok(())
+}

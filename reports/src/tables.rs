@@ -1,0 +1,170 @@
+//! A journal's entries, sorted by kind.
+
+use slacktide_engine::journal::entry::{
+    Entry, ForecastEntry, Header, Line, PlanEntry, PoolFacts, SettledAttempt, TickEntry, VerdictEntry,
+};
+use slacktide_engine::rollout::{Cause, RolloutState};
+use slacktide_engine::time::Instant;
+use std::collections::BTreeMap;
+
+/// A batch as it went out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchRow {
+    /// When.
+    pub at: Instant,
+    /// Its number.
+    pub batch: u32,
+    /// Wave, from 0.
+    pub wave: u16,
+    /// Devices.
+    pub devices: usize,
+    /// Expected end.
+    pub until: Instant,
+}
+
+/// A change of the rollout's state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// When.
+    pub at: Instant,
+    /// From.
+    pub from: RolloutState,
+    /// To.
+    pub to: RolloutState,
+    /// Why.
+    pub cause: Option<Cause>,
+    /// In words.
+    pub detail: String,
+}
+
+/// All a page or a summary needs.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// What ran.
+    pub header: Option<Header>,
+    /// Devices the rollout was for.
+    pub targets: u32,
+    /// The pools.
+    pub pools: Vec<PoolFacts>,
+    /// State of the fleet over time.
+    pub ticks: Vec<(Instant, TickEntry)>,
+    /// Batches.
+    pub batches: Vec<BatchRow>,
+    /// Course of the rollout.
+    pub transitions: Vec<Transition>,
+    /// Waves as they opened.
+    pub waves: Vec<(Instant, u16, u32)>,
+    /// What the watch said.
+    pub verdicts: Vec<(Instant, VerdictEntry)>,
+    /// Rounds of forecasts.
+    pub forecasts: Vec<(Instant, ForecastEntry)>,
+    /// Plans.
+    pub plans: Vec<(Instant, PlanEntry)>,
+    /// Ends of attempts.
+    pub settled: Vec<(Instant, SettledAttempt)>,
+    /// Devices told to go back.
+    pub rollbacks: Vec<(Instant, usize, usize)>,
+    /// What the driver measured.
+    pub measures: BTreeMap<String, f64>,
+    /// Broken promises.
+    pub violations: Vec<String>,
+    /// Inputs that made no sense.
+    pub ignored: u32,
+}
+
+/// A line that is no journal entry.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line} is no journal entry: {source}; `slacktide journal verify` says more")]
+pub struct NotAJournal {
+    line: usize,
+    source: serde_json::Error,
+}
+
+impl Tables {
+    /// Sorts the lines of a journal.
+    ///
+    /// # Errors
+    /// [`NotAJournal`] naming the line.
+    pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Self, NotAJournal> {
+        let mut tables = Self::default();
+        for (number, text) in lines.enumerate() {
+            let line: Line = serde_json::from_str(text).map_err(|source| NotAJournal { line: number + 1, source })?;
+            tables.take(line.at, line.entry);
+        }
+        Ok(tables)
+    }
+
+    fn take(&mut self, at: Instant, entry: Entry) {
+        match entry {
+            Entry::Header(header) => self.header = Some(*header),
+            Entry::Fleet { targets, pools, .. } => {
+                self.targets = targets;
+                self.pools = pools;
+            }
+            Entry::Rollout { from, to, cause, detail } => {
+                self.transitions.push(Transition { at, from, to, cause, detail })
+            }
+            Entry::WaveOpened { wave, devices, .. } => self.waves.push((at, wave.0, devices)),
+            Entry::Plan(plan) => self.plans.push((at, *plan)),
+            Entry::Batch { batch, wave, devices, until, .. } => {
+                self.batches.push(BatchRow { at, batch, wave: wave.0, devices: devices.len(), until });
+            }
+            Entry::Settled { attempts } => self.settled.extend(attempts.into_iter().map(|a| (at, a))),
+            Entry::Rollback { devices, canceled, .. } => self.rollbacks.push((at, devices.len(), canceled.len())),
+            Entry::Tick(tick) => self.ticks.push((at, *tick)),
+            Entry::Forecast(forecast) => self.forecasts.push((at, *forecast)),
+            Entry::Verdict(verdict) => self.verdicts.push((at, *verdict)),
+            Entry::Ignored { .. } => self.ignored += 1,
+            Entry::Measures { measures, invariant_violations } => {
+                self.measures = measures;
+                self.violations = invariant_violations;
+            }
+            Entry::PlanRefused { number, violations } => {
+                self.violations.extend(violations.iter().map(|v| format!("plan {number} was refused: {v}")));
+            }
+            Entry::Input { .. } | Entry::End { .. } => {}
+        }
+    }
+
+    /// When the rollout began to run.
+    pub fn began(&self) -> Option<Instant> {
+        self.transitions.iter().find(|t| t.to == RolloutState::Running).map(|t| t.at)
+    }
+
+    /// Its last state and when it was reached.
+    pub fn ended(&self) -> Option<(Instant, RolloutState)> {
+        self.transitions.last().map(|t| (t.at, t.to))
+    }
+
+    /// Ticks from six hours before the rollout on, so that pictures show what it went into.
+    pub fn shown_ticks(&self) -> &[(Instant, TickEntry)] {
+        let from = self
+            .began()
+            .map_or(Instant::from_millis(i64::MIN), |at| at - slacktide_engine::time::Span::from_secs(6 * 3600));
+        let first = self.ticks.partition_point(|(at, _)| *at < from);
+        &self.ticks[first..]
+    }
+
+    /// The ticks as CSV.
+    pub fn ticks_csv(&self) -> String {
+        let mut csv = "timestamp,fleet_load,worst_pool_percent,updated_capacity,waiting,staging,out,updated,rolling_back,rolled_back,failed\n".to_owned();
+        for (at, t) in &self.ticks {
+            let s = &t.states;
+            let capacity = t.updated_capacity.map(|c| format!("{c:.3}")).unwrap_or_default();
+            csv.push_str(&format!(
+                "{},{:.3},{:.3},{capacity},{},{},{},{},{},{},{}\n",
+                at.as_secs(),
+                t.fleet_load,
+                t.worst_pool_percent,
+                s.waiting,
+                s.staging,
+                s.out,
+                s.updated,
+                s.rolling_back,
+                s.rolled_back,
+                s.failed
+            ));
+        }
+        csv
+    }
+}

@@ -1,0 +1,125 @@
+//! What happened, in plain words, and tables for the terminal.
+
+use crate::tables::Tables;
+use slacktide_engine::rollout::RolloutState;
+use slacktide_engine::time::Span;
+
+/// A number for people: three significant places, no exponent.
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        "–".to_owned()
+    } else if size >= 100.0 || size == 0.0 || (value.fract() == 0.0 && size < 1e15) {
+        format!("{value:.0}")
+    } else if size >= 10.0 {
+        format!("{value:.1}")
+    } else if size >= 0.01 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.4}")
+    }
+}
+
+/// Columns aligned by their widest cell; numbers are for the caller to write.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let cell = |row: &[String], i: usize| row.get(i).map_or(0, |c| c.chars().count());
+    let widths: Vec<usize> = (0..header.len())
+        .map(|i| rows.iter().map(|r| cell(r, i)).chain([header[i].chars().count()]).max().unwrap_or(0))
+        .collect();
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(c, w)| format!("{c}{}", " ".repeat(w - c.chars().count()))).collect();
+        format!("  {}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(header.to_vec());
+    text.push_str(&line(widths.iter().map(|_| "").collect::<Vec<_>>()).replace('\n', ""));
+    text = text.trim_end().to_owned() + "\n";
+    text.push_str(&format!("  {}\n", widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().join("  ")));
+    for row in rows {
+        text.push_str(&line((0..header.len()).map(|i| row.get(i).map_or("", String::as_str)).collect()));
+    }
+    text
+}
+
+/// Sentences on what happened, in order; one a line.
+pub fn sentences(tables: &Tables) -> Vec<String> {
+    let mut said = Vec::new();
+    let Some(header) = &tables.header else { return vec!["The journal is empty.".to_owned()] };
+    let measure = |name: &str| tables.measures.get(name).copied();
+    let (began, ended) = (tables.began(), tables.ended());
+    if let (Some(began), Some((at, state))) = (began, ended) {
+        let took = at.since(began);
+        let updated = measure("updated_devices").unwrap_or(0.0);
+        let outcome = match state {
+            RolloutState::Finished => format!("finished after {took}"),
+            RolloutState::RolledBack => format!("was stopped and rolled back after {took}"),
+            RolloutState::Stopped => format!("was stopped for good after {took}"),
+            other => format!("is {other} after {took}"),
+        };
+        said.push(format!("The rollout `{}` under the policy `{}` {outcome}.", header.world_name, header.policy_name));
+        said.push(format!(
+            "{updated:.0} of {} devices run the new release; {} batches went out in {} waves.",
+            tables.targets,
+            tables.batches.len(),
+            tables.waves.len()
+        ));
+    } else {
+        said.push(format!("The rollout `{}` never began to run.", header.world_name));
+    }
+    for transition in tables.transitions.iter().filter(|t| t.to == RolloutState::Paused) {
+        let after = began.map_or(Span::ZERO, |b| transition.at.since(b));
+        let cause = transition.cause.map_or("no cause", slacktide_engine::rollout::Cause::name);
+        said.push(format!("After {after} it was paused ({cause}): {}.", transition.detail));
+    }
+    let back: usize = tables.rollbacks.iter().map(|(_, n, _)| n).sum();
+    if back > 0 {
+        said.push(format!("{back} devices were told to go back, those with the least capacity left first."));
+    }
+    if let Some(tightest) = tables.shown_ticks().iter().map(|(_, t)| t.worst_pool_percent).reduce(f64::max) {
+        said.push(format!("The tightest pool used up to {tightest:.0} % of its members in service."));
+    }
+    if let (Some(all), Some(caused)) = (measure("overload_device_minutes"), measure("overload_caused_device_minutes")) {
+        said.push(if all <= 0.0 {
+            "No device was overloaded at any time.".to_owned()
+        } else {
+            format!(
+                "Devices were overloaded for {} device-minutes, {} of them because of the rollout.",
+                number(all),
+                number(caused)
+            )
+        });
+    }
+    if let Some(failed) = measure("failed_devices").filter(|f| *f > 0.0) {
+        said.push(format!("{failed:.0} devices could not be updated and stay on what they ran."));
+    }
+    said.extend(tables.violations.iter().map(|v| format!("PROMISE BROKEN: {v}.")));
+    said.extend(header.remarks.iter().map(|r| format!("Note: {r}.")));
+    said
+}
+
+/// The sentences and the main measures, for a terminal.
+pub fn summary(tables: &Tables) -> String {
+    let mut text = sentences(tables).join("\n");
+    text.push_str("\n\n");
+    let rows: Vec<Vec<String>> =
+        tables.measures.iter().map(|(name, value)| vec![name.clone(), number(*value)]).collect();
+    text.push_str(&table(&["measure", "value"], &rows));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_lines_up() {
+        let text = table(&["a", "bb"], &[vec!["xyz".to_owned(), "1".to_owned()], vec!["é".to_owned()]]);
+        assert_eq!(text, "  a    bb\n  ───  ──\n  xyz  1\n  é\n");
+    }
+
+    #[test]
+    fn numbers_keep_three_places() {
+        let all = [0.0, 3.0, 0.123_45, 12.345, 1234.5, 0.001_23, f64::NAN].map(number);
+        assert_eq!(all, ["0", "3", "0.12", "12.3", "1234", "0.0012", "–"].map(str::to_owned));
+    }
+}

@@ -1,0 +1,199 @@
+//! Fleet CSV or TOML: `device_id,pool,region,site,function,criticality,version,variant,weight,requirement`; all but the id optional.
+
+use super::ReadError;
+use serde::Deserialize;
+use slacktide_engine::ids::{DeviceId, PoolId, RegionId, SiteId};
+use slacktide_engine::input::DeviceFacts;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A device of a fleet file; what is absent stays absent, so that the caller may fill it in.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetRow {
+    /// Its name.
+    pub device_id: String,
+    /// Default `default`.
+    pub pool: Option<String>,
+    /// Default `default`.
+    pub region: Option<String>,
+    /// Default: its region.
+    pub site: Option<String>,
+    /// Default `web`.
+    pub function: Option<String>,
+    /// 0–100; default by function.
+    pub criticality: Option<f64>,
+    /// Default 1.0.
+    pub version: Option<String>,
+    /// Default `a`.
+    pub variant: Option<String>,
+    /// Above 0; default 1.
+    pub weight: Option<f64>,
+    /// Points, 0 or more; default 1.
+    pub requirement: Option<f64>,
+}
+
+const COLUMNS: [&str; 10] =
+    ["device_id", "pool", "region", "site", "function", "criticality", "version", "variant", "weight", "requirement"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FleetFile {
+    devices: Vec<FleetRow>,
+}
+
+/// Reads a fleet from a `.csv` or `.toml` file (`[[devices]]` tables).
+///
+/// # Errors
+/// [`ReadError`] naming file, line, column, value and range.
+pub fn read_fleet(path: &Path) -> Result<Vec<DeviceFacts>, ReadError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ReadError::file(path, format!("cannot be read: {e}")))?;
+    let rows = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) {
+        let file: FleetFile = toml::from_str(&text).map_err(|e| ReadError::file(path, e.to_string()))?;
+        file.devices.into_iter().enumerate().map(|(i, row)| (i as u64 + 1, row)).collect()
+    } else {
+        read_csv(path, &text)?
+    };
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut fleet = Vec::with_capacity(rows.len());
+    for (line, row) in rows {
+        if let Some(before) = seen.insert(row.device_id.clone(), line) {
+            return Err(ReadError::row(
+                path,
+                line,
+                "device_id",
+                format!("`{}` stands in line {before} already", row.device_id),
+            ));
+        }
+        fleet.push(facts(path, line, row)?);
+    }
+    if fleet.is_empty() { Err(ReadError::file(path, "holds no device")) } else { Ok(fleet) }
+}
+
+fn read_csv(path: &Path, text: &str) -> Result<Vec<(u64, FleetRow)>, ReadError> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let bad = |e: &csv::Error| ReadError {
+        path: path.to_owned(),
+        line: e.position().map(csv::Position::line),
+        field: String::new(),
+        problem: format!("is no fleet CSV: {e}"),
+    };
+    let header = reader.headers().map_err(|e| bad(&e))?.clone();
+    if !header.iter().any(|h| h == "device_id") {
+        return Err(ReadError::row(
+            path,
+            1,
+            "device_id",
+            "is missing; the columns are device_id and, all optional, pool, region, site, function, criticality, version, variant, weight, requirement",
+        ));
+    }
+    if let Some(unknown) = header.iter().find(|h| !COLUMNS.contains(h)) {
+        let hint = slacktide_engine::document::nearest(unknown, COLUMNS)
+            .map(|n| format!("; did you mean `{n}`?"))
+            .unwrap_or_default();
+        return Err(ReadError::row(path, 1, unknown, format!("there is no such column{hint}")));
+    }
+    let mut rows = Vec::new();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| bad(&e))? {
+        let line = record.position().map_or(0, csv::Position::line);
+        let cell =
+            |name: &str| header.iter().position(|h| h == name).and_then(|i| record.get(i)).filter(|c| !c.is_empty());
+        let text = |name: &str| cell(name).map(str::to_owned);
+        let number = |name: &str| match cell(name) {
+            None => Ok(None),
+            Some(cell) => cell
+                .parse::<f64>()
+                .map(Some)
+                .map_err(|_| ReadError::row(path, line, name, format!("`{cell}` is no number"))),
+        };
+        rows.push((
+            line,
+            FleetRow {
+                device_id: text("device_id").unwrap_or_default(),
+                pool: text("pool"),
+                region: text("region"),
+                site: text("site"),
+                function: text("function"),
+                criticality: number("criticality")?,
+                version: text("version"),
+                variant: text("variant"),
+                weight: number("weight")?,
+                requirement: number("requirement")?,
+            },
+        ));
+    }
+    Ok(rows)
+}
+
+fn facts(path: &Path, line: u64, row: FleetRow) -> Result<DeviceFacts, ReadError> {
+    let bad = |field: &str, problem: String| Err(ReadError::row(path, line, field, problem));
+    if row.device_id.is_empty() {
+        return bad("device_id", "is empty".to_owned());
+    }
+    let (weight, requirement) = (row.weight.unwrap_or(1.0), row.requirement.unwrap_or(1.0));
+    if !(weight > 0.0 && weight.is_finite()) {
+        return bad("weight", format!("`{weight}` must be a number above 0"));
+    }
+    if !(requirement >= 0.0 && requirement.is_finite()) {
+        return bad("requirement", format!("`{requirement}` must be a number of at least 0"));
+    }
+    if let Some(criticality) = row.criticality.filter(|c| !(0.0..=100.0).contains(c)) {
+        return bad("criticality", format!("`{criticality}` must be a number in 0..=100"));
+    }
+    let version = row.version.unwrap_or_else(|| "1.0".to_owned());
+    let Ok(version) = version.parse() else {
+        return bad("version", format!("`{version}` is no version such as 2.4.1"));
+    };
+    let region = row.region.unwrap_or_else(|| "default".to_owned());
+    Ok(DeviceFacts {
+        id: DeviceId::new(row.device_id),
+        pool: PoolId::new(row.pool.unwrap_or_else(|| "default".to_owned())),
+        site: SiteId::new(row.site.unwrap_or_else(|| region.clone())),
+        region: RegionId::new(region),
+        function: row.function.unwrap_or_else(|| "web".to_owned()),
+        criticality: row.criticality,
+        version,
+        variant: row.variant.unwrap_or_else(|| "a".to_owned()),
+        weight,
+        requirement,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(name: &str, text: &str) -> Result<Vec<DeviceFacts>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        read_fleet(&path).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn only_the_id_is_needed_in_either_form() {
+        let fleet = read_text("f.csv", "device_id,pool,weight\na,shop,2.5\nb,,\n").unwrap();
+        assert_eq!(
+            (fleet[0].pool.as_str(), fleet[0].weight, fleet[1].pool.as_str(), fleet[1].weight),
+            ("shop", 2.5, "default", 1.0)
+        );
+        assert_eq!(
+            read_text("f.toml", "[[devices]]\ndevice_id = \"a\"\nversion = \"2.4\"\n").unwrap()[0].version.to_string(),
+            "2.4"
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let said = |text: &str| read_text("f.csv", text).unwrap_err();
+        assert!(said("device_id,weight\na,-2\n").contains("f.csv:2: column `weight`: `-2` must be a number above 0"));
+        assert!(said("device_id,weight\na,heavy\n").contains("`heavy` is no number"));
+        assert!(said("device_id,criticality\na,NaN\n").contains("must be a number in 0..=100"));
+        assert!(said("device_id\na\na\n").contains("f.csv:3: column `device_id`: `a` stands in line 2 already"));
+        assert!(said("device_id,wieght\na,1\n").contains("did you mean `weight`?"));
+        assert!(said("pool\nx\n").contains("`device_id`: is missing"));
+        assert!(said("device_id,version\na,x\n").contains("is no version"));
+        assert!(said("device_id\n").contains("holds no device"));
+    }
+}

@@ -1,0 +1,214 @@
+//! A simulated world, validated.
+
+use slacktide_engine::document::InputError;
+use slacktide_engine::policy::{Policy, library};
+use slacktide_engine::rollout::Package;
+use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::version::Version;
+
+/// A simulated world. Made by [`Scenario::from_toml`] or [`crate::library::named`] only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What happens, one line.
+    pub summary: String,
+    /// What it teaches, one line.
+    pub teaches: String,
+    /// The file it came from, whole: what a journal needs to make the world again.
+    pub text: String,
+    /// Number of devices.
+    pub devices: usize,
+    /// First moment.
+    pub start: Instant,
+    /// Telemetry before the rollout begins.
+    pub history: Span,
+    /// The world ends this long after the rollout began, whatever its state.
+    pub until_max: Span,
+    /// Reporting period.
+    pub tick: Span,
+    /// A device above this load is overloaded, percent.
+    pub overload_limit_percent: f64,
+    /// Groups of pools.
+    pub pools: Vec<PoolGroup>,
+    /// What is rolled out.
+    pub package: Package,
+    /// How long steps of an update take.
+    pub updates: UpdatePhysics,
+    /// What goes wrong.
+    pub failures: Failures,
+    /// The person in the loop.
+    pub operator: Operator,
+    /// Name of the policy.
+    pub policy: String,
+    /// Partial policy file laid over it.
+    pub policy_overrides: String,
+}
+
+/// Pools of one kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolGroup {
+    /// Name; pools are called `name-1`, `name-2`…
+    pub name: String,
+    /// Share of the devices, relative to the other groups.
+    pub share: f64,
+    /// Members of a pool.
+    pub pool_size: usize,
+    /// What its devices do.
+    pub function: String,
+    /// Regions its devices stand in, in turn.
+    pub regions: Vec<String>,
+    /// Sites in each region.
+    pub sites_per_region: usize,
+    /// Versions and their shares.
+    pub versions: Vec<(Version, f64)>,
+    /// Variants and their shares.
+    pub variants: Vec<(String, f64)>,
+    /// Smallest and largest weight.
+    pub weight: (f64, f64),
+    /// Smallest and largest requirement, points.
+    pub requirement: (f64, f64),
+    /// How its load moves.
+    pub load: LoadFamily,
+}
+
+/// How load moves: `base + daily curve × weekend + trend + pool noise + device noise + bursts`, in percent of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadFamily {
+    /// Load at the quietest hour.
+    pub base_percent: f64,
+    /// Height of the daily curve over it.
+    pub daily_amplitude_percent: f64,
+    /// Hour of the peak, UTC.
+    pub daily_peak_hour: f64,
+    /// 1 is a sine; higher makes the peak narrower.
+    pub daily_sharpness: f64,
+    /// The daily curve on Saturday and Sunday, as a share of that on weekdays.
+    pub weekend_factor: f64,
+    /// Growth.
+    pub trend_percent_per_day: f64,
+    /// Standard deviation of the noise of a device.
+    pub noise_percent: f64,
+    /// Its correlation from tick to tick, 0..1.
+    pub noise_correlation: f64,
+    /// Standard deviation of the noise shared by a pool.
+    pub pool_noise_percent: f64,
+    /// Standard deviation of the devices' own levels.
+    pub device_spread_percent: f64,
+    /// Bursts a day and device.
+    pub burst_rate_per_day: f64,
+    /// Height of a burst.
+    pub burst_percent: f64,
+    /// Mean length of a burst.
+    pub burst_duration: Span,
+    /// Mean memory use.
+    pub memory_percent: f64,
+    /// Network load per point of CPU.
+    pub network_factor: f64,
+    /// Mean disk load.
+    pub disk_percent: f64,
+}
+
+/// A lognormal duration: its median, and the standard deviation of its logarithm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Duration {
+    /// Half of all are shorter.
+    pub median: Span,
+    /// Spread; 0 is always the median.
+    pub sigma: f64,
+}
+
+/// How long steps of an update take on a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpdatePhysics {
+    /// Bytes a second a device downloads at.
+    pub download_bytes_per_s: f64,
+    /// Handing over its load.
+    pub drain: Duration,
+    /// The installation script.
+    pub install: Duration,
+    /// Restart.
+    pub reboot: Duration,
+    /// Health checks.
+    pub verify: Duration,
+    /// Going back to the release before.
+    pub rollback: Duration,
+    /// Devices ask for updates within this long of an announcement.
+    pub check_in: Span,
+    /// CPU an update costs while the device still serves, points.
+    pub cost_cpu_percent: f64,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failures {
+    /// Installs that fail, percent.
+    pub install_failure_percent: f64,
+    /// Rollbacks that fail, percent.
+    pub rollback_failure_percent: f64,
+    /// What is wrong with the release itself.
+    pub bad_release: Option<BadRelease>,
+    /// Devices that crash by themselves.
+    pub crash: Option<Crash>,
+}
+
+/// A release that should be stopped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadRelease {
+    /// What it does.
+    pub kind: BadReleaseKind,
+    /// Only on these variants; empty means on all.
+    pub variants: Vec<String>,
+}
+
+/// What a bad release does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum BadReleaseKind {
+    /// Costs this much more CPU, in points, growing over the ramp.
+    Regression {
+        /// Points of CPU.
+        cpu_points: f64,
+        /// From nothing to all of it.
+        ramp: Span,
+    },
+    /// Fails its health check on this share of devices, percent.
+    CrashLoop {
+        /// Percent of devices.
+        percent: f64,
+    },
+}
+
+/// Devices that crash by themselves and are repaired.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Crash {
+    /// Weibull scale of the time between crashes of one device.
+    pub up_scale: Span,
+    /// Weibull shape; below 1: who crashed lately crashes again sooner.
+    pub up_shape: f64,
+    /// Time to repair.
+    pub repair: Duration,
+}
+
+/// The person in the loop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Operator {
+    /// Approves a rollout after this long.
+    pub approves_after: Span,
+    /// Looks at a paused rollout after this long and lets it go on; `None` never does, and aborts.
+    pub resumes_after: Option<Span>,
+    /// Lets it go on at most so often, then aborts.
+    pub resumes_max: u32,
+}
+
+impl Scenario {
+    /// Metrics of synthetic devices, in column order.
+    pub const METRICS: [&'static str; 4] = ["cpu", "memory", "network", "disk"];
+
+    /// The policy the scenario names, with its overrides.
+    ///
+    /// # Errors
+    /// An unknown policy or a bad override.
+    pub fn policy(&self) -> Result<Policy, InputError> {
+        library::named(&self.policy)?.overridden(&format!("{}: [policy_overrides]", self.name), &self.policy_overrides)
+    }
+}

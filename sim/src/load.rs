@@ -1,0 +1,260 @@
+//! What every device would carry if nobody were out: synthetic families, or recorded machines.
+
+use crate::rng::{Purpose, Stream};
+use crate::setup::{LoadSource, Setup};
+use rand_distr::{Distribution, StandardNormal};
+use slacktide_engine::input::DeviceFacts;
+use slacktide_engine::time::Instant;
+use slacktide_scenarios::LoadFamily;
+use slacktide_scenarios::recorded::Recording;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Own load of every device, tick by tick. Ticks must be asked for in order.
+#[derive(Debug)]
+pub(crate) enum Load {
+    Synthetic(Synthetic),
+    Recorded(Recorded),
+}
+
+impl Load {
+    pub(crate) fn new(setup: &Setup, facts: &[DeviceFacts], group_of: &[usize], seed: u64) -> Self {
+        match &setup.load {
+            LoadSource::Synthetic => Self::Synthetic(Synthetic::new(setup, facts, group_of, seed)),
+            LoadSource::Recorded { recording, pool_peak_percent, .. } => {
+                Self::Recorded(Recorded::new(setup, Arc::clone(recording), *pool_peak_percent, facts, seed))
+            }
+        }
+    }
+
+    /// Writes the own load at a tick into `out`, one column a metric. Values may exceed 100 where load was rescaled.
+    pub(crate) fn fill(&mut self, tick: u64, at: Instant, out: &mut [Vec<f32>]) {
+        match self {
+            Self::Synthetic(synthetic) => synthetic.fill(at, out),
+            Self::Recorded(recorded) => recorded.fill(tick, out),
+        }
+    }
+}
+
+fn normal(stream: &mut Stream) -> f32 {
+    StandardNormal.sample(stream)
+}
+
+#[derive(Debug)]
+struct DeviceState {
+    stream: Stream,
+    noise: f32,
+    slow: f32,
+    level: f32,
+    burst_left: u32,
+}
+
+/// Synthetic load: see [`LoadFamily`].
+#[derive(Debug)]
+pub(crate) struct Synthetic {
+    families: Vec<LoadFamily>,
+    family_of: Vec<u32>,
+    devices: Vec<DeviceState>,
+    pool_of: Vec<u32>,
+    pool_noise: Vec<f32>,
+    pool_streams: Vec<Stream>,
+    start: Instant,
+    ticks_per_day: f64,
+}
+
+impl Synthetic {
+    fn new(setup: &Setup, facts: &[DeviceFacts], group_of: &[usize], seed: u64) -> Self {
+        let families: Vec<LoadFamily> = setup.scenario.pools.iter().map(|g| g.load.clone()).collect();
+        let mut pools: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut pool_of = Vec::with_capacity(facts.len());
+        let mut devices = Vec::with_capacity(facts.len());
+        for (d, fact) in facts.iter().enumerate() {
+            let next = pools.len() as u32;
+            pool_of.push(*pools.entry(fact.pool.as_str()).or_insert(next));
+            let spread = families[group_of[d]].device_spread_percent as f32;
+            let level = normal(&mut Stream::new(seed, Purpose::Level, d as u64)).clamp(-2.5, 2.5) * spread;
+            devices.push(DeviceState {
+                stream: Stream::new(seed, Purpose::Noise, d as u64),
+                noise: 0.0,
+                slow: 0.0,
+                level,
+                burst_left: 0,
+            });
+        }
+        Self {
+            family_of: group_of.iter().map(|g| *g as u32).collect(),
+            families,
+            devices,
+            pool_of,
+            pool_noise: vec![0.0; pools.len()],
+            pool_streams: (0..pools.len()).map(|p| Stream::new(seed, Purpose::PoolNoise, p as u64)).collect(),
+            start: setup.scenario.start,
+            ticks_per_day: 86_400.0 / setup.scenario.tick.as_secs_f64(),
+        }
+    }
+
+    fn fill(&mut self, at: Instant, out: &mut [Vec<f32>]) {
+        for (noise, stream) in self.pool_noise.iter_mut().zip(&mut self.pool_streams) {
+            // Slow enough to be a mood of the hour, not of the minute.
+            *noise = 0.9 * *noise + 0.435_89 * normal(stream);
+        }
+        let curves: Vec<f32> = self.families.iter().map(|f| self.common(f, at)).collect();
+        let [cpu, memory, network, disk] = out else { return };
+        for (d, device) in self.devices.iter_mut().enumerate() {
+            let family = &self.families[self.family_of[d] as usize];
+            let phi = family.noise_correlation as f32;
+            device.noise = phi * device.noise + (1.0 - phi * phi).sqrt() * normal(&mut device.stream);
+            let other = normal(&mut device.stream);
+            device.slow = 0.995 * device.slow + 0.0999 * other;
+            if device.burst_left > 0 {
+                device.burst_left -= 1;
+            } else if device.stream.uniform() < family.burst_rate_per_day / self.ticks_per_day {
+                let ticks = family.burst_duration.as_secs_f64() / 86_400.0 * self.ticks_per_day;
+                device.burst_left = (-ticks * libm::log(1.0 - device.stream.uniform())).ceil().clamp(1.0, 1e6) as u32;
+            }
+            let burst = if device.burst_left > 0 { family.burst_percent as f32 } else { 0.0 };
+            let pool = self.pool_noise[self.pool_of[d] as usize] * family.pool_noise_percent as f32;
+            let load = curves[self.family_of[d] as usize]
+                + device.level
+                + pool
+                + family.noise_percent as f32 * device.noise
+                + burst;
+            let load = load.clamp(1.0, 100.0);
+            cpu[d] = load;
+            memory[d] = (family.memory_percent as f32 + 3.0 * device.slow + 0.05 * load).clamp(0.0, 100.0);
+            network[d] = (family.network_factor as f32 * load + 2.0 * other).clamp(0.0, 100.0);
+            disk[d] = (family.disk_percent as f32 + 2.0 * other + 0.4 * burst).clamp(0.0, 100.0);
+        }
+    }
+
+    /// What all devices of a family share: base, daily curve, trend.
+    fn common(&self, family: &LoadFamily, at: Instant) -> f32 {
+        let seconds = at.as_millis() as f64 / 1000.0;
+        let hour = (seconds / 3600.0).rem_euclid(24.0);
+        let phase = (hour - family.daily_peak_hour) / 24.0 * std::f64::consts::TAU;
+        let curve = libm::pow((1.0 + libm::cos(phase)) / 2.0, family.daily_sharpness);
+        // 1970-01-01 was a Thursday.
+        let weekday = (seconds / 86_400.0).floor().rem_euclid(7.0);
+        let factor = if weekday == 2.0 || weekday == 3.0 { family.weekend_factor } else { 1.0 };
+        let trend = family.trend_percent_per_day * at.since(self.start).as_secs_f64() / 86_400.0;
+        (family.base_percent + family.daily_amplitude_percent * curve * factor + trend) as f32
+    }
+}
+
+/// Days (in steps from the recording's first midnight) on which at least half of some machine's samples are known.
+pub(crate) fn recorded_days(recording: &Recording) -> Vec<usize> {
+    let (offset, per_day) = day_grid(recording);
+    let days = (offset + recording.steps).div_ceil(per_day);
+    (0..days).filter(|day| (0..recording.devices.len()).any(|m| known_on(recording, m, *day))).collect()
+}
+
+/// Steps between the midnight before the first sample and that sample, and steps in a day.
+fn day_grid(recording: &Recording) -> (usize, usize) {
+    let per_day = (86_400 / recording.period_s).max(1) as usize;
+    ((recording.start_s.rem_euclid(86_400) / recording.period_s) as usize, per_day)
+}
+
+fn known_on(recording: &Recording, machine: usize, day: usize) -> bool {
+    let (offset, per_day) = day_grid(recording);
+    let series = recording.series(0, machine);
+    let begin = (day * per_day).saturating_sub(offset).min(series.len());
+    let end = ((day + 1) * per_day).saturating_sub(offset).min(series.len());
+    series[begin..end].iter().filter(|v| v.is_finite()).count() * 2 >= per_day
+}
+
+/// Recorded load: each device follows a machine, its days shifted; days that machine lacks are another's.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    recording: Arc<Recording>,
+    /// By device, then day of the run: machine and recorded day.
+    tapes: Vec<Vec<(u32, u32)>>,
+    scale: Vec<f32>,
+    last: Vec<Vec<f32>>,
+    per_day: usize,
+    offset: usize,
+}
+
+impl Recorded {
+    fn new(setup: &Setup, recording: Arc<Recording>, peak: Option<f64>, facts: &[DeviceFacts], seed: u64) -> Self {
+        let (offset, per_day) = day_grid(&recording);
+        let days = recorded_days(&recording);
+        let machines = recording.devices.len();
+        let on_day: Vec<Vec<u32>> = days
+            .iter()
+            .map(|day| (0..machines).filter(|m| known_on(&recording, *m, *day)).map(|m| m as u32).collect())
+            .collect();
+        let run_days =
+            ((setup.scenario.history + setup.scenario.until_max).as_secs_f64() / 86_400.0).ceil() as usize + 1;
+        let tape = |d: usize| {
+            let mut stream = Stream::new(seed, Purpose::Tape, d as u64);
+            let first = (d + stream.below(machines)) % machines;
+            let shift = stream.below(days.len());
+            let mut machine = first as u32;
+            let day_of = |k: usize, stream: &mut Stream| {
+                let recorded = (k + shift) % days.len();
+                // Once round, another machine goes on: a world that repeats itself would flatter every forecast.
+                if k > 0 && k % days.len() == 0 || !on_day[recorded].contains(&machine) {
+                    machine = on_day[recorded][stream.below(on_day[recorded].len())];
+                }
+                (machine, days[recorded] as u32)
+            };
+            let mut day_of = day_of;
+            (0..run_days).map(|k| day_of(k, &mut stream)).collect()
+        };
+        let mut recorded = Self {
+            tapes: (0..facts.len()).map(tape).collect(),
+            scale: vec![1.0; facts.len()],
+            last: vec![vec![0.0; facts.len()]; recording.metrics.len()],
+            recording,
+            per_day,
+            offset,
+        };
+        if let Some(peak) = peak {
+            recorded.rescale(facts, peak, (days.len() * per_day) as u64);
+        }
+        recorded
+    }
+
+    fn fill(&mut self, tick: u64, out: &mut [Vec<f32>]) {
+        let (day, step) = ((tick as usize) / self.per_day, (tick as usize) % self.per_day);
+        for (metric, column) in out.iter_mut().enumerate() {
+            for (d, value) in column.iter_mut().enumerate() {
+                let tape = &self.tapes[d];
+                let (machine, recorded_day) = tape[day % tape.len()];
+                let at = (recorded_day as usize * self.per_day + step).checked_sub(self.offset);
+                let read = at
+                    .filter(|at| *at < self.recording.steps)
+                    .map(|at| self.recording.series(metric, machine as usize)[at]);
+                let last = &mut self.last[metric][d];
+                if let Some(known) = read.filter(|v| v.is_finite()) {
+                    *last = if metric == 0 { known * self.scale[d] } else { known };
+                }
+                *value = *last;
+            }
+        }
+    }
+
+    /// Scales the first metric of every pool.
+    fn rescale(&mut self, facts: &[DeviceFacts], peak: f64, ticks: u64) {
+        let mut pools: BTreeMap<&str, (Vec<usize>, Vec<f64>)> = BTreeMap::new();
+        for (d, fact) in facts.iter().enumerate() {
+            pools.entry(fact.pool.as_str()).or_default().0.push(d);
+        }
+        let mut columns = vec![vec![0.0; facts.len()]; self.recording.metrics.len()];
+        for tick in 0..ticks {
+            self.fill(tick, &mut columns);
+            for (members, demand) in pools.values_mut() {
+                demand.push(members.iter().map(|d| facts[*d].weight * f64::from(columns[0][*d]) / 100.0).sum());
+            }
+        }
+        for (members, demand) in pools.values_mut() {
+            demand.sort_by(f64::total_cmp);
+            let p99 = demand[(demand.len() * 99 / 100).min(demand.len() - 1)];
+            let capacity: f64 = members.iter().map(|d| facts[*d].weight).sum();
+            if p99 > 0.0 {
+                let factor = (peak / 100.0 * capacity / p99) as f32;
+                members.iter().for_each(|d| self.scale[*d] = factor);
+            }
+        }
+    }
+}

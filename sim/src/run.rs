@@ -1,0 +1,379 @@
+//! The driver: pop an event, hand it in, drain, schedule. The twin of a live controller's driver.
+
+use crate::check::Checks;
+use crate::device::{Devices, Step, draw};
+use crate::load::Load;
+use crate::queue::Queue;
+use crate::rng::{Purpose, Stream};
+use crate::setup::Setup;
+use crate::world::World;
+use rayon::prelude::*;
+use slacktide_engine::forecasting::Forecasts;
+use slacktide_engine::ids::DeviceIndex;
+use slacktide_engine::input::{Input, OperatorAction, TelemetryBatch};
+use slacktide_engine::journal::entry::{Entry, Header, JOURNAL_VERSION, StateCounts};
+use slacktide_engine::journal::{ChainWriter, JournalMode};
+use slacktide_engine::output::{Command, CommandKind};
+use slacktide_engine::rollout::{Cause, RolloutState};
+use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::{Engine, Output};
+use std::collections::BTreeMap;
+
+/// What happens in the world.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Tick(u64),
+    Step { device: usize, token: u32, step: Step },
+    Say(Input),
+    Crash(usize),
+    Repair(usize),
+    Resume,
+}
+
+/// What came of one run.
+#[derive(Debug, Clone)]
+pub struct RunResult {
+    /// The seed it ran under.
+    pub seed: u64,
+    /// The journal, line by line.
+    pub journal: Vec<String>,
+    /// Hash of its last line.
+    pub journal_hash: String,
+    /// Where the rollout ended.
+    pub state: RolloutState,
+    /// By name.
+    pub measures: BTreeMap<String, f64>,
+    /// Broken promises.
+    pub violations: Vec<String>,
+    /// Events handled.
+    pub events: u64,
+    /// Device ticks simulated.
+    pub device_ticks: u64,
+}
+
+struct Driver<'a> {
+    setup: &'a Setup,
+    engine: Engine,
+    queue: Queue<Event>,
+    world: World,
+    devices: Devices,
+    load: Load,
+    columns: Vec<Vec<f32>>,
+    crashes: Vec<Stream>,
+    chain: ChainWriter,
+    journal: Vec<String>,
+    checks: Checks,
+    seen: Seen,
+    resumes: u32,
+    events: u64,
+    ticks: u64,
+    rollout_at: Instant,
+}
+
+/// What the driver reads off the records as they pass.
+#[derive(Default)]
+struct Seen {
+    began: Option<Instant>,
+    ended: Option<Instant>,
+    stopped: Option<Instant>,
+    false_stops: f64,
+    gaps: Vec<f64>,
+    states: StateCounts,
+}
+
+/// Runs a setup once. `progress` is told the share of the world's time that is done.
+pub fn run(setup: &Setup, seed: u64, progress: &(dyn Fn(f64) + Sync)) -> RunResult {
+    let mut driver = Driver::new(setup, seed);
+    let end = driver.rollout_at + setup.scenario.until_max;
+    let span = end.since(setup.scenario.start).as_secs_f64();
+    let mut wake = driver.drain(setup.scenario.start);
+    let mut now = setup.scenario.start;
+    while !driver.engine.rollout_state().is_some_and(RolloutState::is_end) && now < end {
+        // Events first where times are equal: the engine plans on what has happened.
+        let event_at = driver.queue.next_at();
+        now = match (event_at, wake) {
+            (Some(event), Some(wake)) => event.min(wake),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => break,
+        };
+        let input = if event_at == Some(now) { driver.happen() } else { Some(Input::Wake) };
+        driver.events += 1;
+        if let Some(input) = input {
+            driver.engine.handle_input(now, input);
+            wake = driver.drain(now);
+        }
+        if driver.events % 4096 == 0 {
+            progress(now.since(setup.scenario.start).as_secs_f64() / span);
+        }
+    }
+    driver.finish(seed, now)
+}
+
+impl<'a> Driver<'a> {
+    fn new(setup: &'a Setup, seed: u64) -> Self {
+        let (facts, group_of) = setup.devices(seed);
+        let metrics = setup.metrics();
+        let count = facts.len();
+        let rollout_at = setup.scenario.start + setup.scenario.history;
+        let mut driver = Self {
+            engine: Engine::new(setup.policy.clone(), &metrics),
+            queue: Queue::new(),
+            devices: Devices::new(count, seed),
+            load: Load::new(setup, &facts, &group_of, seed),
+            world: World::new(&setup.scenario, facts.clone()),
+            columns: vec![vec![0.0; count]; metrics.len()],
+            crashes: (0..count).map(|d| Stream::new(seed, Purpose::Crash, d as u64)).collect(),
+            chain: ChainWriter::default(),
+            journal: Vec::new(),
+            checks: Checks::default(),
+            seen: Seen::default(),
+            resumes: 0,
+            events: 0,
+            ticks: 0,
+            rollout_at,
+            setup,
+        };
+        driver.engine.record_inputs(setup.journal == JournalMode::Full);
+        driver.append(setup.scenario.start, Entry::Header(Box::new(driver.header(seed, metrics))));
+        driver.engine.handle_input(setup.scenario.start, Input::Enrolled { devices: facts });
+        driver.schedule_first(seed);
+        driver
+    }
+
+    fn header(&self, seed: u64, metrics: Vec<String>) -> Header {
+        Header {
+            version: JOURNAL_VERSION,
+            program: concat!("slacktide ", env!("CARGO_PKG_VERSION")).to_owned(),
+            mode: self.setup.journal,
+            seed,
+            world_name: self.setup.scenario.name.clone(),
+            policy_name: self.setup.policy.name.clone(),
+            policy: self.setup.policy.to_toml(),
+            world: self.setup.origin.clone(),
+            metrics,
+            remarks: self.setup.remarks(),
+        }
+    }
+
+    fn schedule_first(&mut self, seed: u64) {
+        let scenario = &self.setup.scenario;
+        self.queue.push(scenario.start, Event::Tick(0));
+        let say = |action| Event::Say(Input::Operator(action));
+        self.queue.push(self.rollout_at, say(OperatorAction::Create(scenario.package.clone())));
+        let approved = self.rollout_at + scenario.operator.approves_after;
+        self.queue.push(approved, say(OperatorAction::Approve));
+        self.queue.push(approved, say(OperatorAction::Start));
+        for d in 0..self.world.facts.len() {
+            self.schedule_crash(scenario.start, d);
+        }
+        self.check_in(approved, seed);
+    }
+
+    /// Devices that are told of an update ask for it at some tick within the check-in time.
+    fn check_in(&mut self, announced: Instant, seed: u64) {
+        let tick = self.setup.scenario.tick;
+        let span = self.setup.scenario.updates.check_in;
+        let mut asking: BTreeMap<Instant, Vec<DeviceIndex>> = BTreeMap::new();
+        for d in 0..self.world.facts.len() {
+            let wait =
+                Span::from_secs_f64(Stream::new(seed, Purpose::CheckIn, d as u64).uniform() * span.as_secs_f64());
+            let at = announced + tick.times(wait.steps_up(tick));
+            asking.entry(at).or_default().push(DeviceIndex(d as u32));
+        }
+        for (at, devices) in asking {
+            let is_target = |d: &DeviceIndex| self.world.facts[d.index()].version < self.setup.scenario.package.version;
+            let devices: Vec<DeviceIndex> = devices.into_iter().filter(is_target).collect();
+            self.queue.push(at, Event::Say(Input::Requests { devices }));
+        }
+    }
+
+    fn schedule_crash(&mut self, from: Instant, d: usize) {
+        if let Some(crash) = &self.setup.scenario.failures.crash {
+            let u = 1.0 - self.crashes[d].uniform();
+            let up = crash.up_scale.as_secs_f64() * libm::pow(-libm::log(u), 1.0 / crash.up_shape);
+            self.queue.push(from + Span::from_secs_f64(up), Event::Crash(d));
+        }
+    }
+
+    /// The next event happens. Returns what the engine hears of it.
+    fn happen(&mut self) -> Option<Input> {
+        let (now, event) = self.queue.pop()?;
+        match event {
+            Event::Tick(n) => Some(self.tick(now, n)),
+            Event::Say(input) => {
+                if let Input::Outcome { command, .. } = &input {
+                    self.checks.outcome(command.0);
+                }
+                Some(input)
+            }
+            Event::Step { device, token, step } => {
+                let said = self.devices.finish_step(now, device, token, &step, &mut self.world);
+                if let Some(Input::Outcome { command, .. }) = &said {
+                    self.checks.outcome(command.0);
+                }
+                said
+            }
+            Event::Crash(d) => {
+                self.devices.crash(d, &mut self.world);
+                let crash = self.setup.scenario.failures.crash?;
+                let back = now + draw(crash.repair, &mut self.crashes[d]);
+                self.queue.push(back, Event::Repair(d));
+                None
+            }
+            Event::Repair(d) => {
+                self.world.conditions[d].crashed = false;
+                self.schedule_crash(now, d);
+                None
+            }
+            Event::Resume => Some(Input::Operator(self.operator_decides())),
+        }
+    }
+
+    fn operator_decides(&mut self) -> OperatorAction {
+        self.resumes += 1;
+        let operator = &self.setup.scenario.operator;
+        let goes_on = operator.resumes_after.is_some() && self.resumes <= operator.resumes_max;
+        if goes_on { OperatorAction::Resume } else { OperatorAction::Abort }
+    }
+
+    fn tick(&mut self, now: Instant, n: u64) -> Input {
+        let tick = self.setup.scenario.tick;
+        self.load.fill(n, now, &mut self.columns);
+        self.world.serve(now, tick, now >= self.rollout_at, &mut self.columns);
+        self.ticks += 1;
+        self.queue.push(now + tick, Event::Tick(n + 1));
+        Input::Telemetry(TelemetryBatch { devices: None, columns: self.columns.clone() })
+    }
+
+    /// Drains the engine. Returns when it wants to be woken.
+    fn drain(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            match self.engine.poll_output() {
+                Output::Record(entry) => {
+                    self.look(now, &entry);
+                    self.append(now, *entry);
+                }
+                Output::Command(command) => self.carry(now, &command),
+                Output::Forecast(request) => {
+                    let engine = &self.engine;
+                    let fits = request.keys.par_iter().with_min_len(16).map(|key| engine.fit(*key)).collect();
+                    let answers = Forecasts { round: request.round, fits };
+                    self.queue.push(now, Event::Say(Input::Forecasts(answers)));
+                }
+                Output::Wake { at, .. } => return at,
+            }
+        }
+    }
+
+    fn append(&mut self, now: Instant, entry: Entry) {
+        let line = self.chain.line(now, entry);
+        self.journal.push(line);
+    }
+
+    fn carry(&mut self, now: Instant, command: &Command) {
+        if !matches!(command.kind, CommandKind::Announce | CommandKind::NotNow { .. }) {
+            self.checks.command(now, command, &self.setup.policy, &self.world, &self.devices);
+        }
+        self.devices.carry(now, command, &self.setup.scenario, &mut self.world, &mut self.queue);
+    }
+
+    fn look(&mut self, now: Instant, entry: &Entry) {
+        match entry {
+            Entry::Rollout { to, cause, .. } => self.look_at_state(now, *to, *cause),
+            Entry::Plan(plan) if plan.lower_bound > Span::ZERO => {
+                self.seen.gaps.push((plan.makespan.as_secs_f64() / plan.lower_bound.as_secs_f64() - 1.0) * 100.0);
+            }
+            Entry::Tick(tick) => self.seen.states = tick.states,
+            _ => {}
+        }
+    }
+
+    fn look_at_state(&mut self, now: Instant, to: RolloutState, cause: Option<Cause>) {
+        if to == RolloutState::Running {
+            self.seen.began.get_or_insert(now);
+        }
+        if to.is_end() {
+            self.seen.ended.get_or_insert(now);
+        }
+        if to != RolloutState::Paused {
+            return;
+        }
+        let bad = self.setup.scenario.failures.bad_release.is_some();
+        match cause {
+            Some(Cause::BadRelease) if !bad => self.seen.false_stops += 1.0,
+            Some(Cause::BadRelease | Cause::FailureThreshold) if bad => {
+                self.seen.stopped.get_or_insert(now);
+            }
+            _ => {}
+        }
+        // The engine goes on by itself after capacity stops, as long as the policy lets it; then a person decides.
+        let policy = &self.setup.policy.rollback;
+        let own = matches!(cause, Some(Cause::CapacityFloor | Cause::ForecastBreach)) && policy.resume_after.is_some();
+        if !(own && self.resumes < policy.resumes_max) && cause != Some(Cause::StaleTelemetry) {
+            let wait = self.setup.scenario.operator.resumes_after.unwrap_or(Span::from_secs(3600));
+            self.queue.push(now + wait.max(policy.resume_after.unwrap_or(Span::ZERO)), Event::Resume);
+        }
+    }
+
+    fn finish(mut self, seed: u64, now: Instant) -> RunResult {
+        let state = self.engine.rollout_state().unwrap_or(RolloutState::Draft);
+        let counts = self.engine.state_counts();
+        let new = self.world.conditions.iter().filter(|c| c.new_since.is_some()).count();
+        let lost = (new as u64).abs_diff(u64::from(counts.updated));
+        // A device whose last word was lost, or that could not go back, may be on either release; the engine says `failed`.
+        let lost = lost.saturating_sub(u64::from(counts.failed));
+        let measures = self.measures(now, new, counts);
+        let checks = std::mem::take(&mut self.checks);
+        let violations = checks.finish(state.is_end(), lost, &self.devices);
+        self.append(now, Entry::Measures { measures: measures.clone(), invariant_violations: violations.clone() });
+        let closing = self.chain.close(now);
+        self.journal.push(closing);
+        RunResult {
+            seed,
+            journal_hash: self.chain.hash().to_owned(),
+            journal: self.journal,
+            state,
+            measures,
+            violations,
+            events: self.events,
+            device_ticks: self.ticks * self.world.facts.len() as u64,
+        }
+    }
+
+    fn measures(&self, now: Instant, new: usize, counts: StateCounts) -> BTreeMap<String, f64> {
+        let began = self.seen.began.unwrap_or(self.rollout_at);
+        let ended = self.seen.ended.unwrap_or(now);
+        let waited = |d: usize| {
+            let until = self.world.conditions[d].new_since.unwrap_or(ended);
+            until.since(began).as_secs_f64() / 3600.0
+        };
+        let target = |d: &usize| self.world.facts[*d].version < self.setup.scenario.package.version;
+        let latency: f64 = (0..self.world.facts.len()).filter(target).map(waited).sum();
+        let (actual, without) = (&self.world.actual, &self.world.without);
+        let mean =
+            |values: &[f64]| if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 };
+        let mut measures: BTreeMap<String, f64> = [
+            ("updated_devices", new as f64),
+            ("failed_devices", f64::from(counts.failed)),
+            ("rolled_back_devices", f64::from(counts.rolled_back)),
+            ("makespan_s", ended.since(began).as_secs_f64()),
+            ("overload_device_minutes", actual.overload_device_minutes),
+            ("overload_caused_device_minutes", actual.overload_device_minutes - without.overload_device_minutes),
+            (
+                "unserved_demand_percent",
+                if actual.demand > 0.0 { actual.unserved / actual.demand * 100.0 } else { 0.0 },
+            ),
+            ("patch_latency_device_hours", latency),
+            ("exposed_devices", self.devices.exposed.iter().filter(|e| **e).count() as f64),
+            ("false_stops", self.seen.false_stops),
+            ("bytes_moved", self.devices.bytes_moved),
+            ("planner_gap_percent", mean(&self.seen.gaps)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        if let (Some(exposed), Some(stopped)) = (self.devices.first_exposed, self.seen.stopped) {
+            measures.insert("stop_delay_s".to_owned(), stopped.since(exposed).as_secs_f64());
+        }
+        measures
+    }
+}

@@ -1,0 +1,196 @@
+//! What to run: a world, a policy, and where load comes from.
+
+use crate::rng::{Purpose, Stream};
+use slacktide_engine::ids::{DeviceId, PoolId, RegionId, SiteId};
+use slacktide_engine::input::DeviceFacts;
+use slacktide_engine::journal::JournalMode;
+use slacktide_engine::policy::Policy;
+use slacktide_engine::time::{Instant, Span};
+use slacktide_scenarios::recorded::Recording;
+use slacktide_scenarios::{PoolGroup, Scenario};
+use std::sync::Arc;
+
+/// Where load comes from.
+#[derive(Debug, Clone)]
+pub enum LoadSource {
+    /// The scenario's families.
+    Synthetic,
+    /// Recorded machines.
+    Recorded {
+        /// What was recorded.
+        recording: Arc<Recording>,
+        /// Members of a pool.
+        pool_size: usize,
+        /// Rescale each pool so that the 99th percentile of its demand is this share of its capacity, percent.
+        pool_peak_percent: Option<f64>,
+    },
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The world.
+    pub scenario: Scenario,
+    /// The policy.
+    pub policy: Policy,
+    /// Where load comes from.
+    pub load: LoadSource,
+    /// The fleet, where it comes from a file.
+    pub fleet: Option<Vec<DeviceFacts>>,
+    /// How much the journal holds.
+    pub journal: JournalMode,
+    /// What a replay needs to make this setup again, for the journal's header.
+    pub origin: serde_json::Value,
+}
+
+/// A setup that cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The recording's period does not fit the policy's slots.
+    #[error("the recorded period of {period_s} s does not divide the policy's slot of {slot}; change `plan.slot`")]
+    Period {
+        /// Seconds.
+        period_s: i64,
+        /// The slot.
+        slot: Span,
+    },
+    /// Too little was recorded for any history.
+    #[error("{hours} hours are recorded; at least 12 are needed: some to learn from and some to roll out in")]
+    TooShort {
+        /// Hours.
+        hours: i64,
+    },
+}
+
+impl Setup {
+    /// A setup with the scenario's own load and policy choice.
+    pub const fn new(scenario: Scenario, policy: Policy) -> Self {
+        Self {
+            scenario,
+            policy,
+            load: LoadSource::Synthetic,
+            fleet: None,
+            journal: JournalMode::Decisions,
+            origin: serde_json::Value::Null,
+        }
+    }
+
+    /// Brings the scenario's times in line with a recording.
+    ///
+    /// # Errors
+    /// [`SetupError`] where they cannot be.
+    pub fn fit_to_recording(&mut self) -> Result<(), SetupError> {
+        let LoadSource::Recorded { recording, .. } = &self.load else { return Ok(()) };
+        let period = Span::from_secs(recording.period_s.unsigned_abs());
+        let slot = self.policy.plan.slot;
+        if period == Span::ZERO || slot.as_millis() % period.as_millis() != 0 {
+            return Err(SetupError::Period { period_s: recording.period_s, slot });
+        }
+        let days = crate::load::recorded_days(recording).len() as i64;
+        let hours = (recording.steps as i64 * recording.period_s / 3600).min(days * 24);
+        if hours < 12 {
+            return Err(SetupError::TooShort { hours });
+        }
+        self.scenario.tick = period;
+        self.scenario.start = Instant::from_secs(recording.start_s).floor_to(Span::from_secs(86_400));
+        // Half to learn from, so that what is rolled out into was never seen: up to a week.
+        let half = Span::from_secs((hours / 2).unsigned_abs() * 3600);
+        self.scenario.history = half.min(Span::from_secs(7 * 86_400));
+        Ok(())
+    }
+
+    /// Remarks a reader of results should see.
+    pub fn remarks(&self) -> Vec<String> {
+        let LoadSource::Recorded { recording, pool_size, pool_peak_percent } = &self.load else { return Vec::new() };
+        let mut remarks = vec![format!(
+            "load of {} recorded machines ({} metrics) on {} devices in pools of {pool_size}: machines are used again with their days shifted, \
+             and where a machine's recording ends another's goes on",
+            recording.devices.len(),
+            recording.metrics.len(),
+            self.scenario.devices
+        )];
+        if let Some(peak) = pool_peak_percent {
+            remarks.push(format!(
+                "every pool is rescaled so that the 99th percentile of its demand is {peak} % of its capacity"
+            ));
+        }
+        if recording.clipped + recording.skipped > 0 {
+            remarks.push(format!(
+                "{} recorded values were clipped, {} rows skipped",
+                recording.clipped, recording.skipped
+            ));
+        }
+        remarks
+    }
+
+    /// Columns of telemetry.
+    pub fn metrics(&self) -> Vec<String> {
+        match &self.load {
+            LoadSource::Synthetic => Scenario::METRICS.map(str::to_owned).to_vec(),
+            LoadSource::Recorded { recording, .. } => recording.metrics.clone(),
+        }
+    }
+
+    /// The devices under a seed, and the group each belongs to.
+    pub(crate) fn devices(&self, seed: u64) -> (Vec<DeviceFacts>, Vec<usize>) {
+        if let Some(fleet) = &self.fleet {
+            return (fleet.clone(), vec![0; fleet.len()]);
+        }
+        let groups = &self.scenario.pools;
+        let total: f64 = groups.iter().map(|g| g.share).sum();
+        let mut facts = Vec::with_capacity(self.scenario.devices);
+        let mut group_of = Vec::with_capacity(self.scenario.devices);
+        let mut given = 0.0;
+        for (g, group) in groups.iter().enumerate() {
+            given += group.share;
+            let until = (given / total * self.scenario.devices as f64).round() as usize;
+            let size = match &self.load {
+                LoadSource::Synthetic => group.pool_size,
+                LoadSource::Recorded { pool_size, .. } => *pool_size,
+            };
+            let count = until - facts.len();
+            for n in 0..count {
+                let mut stream = Stream::new(seed, Purpose::Fleet, facts.len() as u64);
+                facts.push(device(group, n, pool_number(n, count, size), &mut stream));
+                group_of.push(g);
+            }
+        }
+        (facts, group_of)
+    }
+}
+
+/// Pools of nearly equal size, none smaller than half of what was asked for.
+fn pool_number(n: usize, count: usize, size: usize) -> usize {
+    let pools = ((count as f64 / size.max(1) as f64).round() as usize).max(1);
+    n * pools / count
+}
+
+fn device(group: &PoolGroup, n: usize, pool: usize, stream: &mut Stream) -> DeviceFacts {
+    let region = &group.regions[n % group.regions.len()];
+    let site = n / group.regions.len() % group.sites_per_region + 1;
+    let between = |(low, high): (f64, f64), u: f64| low + (high - low) * u;
+    DeviceFacts {
+        id: DeviceId::new(format!("{}-{:05}", group.name, n + 1)),
+        pool: PoolId::new(format!("{}-{}", group.name, pool + 1)),
+        region: RegionId::new(region.as_str()),
+        site: SiteId::new(format!("{region}-{site}")),
+        function: group.function.clone(),
+        criticality: None,
+        version: pick(&group.versions, stream.uniform()).clone(),
+        variant: pick(&group.variants, stream.uniform()).clone(),
+        weight: between(group.weight, stream.uniform()),
+        requirement: between(group.requirement, stream.uniform()),
+    }
+}
+
+/// The value that a share in [0, 1) of the total falls on. There is always one: scenarios are validated.
+fn pick<T>(shares: &[(T, f64)], u: f64) -> &T {
+    let mut left = u * shares.iter().map(|(_, share)| share).sum::<f64>();
+    for (value, share) in shares {
+        left -= share;
+        if left < 0.0 {
+            return value;
+        }
+    }
+    &shares[shares.len() - 1].0
+}

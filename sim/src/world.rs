@@ -1,0 +1,215 @@
+//! Who serves what: demand belongs to a pool, and moves to the others when a member is out.
+//!
+//! A load balancer keeps every member at or under the overload limit as long as the pool has room: what a member that is out, or over
+//! its limit, cannot serve goes to the others in proportion to their headroom. When there is no room left, everybody in service is
+//! overloaded alike; what would push a device over 100 % is not served.
+
+use slacktide_engine::input::DeviceFacts;
+use slacktide_engine::time::{Instant, Span};
+use slacktide_scenarios::{BadReleaseKind, Scenario};
+use std::collections::BTreeMap;
+
+/// Why a device is not in service, or what is on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Condition {
+    pub(crate) crashed: bool,
+    pub(crate) out: bool,
+    pub(crate) updating: bool,
+    /// Runs the new release since.
+    pub(crate) new_since: Option<Instant>,
+}
+
+/// What one world cost so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    pub(crate) overload_device_minutes: f64,
+    pub(crate) demand: f64,
+    pub(crate) unserved: f64,
+}
+
+/// The devices as they are.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) facts: Vec<DeviceFacts>,
+    pub(crate) conditions: Vec<Condition>,
+    pools: Vec<Vec<usize>>,
+    limit: f32,
+    bad: Vec<bool>,
+    bad_kind: Option<BadReleaseKind>,
+    cost_cpu: f32,
+    pub(crate) actual: Cost,
+    pub(crate) without: Cost,
+}
+
+struct Served {
+    overloaded: bool,
+    in_service: usize,
+    demand: f64,
+    unserved: f64,
+    /// Share of headroom that is taken, and what is added beyond.
+    share: f32,
+    beyond: f32,
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario, facts: Vec<DeviceFacts>) -> Self {
+        let mut pools: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (d, fact) in facts.iter().enumerate() {
+            pools.entry(fact.pool.to_string()).or_default().push(d);
+        }
+        let bad = |fact: &DeviceFacts| {
+            scenario
+                .failures
+                .bad_release
+                .as_ref()
+                .is_some_and(|b| b.variants.is_empty() || b.variants.contains(&fact.variant))
+        };
+        Self {
+            conditions: vec![Condition::default(); facts.len()],
+            pools: pools.into_values().collect(),
+            limit: scenario.overload_limit_percent as f32,
+            bad: facts.iter().map(bad).collect(),
+            bad_kind: scenario.failures.bad_release.as_ref().map(|b| b.kind),
+            cost_cpu: scenario.updates.cost_cpu_percent as f32,
+            actual: Cost::default(),
+            without: Cost::default(),
+            facts,
+        }
+    }
+
+    /// Is the release bad on this device?
+    pub(crate) fn is_bad_on(&self, device: usize) -> Option<BadReleaseKind> {
+        self.bad_kind.filter(|_| self.bad[device])
+    }
+
+    /// Turns own load into what devices carry (in place), and adds a tick to the books of this world and of the same world without the
+    /// rollout. Devices that are out or crashed report nothing (NaN).
+    pub(crate) fn serve(&mut self, now: Instant, tick: Span, book: bool, columns: &mut [Vec<f32>]) {
+        let minutes = tick.as_secs_f64() / 60.0;
+        let (demand_column, others) = columns.split_at_mut(1);
+        let own = &mut demand_column[0];
+        for p in 0..self.pools.len() {
+            let members = &self.pools[p];
+            if book {
+                let without = self.weigh(members, own, |c| c.crashed);
+                add(&mut self.without, &without, minutes);
+            }
+            for d in members {
+                own[*d] += self.extra(*d, now);
+            }
+            let served = self.weigh(members, own, |c| c.crashed || c.out);
+            if book {
+                add(&mut self.actual, &served, minutes);
+            }
+            for d in members {
+                let before = own[*d];
+                let capped = before.min(self.limit);
+                own[*d] = (capped + served.share * (self.limit - capped) + served.beyond).min(100.0);
+                // Traffic follows the work.
+                if others.len() == 3 && before > 0.0 {
+                    others[1][*d] = (others[1][*d] * own[*d] / before).clamp(0.0, 100.0);
+                }
+            }
+        }
+        for (d, condition) in self.conditions.iter().enumerate() {
+            if condition.crashed || condition.out {
+                columns.iter_mut().for_each(|column| column[d] = f32::NAN);
+            }
+        }
+    }
+
+    /// Load that the update or the release adds.
+    fn extra(&self, d: usize, now: Instant) -> f32 {
+        let condition = &self.conditions[d];
+        let updating = if condition.updating { self.cost_cpu } else { 0.0 };
+        let regression = match (condition.new_since, self.is_bad_on(d)) {
+            (Some(since), Some(BadReleaseKind::Regression { cpu_points, ramp })) => {
+                let share = if ramp == Span::ZERO {
+                    1.0
+                } else {
+                    (now.since(since).as_secs_f64() / ramp.as_secs_f64()).min(1.0)
+                };
+                (cpu_points * share) as f32
+            }
+            _ => 0.0,
+        };
+        updating + regression
+    }
+
+    fn weigh(&self, members: &[usize], own: &[f32], is_out: impl Fn(&Condition) -> bool) -> Served {
+        let (mut weight, mut headroom, mut excess, mut demand) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+        let mut in_service = 0;
+        for d in members {
+            let (w, load) = (self.facts[*d].weight, f64::from(own[*d]));
+            demand += w * load;
+            if is_out(&self.conditions[*d]) {
+                excess += w * load;
+            } else {
+                in_service += 1;
+                weight += w;
+                let limit = f64::from(self.limit);
+                headroom += w * (limit - load).max(0.0);
+                excess += w * (load - limit).max(0.0);
+            }
+        }
+        let overloaded = excess > headroom + 1e-6 && in_service > 0;
+        let share = if headroom > 0.0 { (excess / headroom).min(1.0) as f32 } else { 1.0 };
+        let beyond = if overloaded { ((excess - headroom) / weight) as f32 } else { 0.0 };
+        let unserved =
+            if in_service == 0 { demand } else { (f64::from(beyond + self.limit) - 100.0).max(0.0) * weight };
+        Served { overloaded, in_service, demand, unserved, share, beyond }
+    }
+}
+
+fn add(cost: &mut Cost, served: &Served, minutes: f64) {
+    if served.overloaded {
+        cost.overload_device_minutes += served.in_service as f64 * minutes;
+    }
+    cost.demand += served.demand;
+    cost.unserved += served.unserved;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn world(devices: usize) -> World {
+        let scenario =
+            Scenario::from_toml("t", &format!("devices = {devices}\n[[pools]]\npool_size = {devices}\n")).unwrap();
+        let facts = crate::Setup::new(scenario.clone(), scenario.policy().unwrap()).devices(1).0;
+        World::new(&scenario, facts)
+    }
+
+    proptest! {
+        /// Nothing is lost and nothing is made: what is carried and what is not served is the demand.
+        #[test]
+        fn demand_is_conserved(loads in proptest::collection::vec((0.0f32..140.0, any::<bool>()), 2..12)) {
+            let mut world = world(loads.len());
+            let mut columns = vec![loads.iter().map(|(l, _)| *l).collect::<Vec<f32>>()];
+            for (d, (_, out)) in loads.iter().enumerate() {
+                world.conditions[d].out = *out;
+            }
+            let demand: f64 = loads.iter().map(|(l, _)| f64::from(*l)).sum();
+            world.serve(Instant::from_secs(0), Span::from_secs(300), true, &mut columns);
+            let carried: f64 = columns[0].iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).sum();
+            prop_assert!((carried + world.actual.unserved - demand).abs() < 0.05, "{carried} + {} != {demand}", world.actual.unserved);
+            let over = columns[0].iter().any(|v| *v > 90.01);
+            prop_assert_eq!(over, world.actual.overload_device_minutes > 0.0);
+        }
+    }
+
+    #[test]
+    fn nobody_is_overloaded_while_the_pool_has_room() {
+        let mut world = world(3);
+        world.conditions[0].out = true;
+        let mut columns = vec![vec![60.0, 85.0, 30.0]];
+        world.serve(Instant::from_secs(0), Span::from_secs(300), true, &mut columns);
+        assert_eq!(world.actual.overload_device_minutes, 0.0);
+        assert!(columns[0][0].is_nan() && columns[0][1] <= 90.0 && columns[0][2] > 80.0);
+        let mut columns = vec![vec![90.0, 90.0, 50.0]];
+        world.serve(Instant::from_secs(0), Span::from_secs(300), true, &mut columns);
+        assert_eq!(world.actual.overload_device_minutes, 10.0);
+        assert_eq!(world.without.overload_device_minutes, 0.0);
+    }
+}
