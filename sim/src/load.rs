@@ -210,7 +210,7 @@ impl Recorded {
             offset,
         };
         if let Some(peak) = peak {
-            recorded.rescale(facts, peak, (days.len() * per_day) as u64);
+            recorded.rescale(facts, peak, (run_days * per_day) as u64);
         }
         recorded
     }
@@ -234,7 +234,7 @@ impl Recorded {
         }
     }
 
-    /// Scales the first metric of every pool.
+    /// Scales the first metric of every pool by what it would carry over the whole run.
     fn rescale(&mut self, facts: &[DeviceFacts], peak: f64, ticks: u64) {
         let mut pools: BTreeMap<&str, (Vec<usize>, Vec<f64>)> = BTreeMap::new();
         for (d, fact) in facts.iter().enumerate() {

@@ -1,2 +1,67 @@
-//! chores
-fn main() {}
+//! The project's own chores: `cargo xtask ci`, `cargo xtask tidy`.
+// A command-line tool of the project itself: printing is what it is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod tidy;
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const USAGE: &str = "cargo xtask ci     everything a change must pass: format, lints, tests, documentation, tidy
+cargo xtask tidy   house rules: lengths, captions, forbidden arrows, licences";
+
+fn main() -> ExitCode {
+    let verb = std::env::args().nth(1).unwrap_or_default();
+    let result = match verb.as_str() {
+        "ci" => ci(),
+        "tidy" => tidy::run(&root()),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+fn ci() -> Result<()> {
+    let steps: [(&str, &[&str], &str); 4] = [
+        ("format", &["fmt", "--all", "--check"], "run `cargo fmt --all`"),
+        ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], "mend what clippy names"),
+        ("tests", &["test", "--workspace"], "run the failing test alone with `cargo test NAME`"),
+        ("documentation", &["doc", "--workspace", "--no-deps"], "mend the links rustdoc names"),
+    ];
+    for (name, arguments, cure) in steps {
+        step(name, cure, || {
+            let status = Command::new(env!("CARGO"))
+                .args(arguments)
+                .env("RUSTDOCFLAGS", "-D warnings")
+                .current_dir(root())
+                .status();
+            let status = status.with_context(|| format!("cannot start cargo {}", arguments.join(" ")))?;
+            if status.success() { Ok(()) } else { bail!("cargo {} failed", arguments.join(" ")) }
+        })?;
+    }
+    step("tidy", "mend what is named above", || tidy::run(&root()))?;
+    println!("ci: all steps passed");
+    Ok(())
+}
+
+fn step(name: &str, cure: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("ci: {name} …");
+    let began = Instant::now();
+    run().with_context(|| format!("{name}: {cure}"))?;
+    println!("ci: {name} passed in {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -53,12 +53,6 @@ impl Engine {
         duration.steps_up(rules.slot).max(1)
     }
 
-    /// The score that orders a device: of the window that starts now.
-    pub(super) fn priority_of(&self, device: DeviceIndex) -> f64 {
-        let load = self.load_score_at(device, self.now);
-        priority(&self.policy.priority, self.fleet.criticality[device.index()], load)
-    }
-
     /// Load score 0–100 of the window that starts at `at`, by what the policy believes; full when nothing is known.
     pub(super) fn load_score_at(&self, device: DeviceIndex, at: Instant) -> f64 {
         let now = || self.fleet.load_now(device.index());

@@ -1,16 +1,16 @@
 //! Is the release worse than what it replaces? Updated devices against those of the same pool that are not updated yet.
 //!
 //! At every tick each device has a residual: its load less the forecast for it, the forecast scaled by the share of its pool that
-//! is out (load has moved). Its *excess* is the residual less the mean residual of the not yet updated members of its pool, less
-//! the habit of that difference before the update: what the whole pool does cancels out, and so does a device's own bias. Devices
-//! of a pool are correlated, so the pool is the unit: a tick gives one number per variant, the mean over pools of the mean excess
-//! of their updated members, less the tolerated rise.
+//! is out (load has moved). Less the mean residual of the not yet updated members of its pool that is its *relative* residual: what the
+//! whole pool does cancels out. Less its habit from before the pool's first update it is its *excess*; habits of a pool are frozen at
+//! that moment for updated and other devices alike.
 //!
-//! That number is whitened (first-order autoregression, the coefficient learned from devices not yet updated), clipped to ±1 in
-//! units of its own scale, and bet upon: the evidence is the mean over stakes λ of `Π (1 + λ·x)`. While the release is no worse
-//! than tolerated, the expectation of each factor is at most 1, so the evidence is a test supermartingale and exceeds `1/α` with
-//! probability at most α at *any* time of the rollout, however often one looks (Ville 1939; Waudby-Smith & Ramdas 2024,
-//! "Estimating means of bounded random variables by betting"). α is divided by the number of variants.
+//! The devices not yet updated are the yardstick: their excesses say how far devices drift by themselves, in this fleet and by now. In
+//! units of that spread, less the tolerated rise and an allowance for the choice of calm devices, each updated device counts, clipped to ±2; their sum over its standard deviation
+//! (which includes the noise of the pool means they share) is the statistic. While the release is no worse than tolerated, updated
+//! devices are exchangeable with the others, and the sub-Gaussian tail `exp(−z²/2)` bounds each look; the looks of a whole rollout and
+//! its variants share the promised rate of false alarms (Bonferroni), so one may look at every tick. Devices drift slowly, so
+//! neighbouring looks say nearly the same and the bound is wide; it holds however they depend on each other.
 
 use super::run::{Run, Stage};
 use crate::fleet::Fleet;
@@ -18,51 +18,55 @@ use crate::forecasting::Forecasting;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
-/// Stakes that are played side by side.
-const STAKES: [f64; 5] = [0.1, 0.25, 0.45, 0.65, 0.85];
+/// Looks that share the false-alarm rate: two weeks of five-minute ticks.
+const LOOKS_MAX: f64 = 4096.0;
 /// Weight of the newest tick in the habit of a device.
 const HABIT: f64 = 0.05;
-/// Ticks a habit needs before the device counts, on either side.
-const HABIT_TICKS_MIN: u32 = 12;
-/// Never believe that two ticks of the same excess are less alike than this.
-const WHITENING_MIN: f64 = 0.5;
-/// …nor more, or a lasting rise would vanish.
-const WHITENING_MAX: f64 = 0.9;
-/// Smallest scale of the clipped number, in points.
-const SCALE_MIN: f64 = 0.5;
+/// Ticks a habit needs before its device counts, on either side. Few make a noisy habit, and the yardstick is as noisy.
+const HABIT_TICKS_MIN: u32 = 3;
+/// Weight of the newest tick in an excess: about a quarter of an hour of five-minute ticks.
+const SMOOTHING: f64 = 0.3;
+/// Ticks after its update before a device counts: it comes back from a restart.
+const SETTLING_TICKS: u32 = 3;
+/// Devices of a pool not yet updated that are needed to say what the pool does.
+const MATES_MIN: u32 = 3;
+/// Devices not yet updated, over all pools, that are needed to know the spread.
+const YARDSTICK_MIN: u32 = 12;
+/// A rise within this share of the spread is no rise: devices that go first were chosen for their calm forecast, and the calmest
+/// forecast is a little too low (regression to the mean), however many devices say so.
+const SELECTION_SPREADS: f64 = 0.5;
+/// No device counts for more than this many spreads, so that it takes seven devices at least to raise an alarm.
+const CLIP: f64 = 2.0;
+/// Smallest spread, in points.
+const SPREAD_MIN: f64 = 0.5;
 
 /// What the test keeps of a device.
 #[derive(Debug, Clone, Copy, Default)]
 struct Habit {
     ticks: u32,
     mean: f64,
-    /// Newest deviation from the habit.
-    last: f64,
+    /// Smoothed excess, and the ticks it rests on.
+    excess: f64,
+    excess_ticks: u32,
+    updated: bool,
 }
 
-/// The bet on one variant.
-#[derive(Debug, Clone)]
-struct Bet {
-    wealth: [f64; STAKES.len()],
-    last: Option<f64>,
-}
-
-impl Default for Bet {
-    fn default() -> Self {
-        Self { wealth: [1.0; STAKES.len()], last: None }
+impl Habit {
+    fn learn(&mut self, relative: f64) {
+        self.ticks += 1;
+        // A plain mean at first, so that the habit does not hang on its first tick.
+        self.mean += (relative - self.mean) * HABIT.max(1.0 / f64::from(self.ticks));
     }
-}
 
-impl Bet {
-    fn play(&mut self, x: f64) {
-        for (wealth, stake) in self.wealth.iter_mut().zip(STAKES) {
-            // Bounded on both sides, so that no run of ticks can overflow or end the game.
-            *wealth = (*wealth * (1.0 + stake * x)).clamp(1e-12, 1e12);
+    fn drift(&mut self, relative: f64, updated: bool) {
+        if updated && !self.updated {
+            // What it did before the update says nothing about the release.
+            self.excess_ticks = 0;
+            self.updated = true;
         }
-    }
-
-    fn evidence(&self) -> f64 {
-        self.wealth.iter().sum::<f64>() / STAKES.len() as f64
+        self.excess_ticks += 1;
+        let weight = SMOOTHING.max(1.0 / f64::from(self.excess_ticks));
+        self.excess += (relative - self.mean - self.excess) * weight;
     }
 }
 
@@ -71,10 +75,6 @@ impl Bet {
 pub(super) struct Regression {
     false_alarm_rate: Option<f64>,
     habits: Vec<Habit>,
-    /// Σ of products and squares of successive deviations of devices not yet updated, decayed.
-    lagged: f64,
-    squared: f64,
-    bets: BTreeMap<String, Bet>,
 }
 
 /// What the test looks at.
@@ -95,17 +95,27 @@ pub(super) struct Alarm {
     pub(super) words: String,
 }
 
-/// Means of one pool at one tick.
+/// One pool at one tick.
 #[derive(Debug, Clone, Copy, Default)]
-struct PoolMean {
-    sum: f64,
-    count: u32,
+struct PoolTick {
+    mates: u32,
+    residuals: f64,
+    has_updated: bool,
+}
+
+/// Updated devices of one variant at one tick.
+#[derive(Debug, Default)]
+struct Treated {
+    excess: f64,
+    score: f64,
+    devices: u32,
+    by_pool: BTreeMap<usize, u32>,
 }
 
 impl Regression {
     pub(super) fn new(devices: usize, false_alarm_rate: Option<f64>) -> Self {
         let habits = if false_alarm_rate.is_some() { vec![Habit::default(); devices] } else { Vec::new() };
-        Self { false_alarm_rate, habits, ..Self::default() }
+        Self { false_alarm_rate, habits }
     }
 
     pub(super) fn grow(&mut self, devices: usize) {
@@ -121,78 +131,78 @@ impl Regression {
             return None;
         }
         let residuals = residuals(view);
-        let mates = mates(view, &residuals);
-        let mut treated: BTreeMap<&str, BTreeMap<usize, PoolMean>> = BTreeMap::new();
-        let (mut lagged, mut squared) = (0.0, 0.0);
+        let pools = pools(view, &residuals);
+        let (mut squares, mut others) = (0.0, 0_u32);
         for (d, residual) in residuals.iter().enumerate() {
-            let pool = view.fleet.pool_of[d].index();
-            let Some(residual) = residual else { continue };
-            if mates[pool].count == 0 {
-                continue;
-            }
-            let relative = residual - mates[pool].sum / f64::from(mates[pool].count);
+            let pool = pools[view.fleet.pool_of[d].index()];
+            let Some(residual) = residual.filter(|_| pool.mates >= MATES_MIN) else { continue };
+            let relative = residual - pool.residuals / f64::from(pool.mates);
             let habit = &mut self.habits[d];
-            match view.run.devices[d].stage {
-                Stage::NotTarget | Stage::Waiting => {
-                    let deviation = relative - habit.mean;
-                    if habit.ticks >= HABIT_TICKS_MIN {
-                        lagged += deviation * habit.last;
-                        squared += deviation * deviation;
-                    }
-                    habit.last = deviation;
-                    habit.ticks += 1;
-                    // A plain mean at first, so that the habit does not hang on its first tick.
-                    habit.mean += deviation * HABIT.max(1.0 / f64::from(habit.ticks));
+            let stage = view.run.devices[d].stage;
+            let waits = matches!(stage, Stage::NotTarget | Stage::Waiting);
+            if waits && !pool.has_updated {
+                habit.learn(relative);
+            } else if waits || stage == Stage::Updated {
+                habit.drift(relative, stage == Stage::Updated);
+                if waits && habit.ticks >= HABIT_TICKS_MIN {
+                    squares += habit.excess * habit.excess;
+                    others += 1;
                 }
-                Stage::Updated if habit.ticks >= HABIT_TICKS_MIN => {
-                    let by_pool = treated.entry(view.fleet.facts[d].variant.as_str()).or_default();
-                    let mean = by_pool.entry(pool).or_default();
-                    mean.sum += relative - habit.mean;
-                    mean.count += 1;
-                }
-                _ => {}
             }
         }
-        self.lagged = self.lagged * 0.95 + lagged;
-        self.squared = self.squared * 0.95 + squared;
-        let control_ticks = self.habits.len().max(1) as f64 * 20.0;
-        let whitening = (self.lagged / self.squared.max(1e-9)).clamp(WHITENING_MIN, WHITENING_MAX);
-        let deviation = (self.squared / control_ticks).sqrt();
-        self.bet(&treated, whitening, deviation, view.tolerance, rate)
+        if others < YARDSTICK_MIN {
+            return None;
+        }
+        let spread = (squares / f64::from(others)).sqrt().max(SPREAD_MIN);
+        self.judge(view, &residuals, &pools, spread, rate)
     }
 
-    fn bet(
-        &mut self,
-        treated: &BTreeMap<&str, BTreeMap<usize, PoolMean>>,
-        whitening: f64,
-        deviation: f64,
-        tolerance: f64,
+    fn judge(
+        &self,
+        view: &View<'_>,
+        residuals: &[Option<f64>],
+        pools: &[PoolTick],
+        spread: f64,
         rate: f64,
     ) -> Option<Alarm> {
-        let variants = treated.len().max(self.bets.len()).max(1);
-        let threshold = variants as f64 / rate;
-        let mut alarm = None;
-        for (variant, pools) in treated {
-            let devices: u32 = pools.values().map(|p| p.count).sum();
-            let rise = pools.values().map(|p| p.sum / f64::from(p.count)).sum::<f64>() / pools.len() as f64;
-            let bet = self.bets.entry((*variant).to_owned()).or_default();
-            let over = rise - tolerance;
-            if let Some(last) = bet.last.replace(over) {
-                let scale = (2.0 * deviation * (1.0 - whitening * whitening).sqrt() / (pools.len() as f64).sqrt())
-                    .max(SCALE_MIN);
-                bet.play(((over - whitening * last) / scale).clamp(-1.0, 1.0));
-            }
-            let evidence = bet.evidence();
-            if evidence > threshold && alarm.is_none() {
-                let words = format!(
-                    "{devices} updated devices of variant `{variant}` in {} pools carry {rise:.1} points more load than their pool-mates \
-                     ({tolerance:.1} are tolerated); evidence {evidence:.0} against {threshold:.0}",
-                    pools.len()
-                );
-                alarm = Some(Alarm { evidence, threshold, words });
+        let mut variants: BTreeMap<&str, Treated> = BTreeMap::new();
+        for (d, habit) in self.habits.iter().enumerate() {
+            let pool = view.fleet.pool_of[d].index();
+            let counts = view.run.devices[d].stage == Stage::Updated
+                && residuals[d].is_some()
+                && pools[pool].mates >= MATES_MIN
+                && habit.ticks >= HABIT_TICKS_MIN
+                && habit.excess_ticks >= SETTLING_TICKS;
+            if counts {
+                let treated = variants.entry(view.fleet.facts[d].variant.as_str()).or_default();
+                treated.excess += habit.excess;
+                treated.score += ((habit.excess - view.tolerance) / spread - SELECTION_SPREADS).clamp(-CLIP, CLIP);
+                treated.devices += 1;
+                *treated.by_pool.entry(pool).or_default() += 1;
             }
         }
-        alarm
+        let looks = LOOKS_MAX * variants.len().max(1) as f64;
+        let threshold = (2.0 * libm::log(looks / rate)).sqrt();
+        let alarm = |(variant, treated): (&&str, &Treated)| {
+            // Updated members of a pool share the noise of its mean.
+            let shared = |(pool, n): (&usize, &u32)| {
+                f64::from(*n) + f64::from(*n) * f64::from(*n) / f64::from(pools[*pool].mates)
+            };
+            let evidence = treated.score / treated.by_pool.iter().map(shared).sum::<f64>().sqrt();
+            (evidence > threshold).then(|| Alarm {
+                evidence,
+                threshold,
+                words: format!(
+                    "{} updated devices of variant `{variant}` in {} pools carry {:.1} points more load than their pool-mates \
+                     ({:.1} are tolerated; devices drift by {spread:.1} by themselves): evidence {evidence:.1} against {threshold:.1}",
+                    treated.devices,
+                    treated.by_pool.len(),
+                    treated.excess / f64::from(treated.devices),
+                    view.tolerance,
+                ),
+            })
+        };
+        variants.iter().find_map(alarm)
     }
 }
 
@@ -217,15 +227,19 @@ fn residuals(view: &View<'_>) -> Vec<Option<f64>> {
     (0..view.fleet.len()).map(residual).collect()
 }
 
-/// Mean residual of the members not yet updated, by pool.
-fn mates(view: &View<'_>, residuals: &[Option<f64>]) -> Vec<PoolMean> {
-    let mut mates = vec![PoolMean::default(); view.fleet.pools.len()];
+/// Mates not yet updated, and whether any member is updated, by pool.
+fn pools(view: &View<'_>, residuals: &[Option<f64>]) -> Vec<PoolTick> {
+    let mut pools = vec![PoolTick::default(); view.fleet.pools.len()];
     for (d, residual) in residuals.iter().enumerate() {
-        if let (Some(residual), Stage::NotTarget | Stage::Waiting) = (residual, view.run.devices[d].stage) {
-            let mate = &mut mates[view.fleet.pool_of[d].index()];
-            mate.sum += residual;
-            mate.count += 1;
+        let pool = &mut pools[view.fleet.pool_of[d].index()];
+        match (view.run.devices[d].stage, residual) {
+            (Stage::NotTarget | Stage::Waiting, Some(residual)) => {
+                pool.mates += 1;
+                pool.residuals += residual;
+            }
+            (Stage::Updated, _) => pool.has_updated = true,
+            _ => {}
         }
     }
-    mates
+    pools
 }

@@ -133,21 +133,22 @@ impl Engine {
         }
     }
 
-    /// First slot of the lookahead in which the upper demand passes `critical` percent of what will be in service.
+    /// First slot of the lookahead in which the expected demand passes `critical` percent of what will be in service.
     fn pool_breach_ahead(&self, pool: usize, critical: f64) -> Option<(Instant, f64)> {
         self.pool_ahead(pool).find(|(_, percent)| *percent > critical)
     }
 
-    /// Upper demand over the weight in service for each slot of the lookahead, percent.
+    /// Expected demand over the weight in service for each slot of the lookahead, percent. The plan already kept room for the upper
+    /// quantile; a stop is for what is to be expected, not for every wide interval.
     fn pool_ahead(&self, pool: usize) -> impl Iterator<Item = (Instant, f64)> + '_ {
         let slot = self.policy.plan.slot;
         let index = PoolIndex(pool as u32);
         let steps = self.policy.monitor.lookahead.steps_up(slot);
         (1..=steps).filter_map(move |step| {
             let at = self.now + slot.times(step);
-            let upper = f64::from(self.forecasting.demand_upper(index, at)?);
+            let demand = f64::from(self.forecasting.demand_point(index, at)?);
             let serving = self.weight_serving_at(pool, at);
-            Some((at, if serving > 0.0 { upper / serving * 100.0 } else { 100.0 }))
+            Some((at, if serving > 0.0 { demand / serving * 100.0 } else { 100.0 }))
         })
     }
 

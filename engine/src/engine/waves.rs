@@ -11,7 +11,7 @@ use crate::rollout::RolloutState;
 const SETTLED_SHARE: f64 = 0.8;
 
 impl Engine {
-    /// Spreads the targets over the waves: evenly over the pools, and in priority order within each, so that a canary wave meets every
+    /// Spreads the targets over the waves: evenly over the pools, and by criticality and chance within each, so that a canary wave meets every
     /// kind of pool and always has pool-mates to be compared with.
     pub(super) fn assign_waves(&mut self) {
         let Some(run) = &self.run else { return };
@@ -38,12 +38,12 @@ impl Engine {
     fn spread_over_pools(&self, targets: &[DeviceIndex]) -> Vec<DeviceIndex> {
         let mut by_pool: Vec<Vec<(f64, DeviceIndex)>> = vec![Vec::new(); self.fleet.pools.len()];
         for device in targets {
-            by_pool[self.fleet.pool_of[device.index()].index()].push((self.priority_of(*device), *device));
+            by_pool[self.fleet.pool_of[device.index()].index()].push((self.standing(*device), *device));
         }
         let mut places: Vec<(f64, DeviceIndex)> = Vec::with_capacity(targets.len());
         for (pool, members) in by_pool.iter_mut().enumerate() {
             members.sort_by(|(a, i), (b, j)| {
-                b.total_cmp(a).then(self.fleet.facts[i.index()].id.cmp(&self.fleet.facts[j.index()].id))
+                a.total_cmp(b).then(self.fleet.facts[i.index()].id.cmp(&self.fleet.facts[j.index()].id))
             });
             // The golden ratio spreads the offsets of any number of pools evenly over 0..1.
             let offset = (pool as f64 * 0.618_033_988_749_894_9).fract();
@@ -53,6 +53,18 @@ impl Engine {
         }
         places.sort_by(|(a, i), (b, j)| a.total_cmp(b).then(i.cmp(j)));
         places.into_iter().map(|(_, device)| device).collect()
+    }
+
+    /// What puts a device early in its pool's waves, lowest first: criticality (or its contrary, as the formula says), then chance by
+    /// its place. Load now is left out: who is chosen for a calm moment gets busier afterwards by that alone, and would be taken for
+    /// harmed by the release.
+    fn standing(&self, device: DeviceIndex) -> f64 {
+        let criticality = self.fleet.criticality[device.index()];
+        let order = match self.policy.priority.formula {
+            crate::policy::PriorityFormula::SpareFirst => criticality,
+            crate::policy::PriorityFormula::Literal => 100.0 - criticality,
+        };
+        order + (f64::from(device.0) * 0.754_877_666_246_692_7).fract() * 0.5
     }
 
     pub(super) fn open_wave(&mut self, wave: u16) {

@@ -66,9 +66,10 @@ pub fn replay(lines: &[Line]) -> Result<Replay, ReplayError> {
                     drain(&mut engine, line.at, &mut said);
                 }
                 let replayed = said.pop_front();
-                if replayed.as_ref() != Some(&(line.at, recorded.clone())) {
-                    let replayed = replayed.map_or_else(|| "nothing".to_owned(), |(at, entry)| describe(at, &entry));
-                    let recorded = describe(line.at, recorded);
+                // As text: a missing value (NaN) equals nothing, not even itself.
+                let recorded = describe(line.at, recorded);
+                let replayed = replayed.map_or_else(|| "nothing".to_owned(), |(at, entry)| describe(at, &entry));
+                if replayed != recorded {
                     let difference = Difference { line: number as u64 + 1, recorded, replayed };
                     return Ok(Replay { entries, first_difference: Some(difference) });
                 }

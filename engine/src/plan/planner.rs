@@ -63,9 +63,21 @@ pub fn plan(input: &PlanInput, number: PlanNumber, parent: Option<PlanNumber>) -
             .map(|(d, on, earliest)| Waiting { device: input.devices[d].index, on, earliest })
             .collect(),
         makespan: input.slot.times(end),
-        lower_bound: super::bound::lower_bound(input, &windows().map(|(d, _)| d).collect::<Vec<_>>()),
+        lower_bound: lower_bound(input, &windows().map(|(d, _)| d).collect::<Vec<_>>()),
     };
     (plan, report)
+}
+
+/// The volume bound, or the latest end of a device that had the fleet to itself, whichever is later.
+fn lower_bound(input: &PlanInput, placed: &[usize]) -> Span {
+    let empty = Room::new(input);
+    let alone = |d: &usize| {
+        let allowed = Allowed::new(input, *d);
+        let first = (0..input.slots).find(|slot| allowed.has(*slot) && empty.fits(*d, *slot));
+        first.map_or(0, |slot| slot + input.devices[*d].out_slots.max(1))
+    };
+    let alone = placed.iter().map(alone).max().unwrap_or(0);
+    super::bound::lower_bound(input, placed).max(input.slot.times(alone))
 }
 
 fn sane(priority: f64) -> f64 {

@@ -117,9 +117,9 @@ pub struct PlanRules {
     pub horizon: Span,
     /// What the load and demand rules believe (default forecast).
     pub basis: Basis,
-    /// Quantile of a pool's demand that must still be served, 0.5..1 (default 0.95).
+    /// Quantile of a pool's demand that must still be served, 0.5..1 (default 0.90).
     pub demand_quantile: f64,
-    /// Utilisation of the weight left in a pool that its demand may reach, percent (default 85).
+    /// Utilisation of the weight left in a pool that its demand may reach, percent (default 90).
     pub load_limit_percent: f64,
     /// Weight kept free beside that, percent of the pool (default 0).
     pub pool_reserve_percent: f64,
@@ -200,7 +200,7 @@ pub struct RollbackRules {
     pub on_failures: RollbackScope,
     /// After a capacity stop, go on by itself once this long has passed (default 1 h); `None` waits for an operator.
     pub resume_after: Option<Span>,
-    /// Capacity stops before the engine waits for an operator (default 8).
+    /// Capacity stops before the engine waits for an operator (default 24).
     pub resumes_max: u32,
 }
 
@@ -215,7 +215,7 @@ pub struct ForecastRules {
     pub history: Span,
     /// The season (default 24 h).
     pub season: Span,
-    /// Dear models compete only while a fleet has at most this many series (default 512).
+    /// Dear models compete only while a fleet has at most this many series (default 32).
     pub dear_series_max: usize,
 }
 
