@@ -166,7 +166,7 @@ fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setu
 fn fit(setup: &mut Setup) -> Result<()> {
     setup.fit_to_recording()?;
     let (slot, tick) = (setup.policy.plan.slot.as_millis(), setup.scenario.tick.as_millis());
-    if slot % tick != 0 {
+    if !slot.is_multiple_of(tick) {
         bail!(
             "the scenario reports every {}, which does not divide the policy's slot of {}",
             setup.scenario.tick,

@@ -286,7 +286,7 @@ impl Forecasting {
 
 /// Past the end the last value holds.
 fn value_at(values: &[f32], position: usize) -> Option<f32> {
-    values.get(position).or(values.last()).copied()
+    values.get(position).or_else(|| values.last()).copied()
 }
 
 fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize) -> Fit {

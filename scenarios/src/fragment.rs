@@ -497,7 +497,7 @@ impl Scenario {
             policy,
         };
         let named = scenario.policy().map_err(|e| document.error("policy", &scenario.policy, e.to_string()))?;
-        if named.plan.slot.as_millis() % tick.as_millis() != 0 {
+        if !named.plan.slot.as_millis().is_multiple_of(tick.as_millis()) {
             return Err(document.error(
                 "tick",
                 format_span(tick),

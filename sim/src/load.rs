@@ -193,7 +193,7 @@ impl Recorded {
             let day_of = |k: usize, stream: &mut Stream| {
                 let recorded = (k + shift) % days.len();
                 // Once round, another machine goes on: a world that repeats itself would flatter every forecast.
-                if k > 0 && k % days.len() == 0 || !on_day[recorded].contains(&machine) {
+                if k > 0 && k.is_multiple_of(days.len()) || !on_day[recorded].contains(&machine) {
                     machine = on_day[recorded][stream.below(on_day[recorded].len())];
                 }
                 (machine, days[recorded] as u32)

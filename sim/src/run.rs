@@ -102,7 +102,7 @@ pub fn run(setup: &Setup, seed: u64, progress: &(dyn Fn(f64) + Sync)) -> RunResu
             driver.engine.handle_input(now, input);
             wake = driver.drain(now);
         }
-        if driver.events % 4096 == 0 {
+        if driver.events.is_multiple_of(4096) {
             progress(now.since(setup.scenario.start).as_secs_f64() / span);
         }
     }

@@ -83,7 +83,7 @@ impl Setup {
         let LoadSource::Recorded { recording, .. } = &self.load else { return Ok(()) };
         let period = Span::from_secs(recording.period_s.unsigned_abs());
         let slot = self.policy.plan.slot;
-        if period == Span::ZERO || slot.as_millis() % period.as_millis() != 0 {
+        if period == Span::ZERO || !slot.as_millis().is_multiple_of(period.as_millis()) {
             return Err(SetupError::Period { period_s: recording.period_s, slot });
         }
         let days = crate::load::recorded_days(recording).len() as i64;

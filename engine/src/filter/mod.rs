@@ -140,6 +140,19 @@ impl Filter {
     }
 }
 
+/// `decisive` when any item says so, unknown when none does and one is unknown, else its contrary.
+fn kleene(items: &[Expr], of: &Attributes<'_>, capacity: Option<f64>, decisive: bool) -> Option<bool> {
+    let mut unknown = false;
+    for item in items {
+        match eval(item, of, capacity) {
+            Some(value) if value == decisive => return Some(decisive),
+            Some(_) => {}
+            None => unknown = true,
+        }
+    }
+    if unknown { None } else { Some(!decisive) }
+}
+
 /// Kleene's three values: `None` is unknown.
 fn eval(expr: &Expr, of: &Attributes<'_>, capacity: Option<f64>) -> Option<bool> {
     match expr {
@@ -158,16 +171,8 @@ fn eval(expr: &Expr, of: &Attributes<'_>, capacity: Option<f64>) -> Option<bool>
         Expr::Version { comparison, version } => Some(comparison.holds(of.version.cmp(version))),
         Expr::Capacity { comparison, percent } => capacity.map(|c| comparison.holds(c.total_cmp(percent))),
         Expr::Not(inner) => eval(inner, of, capacity).map(|v| !v),
-        Expr::And(all) => all.iter().map(|e| eval(e, of, capacity)).fold(Some(true), |a, b| match (a, b) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            _ => None,
-        }),
-        Expr::Or(any) => any.iter().map(|e| eval(e, of, capacity)).fold(Some(false), |a, b| match (a, b) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (Some(false), Some(false)) => Some(false),
-            _ => None,
-        }),
+        Expr::And(all) => kleene(all, of, capacity, false),
+        Expr::Or(any) => kleene(any, of, capacity, true),
     }
 }
 

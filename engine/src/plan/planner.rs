@@ -106,7 +106,7 @@ fn not_now(input: &PlanInput, device: &PlanDevice) -> Option<(WaitingOn, Option<
         }
     }
     match limits.batch_requirement_max {
-        Some(max) if !(device.requirement <= max) => {
+        Some(max) if device.requirement.is_nan() || device.requirement > max => {
             Some((WaitingOn::OversizeRequirement { requirement: device.requirement, max }, None))
         }
         _ => None,

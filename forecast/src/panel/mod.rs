@@ -228,3 +228,110 @@ fn upper(
     bound_values(&mut upper, config.cap);
     (upper, fallback)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A daily curve of `days` days of 96 steps, with noise of a simple congruential generator.
+    fn curve(days: usize, amplitude: f32, noise: f32, seed: u32) -> Vec<f32> {
+        let mut state = u64::from(seed) * 7919 + 1;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 24) as f32
+        };
+        let day = |t: usize| libm::sinf(t as f32 / 96.0 * std::f32::consts::TAU);
+        (0..days * 96)
+            .map(|t| (40.0 + amplitude * day(t) + noise * (uniform() + uniform() - 1.0)).clamp(0.0, 100.0))
+            .collect()
+    }
+
+    fn walk(steps: usize, seed: u32) -> Vec<f32> {
+        let noise = curve(steps.div_ceil(96), 0.0, 4.0, seed);
+        let mut level = 50.0;
+        noise
+            .iter()
+            .take(steps)
+            .map(|n| {
+                level = (level + n - 40.0_f32).clamp(5.0, 95.0);
+                level
+            })
+            .collect()
+    }
+
+    fn first(series: &[f32], config: &PanelConfig) -> PanelForecast {
+        advance(config, &PanelState::default(), &[SeriesView::new(series)], 0).1
+    }
+
+    #[test]
+    fn the_champion_of_a_daily_curve_knows_the_day_and_that_of_a_walk_the_last_value() {
+        let daily = first(&curve(7, 25.0, 6.0, 1), &PanelConfig::default());
+        assert_eq!(daily.champions, [ModelKind::SeasonalMean]);
+        let walk = first(&walk(672, 3), &PanelConfig { horizon: 8, ..PanelConfig::default() });
+        assert_eq!(walk.champions, [ModelKind::Naive]);
+    }
+
+    #[test]
+    fn nothing_known_and_little_known_are_said() {
+        let config = PanelConfig::default();
+        let nothing = first(&[f32::NAN; 50], &config);
+        assert_eq!((nothing.fallback, nothing.upper[0]), (Some(Fallback::NoHistory), 100.0));
+        let little = first(&[20.0, 60.0, 30.0], &config);
+        assert_eq!((little.fallback, little.upper[0]), (Some(Fallback::ShortHistory), 60.0));
+        assert_eq!(first(&[], &config).fallback, Some(Fallback::NoHistory));
+    }
+
+    /// The promise of the bound, out of sample: over many series the share of windows under it is near its level.
+    #[test]
+    fn bounds_cover_what_they_say() {
+        for band in [Band::WindowPeak, Band::Simultaneous] {
+            let config = PanelConfig { band, window: 3, level: 0.9, ..PanelConfig::default() };
+            let (mut scored, mut covered) = (0, 0);
+            for seed in 0..60 {
+                let series = curve(12, 20.0, 12.0, seed);
+                let mut state = PanelState::default();
+                for known in (672..series.len()).step_by(4) {
+                    let forecast;
+                    (state, forecast) =
+                        advance(&config, &state, &[SeriesView::new(&series[known - 672..known])], known as i64 - 672);
+                    scored += forecast.windows_scored;
+                    covered += forecast.windows_covered;
+                }
+            }
+            let share = f64::from(covered) / f64::from(scored);
+            assert!(scored > 2000 && (0.87..=0.96).contains(&share), "{band:?}: {covered} of {scored} = {share}");
+        }
+    }
+
+    #[test]
+    fn a_window_peak_is_above_the_highest_point_of_its_window() {
+        let config = PanelConfig { window: 4, ..PanelConfig::default() };
+        let forecast = first(&curve(7, 25.0, 10.0, 5), &config);
+        for h in 0..92 {
+            let highest = forecast.points[0][h..h + 4].iter().copied().fold(0.0, f32::max);
+            assert!(forecast.upper[h] >= highest, "{h}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_number_is_finite_and_within_its_bounds(
+            values in proptest::collection::vec(prop_oneof![4 => 0.0f32..100.0, 1 => Just(f32::NAN)], 0..300),
+            window in 1usize..6, horizon in 1usize..40, season in 1usize..30, steps in 1usize..9,
+        ) {
+            let config = PanelConfig { window, horizon, season, ..PanelConfig::default() };
+            let mut state = PanelState::default();
+            for known in (0..=values.len()).step_by(steps.max(values.len() / 4 + 1)) {
+                let (next, forecast) = advance(&config, &state, &[SeriesView::new(&values[..known])], 0);
+                state = next;
+                let all = forecast.points.iter().flatten().chain(&forecast.upper);
+                prop_assert!(all.clone().all(|v| (0.0..=100.0).contains(v)));
+                prop_assert_eq!((forecast.upper.len(), forecast.points[0].len()), (horizon, horizon));
+                prop_assert!(forecast.windows_covered <= forecast.windows_scored);
+            }
+        }
+    }
+}

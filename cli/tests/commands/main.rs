@@ -1,0 +1,150 @@
+//! The binary as people use it, mistakes included.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn slacktide(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_slacktide")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn json(arguments: &[&str], folder: &Path) -> Value {
+    let output = slacktide(arguments, folder);
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Exit code 2, one message, and what it must name.
+fn refused(arguments: &[&str], folder: &Path, names: &[&str]) {
+    let output = slacktide(arguments, folder);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed results");
+    assert!(!said.contains("panicked"), "{said}");
+    names.iter().for_each(|name| assert!(said.contains(name), "{arguments:?} does not name `{name}`: {said}"));
+}
+
+#[test]
+fn simulate_writes_a_page_and_says_what_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = slacktide(&["simulate"], dir.path());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("60 of 60 devices run the new release") && said.contains("report.html"), "{said}");
+    let page = std::fs::read_to_string(dir.path().join("slacktide-out/report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.matches("<svg ").count() == 4);
+    assert!(!page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org").count());
+}
+
+#[test]
+fn json_replay_and_verify_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let document = json(&["simulate", "first-rollout", "--seed", "7", "--json", "--out", "o"], dir.path());
+    assert_eq!(document["schema"], "slacktide/simulate/1");
+    let again = json(&["simulate", "first-rollout", "--seed", "7", "--json", "--threads", "1"], dir.path());
+    assert_eq!(document["runs"][0]["journal_hash"], again["runs"][0]["journal_hash"]);
+    let replay = json(&["replay", "o/journal.jsonl", "--json"], dir.path());
+    assert_eq!(replay["identical"], true, "{replay}");
+    assert_eq!(json(&["journal", "verify", "o/journal.jsonl", "--json"], dir.path())["intact"], true);
+    let journal = dir.path().join("o/journal.jsonl");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let line = bytes[..middle].iter().filter(|b| **b == b'\n').count() as u64 + 1;
+    std::fs::write(&journal, bytes).unwrap();
+    let output = slacktide(&["journal", "verify", "o/journal.jsonl", "--json"], dir.path());
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &verdict["broken_at"]), (Some(1), &Value::from(line)), "{verdict}");
+}
+
+#[test]
+fn compare_shows_paired_differences() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments =
+        ["compare", "first-rollout", "--policies", "predictive,all-at-once", "--replications", "3", "--json"];
+    let document = json(&arguments, dir.path());
+    assert_eq!(document["arms"].as_array().unwrap().len(), 2);
+    let makespan =
+        document["differences"].as_array().unwrap().iter().find(|d| d["measure"] == "makespan_s").unwrap().clone();
+    assert!(makespan["ci95"][0].as_f64().unwrap() > 0.0, "{makespan}");
+}
+
+#[test]
+fn recorded_load_drives_a_rollout() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut csv = "device_id,timestamp,cpu\n".to_owned();
+    for device in 0..6 {
+        for step in 0..(4 * 288) {
+            let load = 20.0 + 10.0 * f64::from((step + device * 30) % 288) / 288.0;
+            csv.push_str(&format!("m{device},{},{load:.1}\n", 1_700_006_400 + step * 300));
+        }
+    }
+    std::fs::write(dir.path().join("t.csv"), csv).unwrap();
+    let arguments = [
+        "simulate",
+        "--traces",
+        "t.csv",
+        "--devices",
+        "40",
+        "--pool-size",
+        "10",
+        "--pool-peak",
+        "70",
+        "--json",
+        "--out",
+        "o",
+    ];
+    let document = json(&arguments, dir.path());
+    assert_eq!(document["runs"][0]["rollout_state"], "finished", "{document}");
+    assert_eq!(document["invariant_violations"], serde_json::json!([]));
+    assert_eq!(json(&["replay", "o/journal.jsonl", "--json"], dir.path())["identical"], true);
+}
+
+#[test]
+fn mistakes_exit_2_with_one_clear_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(dir.path().join(name), text).unwrap();
+    write("missing.csv", b"device_id,when,cpu\n");
+    write("text.csv", b"device_id,timestamp,cpu\na,0,high\n");
+    write("nan.csv", b"device_id,timestamp,cpu\na,0,NaN\n");
+    write("range.csv", b"device_id,timestamp,cpu\na,0,4096\n");
+    write("cut.csv.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 75]);
+    write("fleet.csv", b"device_id,weight\na,-2\n");
+    write("policy.toml", b"[plan]\ndevice_load = 3\n");
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    let simulate = |rest: &[&'static str]| [&["simulate"], rest].concat();
+    refused(&simulate(&["--traces", "missing.csv"]), dir.path(), &["missing.csv", "no column `timestamp`"]);
+    refused(&simulate(&["--traces", "text.csv"]), dir.path(), &["text.csv:2", "`cpu`", "`high` is no number"]);
+    refused(&simulate(&["--traces", "nan.csv"]), dir.path(), &["nan.csv:2", "`NaN`"]);
+    refused(&simulate(&["--traces", "range.csv"]), dir.path(), &["--metrics cpu,memory", "--clip"]);
+    refused(&simulate(&["--traces", "cut.csv.gz"]), dir.path(), &["cut.csv.gz", "damaged"]);
+    refused(&simulate(&["--traces", "nowhere"]), dir.path(), &["nowhere", "cannot be read"]);
+    refused(&simulate(&["--traces", "empty"]), dir.path(), &["no .csv"]);
+    refused(&simulate(&["--fleet", "fleet.csv"]), dir.path(), &["fleet.csv:2", "`weight`", "`-2`"]);
+    refused(&simulate(&["--policy", "policy.toml"]), dir.path(), &["policy.toml:2", "did you mean `device_load_max`?"]);
+    refused(&simulate(&["--policy", "predictiv"]), dir.path(), &["did you mean `predictive`?"]);
+    refused(&simulate(&["busy-evning"]), dir.path(), &["did you mean `busy-evening`?"]);
+    refused(&simulate(&["--forecaster", "oracel"]), dir.path(), &["`oracel` is no model"]);
+    refused(&simulate(&["--set", "plan.device_load_max=170"]), dir.path(), &["0..=100"]);
+    refused(&simulate(&["--set", "nonsense"]), dir.path(), &["FIELD=VALUE"]);
+    refused(&simulate(&["--devices", "0"]), dir.path(), &["--devices"]);
+    refused(&["replay", "nowhere.jsonl"], dir.path(), &["nowhere.jsonl"]);
+    refused(&["report", "text.csv"], dir.path(), &["line 1 is no journal entry"]);
+    refused(&["compare", "--policies", "predictive"], dir.path(), &["at least two"]);
+    assert!(!dir.path().join("slacktide-out").exists(), "nothing is written when nothing ran");
+}
+
+#[test]
+fn libraries_list_show_and_validate() {
+    let dir = tempfile::tempdir().unwrap();
+    for room in ["scenario", "policy"] {
+        let list = json(&[room, "list", "--json"], dir.path());
+        let key = if room == "scenario" { "scenarios" } else { "policies" };
+        for item in list[key].as_array().unwrap() {
+            let name = item["name"].as_str().unwrap();
+            assert_eq!(slacktide(&[room, "validate", name], dir.path()).status.code(), Some(0), "{name}");
+            assert!(!slacktide(&[room, "show", name], dir.path()).stdout.is_empty());
+        }
+        assert!(json(&[room, "schema"], dir.path())["properties"].is_object());
+    }
+}

@@ -1,0 +1,141 @@
+//! Instances to plan: one that everything fits, and random ones.
+
+use proptest::prelude::*;
+use slacktide_engine::ids::{DeviceId, DeviceIndex, PoolIndex, RegionIndex, WaveIndex};
+use slacktide_engine::plan::{PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, WaitingOn};
+use slacktide_engine::time::{Instant, Span};
+
+pub(crate) fn device(n: u32, pool: u32) -> PlanDevice {
+    PlanDevice {
+        index: DeviceIndex(n),
+        id: DeviceId::new(format!("d{n:03}")),
+        pool: PoolIndex(pool),
+        region: RegionIndex(0),
+        weight: 1.0,
+        requirement: 1.0,
+        priority: 0.5,
+        wave: WaveIndex(0),
+        out_slots: 2,
+        telemetry_age: Some(Span::from_secs(60)),
+        barred: None,
+        already_out: false,
+    }
+}
+
+/// `devices` calm devices in one pool that can spare two at a time, over eight quarter hours.
+pub(crate) fn calm(devices: u32) -> PlanInput {
+    let slots = 8;
+    PlanInput {
+        start: Instant::from_secs(900_000),
+        slot: Span::from_secs(900),
+        slots,
+        devices: (0..devices).map(|n| device(n, 0)).collect(),
+        load_scores: vec![30.0; devices as usize * slots],
+        pools: vec![PlanPool {
+            name: "p".to_owned(),
+            weight_total: 10.0,
+            members: 10,
+            demand_upper: vec![7.2; slots],
+            out_weight: vec![0.0; slots],
+            out_count: vec![0; slots],
+            out_count_max: None,
+        }],
+        regions: vec![PlanRegion { name: "r".to_owned(), out_count: vec![0; slots], out_count_max: None }],
+        slot_open: vec![true; slots],
+        next_open: None,
+        open_wave: WaveIndex(0),
+        limits: PlanLimits {
+            batch_requirement_max: None,
+            batch_capacity_max: None,
+            batch_devices_max: None,
+            load_limit: 0.9,
+            pool_reserve: 0.0,
+            pool_rule: true,
+            pool_members_min: 2,
+            device_load_max: Some(70.0),
+            telemetry_age_max: Some(Span::from_secs(900)),
+            spread_regions: true,
+        },
+    }
+}
+
+prop_compose! {
+    fn any_device(pools: u32, regions: u32)(
+        pool in 0..pools, region in 0..regions, weight in 0.1f64..4.0, requirement in 0.0f64..6.0,
+        priority in prop_oneof![Just(0.5), 0.0f64..1.0, Just(f64::NAN)], wave in 0u16..3, out_slots in 0usize..5,
+        age in prop_oneof![Just(None), (0u64..2000).prop_map(|s| Some(Span::from_secs(s)))],
+        barred in prop::bool::weighted(0.1), already_out in prop::bool::weighted(0.1),
+    ) -> PlanDevice {
+        PlanDevice {
+            pool: PoolIndex(pool), region: RegionIndex(region), weight, requirement, priority, wave: WaveIndex(wave), out_slots,
+            telemetry_age: age, already_out, barred: barred.then_some((WaitingOn::NotRequested, None)), ..device(0, 0)
+        }
+    }
+}
+
+fn maybe(range: std::ops::Range<f64>) -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![Just(None), range.prop_map(Some)]
+}
+
+prop_compose! {
+    fn any_limits()(
+        batch_requirement_max in maybe(0.5..20.0), batch_capacity_max in maybe(20.0..500.0),
+        batch_devices_max in prop_oneof![Just(None), (1u32..6).prop_map(Some)], load_limit in 0.5f64..1.0, pool_reserve in 0.0f64..0.2,
+        pool_rule: bool, pool_members_min in 1u32..4, device_load_max in maybe(10.0..100.0), fresh: bool, spread_regions: bool,
+    ) -> PlanLimits {
+        PlanLimits {
+            batch_requirement_max, batch_capacity_max, batch_devices_max, load_limit, pool_reserve, pool_rule, pool_members_min,
+            device_load_max, telemetry_age_max: fresh.then_some(Span::from_secs(900)), spread_regions,
+        }
+    }
+}
+
+/// A small fleet of any shape.
+pub(crate) fn any_fleet() -> impl Strategy<Value = PlanInput> {
+    (1u32..4, 1u32..3, 1usize..14, 0usize..16).prop_flat_map(|(pools, regions, slots, devices)| {
+        let pool = (
+            1u32..12,
+            prop::collection::vec(0.0f64..8.0, slots),
+            prop_oneof![Just(None), (0u32..4).prop_map(Some)],
+            0.0f64..2.0,
+        );
+        let cap = prop_oneof![Just(None), (0u32..5).prop_map(Some)];
+        (
+            prop::collection::vec(any_device(pools, regions), devices),
+            prop::collection::vec(prop_oneof![0.0f32..100.0, Just(f32::NAN)], devices * slots),
+            prop::collection::vec(pool, pools as usize),
+            prop::collection::vec(cap, regions as usize),
+            prop::collection::vec(prop::bool::weighted(0.85), slots),
+            any_limits(),
+            0u16..3,
+        )
+            .prop_map(move |(mut devices, load_scores, pools, regions, slot_open, limits, open_wave)| {
+                for (n, device) in devices.iter_mut().enumerate() {
+                    device.index = DeviceIndex(n as u32);
+                    device.id = DeviceId::new(format!("d{n:03}"));
+                }
+                let pool = |(members, demand_upper, out_count_max, out): (u32, Vec<f64>, Option<u32>, f64)| PlanPool {
+                    name: "p".to_owned(),
+                    weight_total: f64::from(members) * 1.5,
+                    members,
+                    demand_upper,
+                    out_weight: vec![out; slots],
+                    out_count: vec![0; slots],
+                    out_count_max,
+                };
+                let region =
+                    |out_count_max| PlanRegion { name: "r".to_owned(), out_count: vec![0; slots], out_count_max };
+                PlanInput {
+                    slots,
+                    devices,
+                    load_scores,
+                    pools: pools.into_iter().map(pool).collect(),
+                    regions: regions.into_iter().map(region).collect(),
+                    slot_open,
+                    limits,
+                    open_wave: WaveIndex(open_wave),
+                    ..calm(0)
+                }
+            })
+    })
+}

@@ -1,0 +1,6 @@
+//! The planner against its checker: traps, random fleets, and every rule broken on purpose.
+
+mod broken;
+mod fleets;
+mod properties;
+mod traps;
