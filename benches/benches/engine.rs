@@ -47,7 +47,9 @@ fn instance(devices: u32) -> PlanInput {
         load_scores: (0..devices as usize * slots).map(|i| (i * 37 % 90) as f32).collect(),
         devices: (0..devices).map(device).collect(),
         pools: (0..pools).map(pool).collect(),
-        regions: (0..10).map(|r| PlanRegion { name: format!("region-{r}"), out_count: vec![0; slots], out_count_max: None }).collect(),
+        regions: (0..10)
+            .map(|r| PlanRegion { name: format!("region-{r}"), out_count: vec![0; slots], out_count_max: None })
+            .collect(),
         slot_open: vec![true; slots],
         next_open: None,
         open_wave: WaveIndex(0),
@@ -111,7 +113,9 @@ fn journal(c: &mut Criterion) {
     });
     c.bench_function("journal append", |b| {
         let mut chain = ChainWriter::default();
-        b.iter(|| chain.line(Instant::from_secs(1), Entry::Ignored { reason: "a reason of ordinary length".to_owned() }));
+        b.iter(|| {
+            chain.line(Instant::from_secs(1), Entry::Ignored { reason: "a reason of ordinary length".to_owned() })
+        });
     });
 }
 

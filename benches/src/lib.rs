@@ -8,7 +8,11 @@ use std::time::Duration;
 
 /// Few samples and short times: the ratio between benches of one run matters, not the last digit.
 pub fn criterion() -> Criterion {
-    Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3)).without_plots()
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
+        .without_plots()
 }
 
 /// The `busy-evening` world with another number of devices, under its own policy.

@@ -16,6 +16,31 @@ pub(crate) struct Checks {
     commands: BTreeSet<u64>,
     outcomes: BTreeMap<u64, u32>,
     violations: Vec<String>,
+    busy: Busy,
+}
+
+/// Members of every pool and region, and how many of them are busy with an update, at one moment.
+#[derive(Debug, Default)]
+struct Busy {
+    at: Option<Instant>,
+    sets: BTreeMap<(&'static str, String), (u32, u32)>,
+}
+
+impl Busy {
+    fn count(now: Instant, world: &World, devices: &Devices) -> Self {
+        let mut sets: BTreeMap<(&'static str, &str), (u32, u32)> = BTreeMap::new();
+        for (d, facts) in world.facts.iter().enumerate() {
+            let busy = u32::from(devices.is_busy(d) && !world.conditions[d].crashed);
+            for key in [("pool", facts.pool.as_str()), ("region", facts.region.as_str())] {
+                let set = sets.entry(key).or_default();
+                *set = (set.0 + 1, set.1 + busy);
+            }
+        }
+        Self {
+            at: Some(now),
+            sets: sets.into_iter().map(|((kind, name), counts)| ((kind, name.to_owned()), counts)).collect(),
+        }
+    }
 }
 
 impl Checks {
@@ -57,27 +82,22 @@ impl Checks {
         }
     }
 
-    /// The device told last is counted with those of its pool and region that are busy.
+    /// The device told last is counted with those of its pool and region that are busy. Counted once a moment, then carried on.
     fn budgets(&mut self, now: Instant, device: usize, policy: &Policy, world: &World, devices: &Devices) {
+        if self.busy.at != Some(now) {
+            self.busy = Busy::count(now, world, devices);
+        }
         let facts = &world.facts[device];
-        let (mut pool, mut pool_busy, mut region, mut region_busy) = (0, 1, 0, 1);
-        for (d, other) in world.facts.iter().enumerate() {
-            let busy = d != device && devices.is_busy(d) && !world.conditions[d].crashed;
-            if other.pool == facts.pool {
-                pool += 1;
-                pool_busy += u32::from(busy);
+        for (kind, name, limit) in [
+            ("pool", facts.pool.as_str(), policy.plan.pool_out_max),
+            ("region", facts.region.as_str(), policy.plan.region_out_max),
+        ] {
+            let Some((members, busy)) = self.busy.sets.get_mut(&(kind, name.to_owned())) else { continue };
+            *busy += 1;
+            let (members, busy) = (*members, *busy);
+            if limit.of(members).is_some_and(|max| busy > max) {
+                self.violated(format!("{now}: {busy} of {members} members of {kind} {name} are out"));
             }
-            if other.region == facts.region {
-                region += 1;
-                region_busy += u32::from(busy);
-            }
-        }
-        let over = |limit: Option<u32>, busy: u32| limit.is_some_and(|limit| busy > limit);
-        if over(policy.plan.pool_out_max.of(pool), pool_busy) {
-            self.violated(format!("{now}: {pool_busy} of {pool} members of pool {} are out", facts.pool));
-        }
-        if over(policy.plan.region_out_max.of(region), region_busy) {
-            self.violated(format!("{now}: {region_busy} of {region} devices of region {} are out", facts.region));
         }
     }
 

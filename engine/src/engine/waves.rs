@@ -83,7 +83,7 @@ impl Engine {
         if run.state != RolloutState::Running || run.open_wave.0 + 1 >= run.waves {
             return;
         }
-        if !self.is_wave_done(run) {
+        if run.is_anything_in_flight() || !self.is_wave_done(run) {
             if let Some(run) = &mut self.run {
                 run.soak_until = None;
             }
