@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--bg:#fff;--ink:#1b2733;--soft:#5a6b7b;--line:#dbe2e8;--first:#0b62a4;--second:#b35a00;--third:#2f7d4f;--alarm:#c0261c;--band:#e8eef4}
-@media (prefers-color-scheme:dark){:root{--bg:#12181e;--ink:#e3eaf0;--soft:#9fb0bf;--line:#2c3843;--first:#6fb6f2;--second:#f0a04b;--third:#6ccf93;--alarm:#ff7b70;--band:#1e2a35}}
+@media (prefers-color-scheme:dark){:root{--bg:#12181e;--ink:#e3eaf0;
+--soft:#9fb0bf;--line:#2c3843;--first:#6fb6f2;--second:#f0a04b;--third:#6ccf93;--alarm:#ff7b70;--band:#1e2a35}}
 body{background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{margin:.3rem 0}.soft{color:var(--soft)}
 table{border-collapse:collapse;font-size:.9rem;width:100%}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const FILE_LINES_MAX: usize = 700;
-const FUNCTION_LINES_MAX: usize = 75;
+/// A screen and a little: the longest list the fields of a policy, one a line.
+const FUNCTION_LINES_MAX: usize = 90;
 const LINE_CHARS_MAX: usize = 170;
 
 /// Crates that a room must never depend on, and why.
@@ -99,7 +100,8 @@ fn source(path: &Path, text: &str, wrong: &mut Vec<String>) {
         wrong.push(format!("{name} does not open with a `//!` line that says what it is for"));
     }
     for (number, line) in lines.iter().enumerate() {
-        if line.chars().count() > LINE_CHARS_MAX {
+        // A long text is no long thought; rustfmt leaves it alone too.
+        if line.chars().count() > LINE_CHARS_MAX && !line.contains('"') {
             wrong.push(format!("{name}:{} is longer than {LINE_CHARS_MAX} characters", number + 1));
         }
     }

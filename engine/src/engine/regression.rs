@@ -1,16 +1,17 @@
 //! Is the release worse than what it replaces? Updated devices against those of the same pool that are not updated yet.
 //!
-//! At every tick each device has a residual: its load less the forecast for it, the forecast scaled by the share of its pool that
-//! is out (load has moved). Less the mean residual of the not yet updated members of its pool that is its *relative* residual: what the
-//! whole pool does cancels out. Less its habit from before the pool's first update it is its *excess*; habits of a pool are frozen at
-//! that moment for updated and other devices alike.
+//! At every tick each device has a residual: its load less the forecast for it, the forecast scaled by the share of its
+//! pool that is out (load has moved). Less the mean residual of the not yet updated members of its pool that is its
+//! *relative* residual: what the whole pool does cancels out. Less its habit from before the pool's first update it is its
+//! *excess*; habits of a pool are frozen at that moment for updated and other devices alike.
 //!
-//! The devices not yet updated are the yardstick: their excesses say how far devices drift by themselves, in this fleet and by now. In
-//! units of that spread, less the tolerated rise and an allowance for the choice of calm devices, each updated device counts, clipped to ±2; their sum over its standard deviation
-//! (which includes the noise of the pool means they share) is the statistic. While the release is no worse than tolerated, updated
-//! devices are exchangeable with the others, and the sub-Gaussian tail `exp(−z²/2)` bounds each look; the looks of a whole rollout and
-//! its variants share the promised rate of false alarms (Bonferroni), so one may look at every tick. Devices drift slowly, so
-//! neighbouring looks say nearly the same and the bound is wide; it holds however they depend on each other.
+//! The devices not yet updated are the yardstick: their excesses say how far devices drift by themselves, in this fleet and
+//! by now. In units of that spread, less the tolerated rise and an allowance for the choice of calm devices, each updated
+//! device counts, clipped to ±2; their sum over its standard deviation (which includes the noise of the pool means they
+//! share) is the statistic. While the release is no worse than tolerated, updated devices are exchangeable with the others,
+//! and the sub-Gaussian tail `exp(−z²/2)` bounds each look; the looks of a whole rollout and its variants share the
+//! promised rate of false alarms (Bonferroni), so one may look at every tick. Devices drift slowly, so neighbouring looks
+//! say nearly the same and the bound is wide; it holds however they depend on each other.
 
 use super::run::{Run, Stage};
 use crate::fleet::Fleet;

@@ -84,7 +84,7 @@ impl Policy {
 
     /// The whole policy as a file; [`Policy::from_toml`] reads it back as the same policy.
     pub fn to_toml(&self) -> String {
-        toml::to_string(&fragment::unsettle(self)).unwrap_or_default()
+        toml::to_string(&super::written::unsettle(self)).unwrap_or_default()
     }
 
     /// JSON schema of the file.

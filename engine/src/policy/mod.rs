@@ -6,6 +6,7 @@
 pub mod fragment;
 pub mod library;
 pub mod priority;
+mod written;
 
 use crate::time::Span;
 use crate::window::Calendar;

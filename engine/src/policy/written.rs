@@ -1,0 +1,121 @@
+//! From a policy back to the file that says all of it.
+
+use super::fragment::{
+    AttemptFragment, ForecastFragment, MonitorFragment, NumberOrWord, PlanFragment, PolicyFragment, PriorityFragment,
+    RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
+};
+use super::{CountLimit, Policy};
+use crate::document::format_span;
+use crate::time::Span;
+use crate::window::{Blackout, WeeklyWindow};
+
+fn limit(value: Option<f64>, off: &str) -> Option<NumberOrWord> {
+    Some(value.map_or_else(|| NumberOrWord::Word(off.to_owned()), NumberOrWord::Number))
+}
+
+fn count(value: CountLimit) -> Option<NumberOrWord> {
+    Some(match value {
+        CountLimit::Unlimited => NumberOrWord::Word("unlimited".to_owned()),
+        CountLimit::Count(n) => NumberOrWord::Number(f64::from(n)),
+        CountLimit::Percent(p) => NumberOrWord::Word(format!("{p}%")),
+    })
+}
+
+fn span(value: Span) -> Option<String> {
+    Some(format_span(value))
+}
+
+fn span_or_off(value: Option<Span>) -> Option<String> {
+    Some(value.map_or_else(|| "off".to_owned(), format_span))
+}
+
+/// The file that says all of a policy.
+pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
+    let (plan, monitor, attempts) = (&policy.plan, &policy.monitor, &policy.attempts);
+    let weekly = |w: &WeeklyWindow| WindowFragment {
+        days: Some(w.day_names()),
+        from: Some(w.from_text()),
+        to: Some(w.to_text()),
+        zone: Some(w.zone_name().to_owned()),
+    };
+    let blackout = |b: &Blackout| match b {
+        Blackout::Weekly(w) => weekly(w),
+        Blackout::Once { from, to } => {
+            WindowFragment { days: None, from: Some(from.to_string()), to: Some(to.to_string()), zone: None }
+        }
+    };
+    PolicyFragment {
+        name: Some(policy.name.clone()),
+        summary: Some(policy.summary.clone()),
+        scores: Some(ScoresFragment {
+            load_quantile: Some(policy.scores.load_quantile),
+            metric_weights: Some(policy.scores.metric_weights.iter().cloned().collect()),
+            demand_metric: Some(policy.scores.demand_metric.clone()),
+            criticality: Some(policy.scores.criticality.iter().cloned().collect()),
+            criticality_default: Some(policy.scores.criticality_default),
+        }),
+        priority: Some(PriorityFragment {
+            formula: Some(policy.priority.formula),
+            criticality_weight: Some(policy.priority.criticality_weight),
+            capacity_weight: Some(policy.priority.capacity_weight),
+        }),
+        plan: Some(PlanFragment {
+            slot: span(plan.slot),
+            horizon: span(plan.horizon),
+            basis: Some(plan.basis),
+            demand_quantile: Some(plan.demand_quantile),
+            load_limit_percent: Some(plan.load_limit_percent),
+            pool_reserve_percent: Some(plan.pool_reserve_percent),
+            pool_members_min: Some(plan.pool_members_min),
+            pool_out_max: count(plan.pool_out_max),
+            region_out_max: count(plan.region_out_max),
+            batch_requirement_max: limit(plan.batch_requirement_max, "unlimited"),
+            batch_capacity_max: limit(plan.batch_capacity_max, "unlimited"),
+            batch_devices_max: count(plan.batch_devices_max),
+            device_load_max: limit(plan.device_load_max, "off"),
+            telemetry_age_max: span_or_off(plan.telemetry_age_max),
+            duration_expected: span(plan.duration_expected),
+            duration_quantile: Some(plan.duration_quantile),
+        }),
+        waves: Some(
+            policy
+                .waves
+                .iter()
+                .map(|w| WaveFragment { share_percent: Some(w.share_percent), soak: span(w.soak) })
+                .collect(),
+        ),
+        windows: Some(policy.calendar.windows.iter().map(weekly).collect()),
+        blackouts: Some(policy.calendar.blackouts.iter().map(blackout).collect()),
+        monitor: Some(MonitorFragment {
+            capacity_floor: limit(monitor.capacity_floor, "off"),
+            floor_devices_min: Some(monitor.floor_devices_min),
+            watch_pools: Some(monitor.watch_pools),
+            critical_load_percent: Some(monitor.critical_load_percent),
+            lookahead: span(monitor.lookahead),
+            failure_percent_max: Some(monitor.failure_percent_max),
+            failure_count_min: Some(monitor.failure_count_min),
+            false_alarm_rate: limit(monitor.false_alarm_rate, "off"),
+            regression_tolerance_points: Some(monitor.regression_tolerance_points),
+        }),
+        rollback: Some(RollbackFragment {
+            on_capacity: Some(policy.rollback.on_capacity),
+            on_bad_release: Some(policy.rollback.on_bad_release),
+            on_failures: Some(policy.rollback.on_failures),
+            resume_after: span_or_off(policy.rollback.resume_after),
+            resumes_max: Some(policy.rollback.resumes_max),
+        }),
+        forecast: Some(ForecastFragment {
+            models: Some(policy.forecast.models.iter().map(ToString::to_string).collect()),
+            every: span(policy.forecast.every),
+            history: span(policy.forecast.history),
+            season: span(policy.forecast.season),
+            dear_series_max: Some(policy.forecast.dear_series_max as u32),
+        }),
+        attempts: Some(AttemptFragment {
+            attempts_max: Some(attempts.attempts_max),
+            retry_pause: span(attempts.retry_pause),
+            timeout: span(attempts.timeout),
+            rollout_timeout: span(attempts.rollout_timeout),
+        }),
+    }
+}
