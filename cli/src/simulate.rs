@@ -80,6 +80,7 @@ pub(crate) fn run(args: Args) -> Result<Outcome> {
     let began = std::time::Instant::now();
     let runs = run_all(&setup, args.world.seed, args.replications);
     let wall_s = began.elapsed().as_secs_f64();
+    let beside = beside(&args, &setup)?;
     let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-out")));
     let tables = Tables::read(runs[0].journal.iter().map(String::as_str))?;
     if let Some(out) = &out {
@@ -87,12 +88,39 @@ pub(crate) fn run(args: Args) -> Result<Outcome> {
     }
     let forecaster = args.forecaster.as_deref().unwrap_or("selected");
     if args.json {
-        println!("{}", document(&setup, forecaster, &runs, wall_s));
+        let mut document = document(&setup, forecaster, &runs, wall_s);
+        if let Some(beside) = &beside {
+            document["beside"] = json!({"policy": "all-at-once", "measures": summaries(beside)});
+        }
+        println!("{document}");
     } else {
         print_plain(&setup, &runs, &tables, out.as_deref());
+        if let Some(all_at_once) = beside.as_deref().map(measures) {
+            let caused = |m: &std::collections::BTreeMap<String, slacktide_sim::Summary>| {
+                m.get("overload_caused_device_minutes").map_or(0.0, |s| s.mean)
+            };
+            println!(
+                "Overload caused: {} device-minutes; by all-at-once in the same world: {}",
+                text::number(caused(&measures(&runs))),
+                text::number(caused(&all_at_once))
+            );
+        }
     }
     let good = runs.iter().all(|r| r.state == RolloutState::Finished && r.violations.is_empty());
     Ok(if good { Outcome::Good } else { Outcome::Bad })
+}
+
+/// The same worlds with everybody at once, so that recorded load shows what waiting was worth.
+fn beside(args: &Args, setup: &Setup) -> Result<Option<Vec<RunResult>>> {
+    if !args.world.has_traces() || setup.policy.name == "all-at-once" {
+        return Ok(None);
+    }
+    let other = World::with_policy(setup, "all-at-once")?;
+    Ok(Some(replicate(&other, args.world.seed, args.replications, &|| {})))
+}
+
+fn summaries(runs: &[RunResult]) -> serde_json::Map<String, serde_json::Value> {
+    measures(runs).into_iter().map(|(name, s)| (name, json!({"mean": s.mean, "ci95": s.ci95}))).collect()
 }
 
 /// A bar on stderr, hidden where stderr is no terminal.
@@ -144,8 +172,6 @@ pub(crate) fn peak_rss_bytes() -> Option<u64> {
 }
 
 fn document(setup: &Setup, forecaster: &str, runs: &[RunResult], wall_s: f64) -> serde_json::Value {
-    let summaries: serde_json::Map<String, serde_json::Value> =
-        measures(runs).into_iter().map(|(name, s)| (name, json!({"mean": s.mean, "ci95": s.ci95}))).collect();
     let each = |run: &RunResult| {
         json!({
             "seed": run.seed,
@@ -165,7 +191,7 @@ fn document(setup: &Setup, forecaster: &str, runs: &[RunResult], wall_s: f64) ->
         "replications": runs.len(),
         "remarks": setup.remarks(),
         "runs": runs.iter().map(each).collect::<Vec<_>>(),
-        "measures": summaries,
+        "measures": summaries(runs),
         "performance": {
             "wall_s": wall_s,
             "events": runs.iter().map(|r| r.events).sum::<u64>(),

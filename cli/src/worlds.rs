@@ -86,6 +86,11 @@ fn is_path(name: &str) -> bool {
 }
 
 impl World {
+    /// Does load come from recordings?
+    pub(crate) fn has_traces(&self) -> bool {
+        !self.traces.is_empty()
+    }
+
     /// The setup without a policy of its own (the scenario's).
     pub(crate) fn setup(&self) -> Result<Setup> {
         if self.pool_peak.is_some_and(|p| !(p > 0.0 && p <= 200.0)) {

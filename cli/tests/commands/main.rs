@@ -97,6 +97,7 @@ fn recorded_load_drives_a_rollout() {
     let document = json(&arguments, dir.path());
     assert_eq!(document["runs"][0]["rollout_state"], "finished", "{document}");
     assert_eq!(document["invariant_violations"], serde_json::json!([]));
+    assert!(document["beside"]["measures"]["overload_caused_device_minutes"]["mean"].is_number(), "{document}");
     assert_eq!(json(&["replay", "o/journal.jsonl", "--json"], dir.path())["identical"], true);
 }
 
