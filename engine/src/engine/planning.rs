@@ -45,10 +45,8 @@ impl Engine {
         let rules = &self.policy.plan;
         let known = self.run.as_ref().map(|run| &run.durations).filter(|known| known.len() >= DURATIONS_MIN);
         let duration = known.map_or(rules.duration_expected, |known| {
-            let mut sorted = known.clone();
-            sorted.sort_unstable();
-            let rank = (rules.duration_quantile * sorted.len() as f64).ceil() as usize;
-            sorted[rank.clamp(1, sorted.len()) - 1]
+            let rank = (rules.duration_quantile * known.len() as f64).ceil() as usize;
+            known[rank.clamp(1, known.len()) - 1]
         });
         duration.steps_up(rules.slot).max(1)
     }

@@ -113,6 +113,7 @@ pub(super) struct Run {
     pub(super) resumes: u32,
     pub(super) deadline: Option<Instant>,
     pub(super) restoring: Option<Restoring>,
+    /// Shortest first.
     pub(super) durations: Vec<Span>,
     pub(super) regression: super::regression::Regression,
 }
@@ -203,7 +204,9 @@ impl Run {
 
     pub(super) fn learn_duration(&mut self, took: Span) {
         if self.durations.len() < Self::DURATIONS_MAX {
-            self.durations.push(took);
+            // Kept in order: the quantile is asked for by every fit.
+            let at = self.durations.partition_point(|known| *known <= took);
+            self.durations.insert(at, took);
         }
     }
 }
