@@ -40,7 +40,7 @@ pub fn rolling_origin(
         if origin < season {
             continue;
         }
-        let points = model.fit(series.until(origin), season)?.forecast(horizon);
+        let points = model.fit(series.until(origin), &[season])?.forecast(horizon);
         let actual = series.raw()[origin..origin + horizon].to_vec();
         results.push(OriginResult { origin, points, actual });
     }
@@ -62,6 +62,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn no_forecast_sees_past_its_origin(y in proptest::collection::vec(0.0f32..100.0, 60..90), other in 0.0f32..100.0) {
             for kind in ModelKind::ALL {

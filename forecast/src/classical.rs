@@ -1,9 +1,8 @@
-//! Exponential smoothing and seasonal-trend decomposition, by the augurs library.
+//! Exponential smoothing without season, by the augurs library.
 
+use crate::model::Guard;
 use crate::{FitError, Fitted, Model, ModelKind, SeriesView};
 use augurs::ets::AutoETS;
-use augurs::ets::trend::AutoETSTrendModel;
-use augurs::mstl::MSTLModel;
 use augurs::{Fit, Predict};
 
 /// Fewest steps for a choice of form by AICc to mean anything.
@@ -13,97 +12,93 @@ const STEPS_MIN: usize = 12;
 #[derive(Debug, Clone, Copy)]
 pub struct Ets;
 
-/// MSTL (Bandara, Hyndman & Bergmeir 2021) with one season and an ETS trend.
-#[derive(Debug, Clone, Copy)]
-pub struct Mstl;
-
 impl Model for Ets {
     fn kind(&self) -> ModelKind {
         ModelKind::Ets
     }
 
-    fn fit(&self, series: SeriesView<'_>, season: usize) -> Result<Box<dyn Fitted>, FitError> {
-        let values = checked(ModelKind::Ets, series, STEPS_MIN)?;
-        let fitted = AutoETS::non_seasonal().fit(&values).map_err(|e| no_fit(ModelKind::Ets, &e))?;
-        wrap(ModelKind::Ets, series, season, move |steps| fitted.predict(steps, None).ok().map(|f| f.point))
+    fn fit(&self, series: SeriesView<'_>, seasons: &[usize]) -> Result<Box<dyn Fitted>, FitError> {
+        let values = series.filled().ok_or(FitError::NoValue)?;
+        if values.len() < STEPS_MIN {
+            return Err(FitError::TooShort { model: ModelKind::Ets, needed: STEPS_MIN, given: values.len() });
+        }
+        let trend = Trend::fit(&values, seasons).map_err(|reason| FitError::NoFit { model: ModelKind::Ets, reason })?;
+        Ok(Box::new(FittedEts { trend, guard: Guard::of(series) }))
     }
-}
-
-impl Model for Mstl {
-    fn kind(&self) -> ModelKind {
-        ModelKind::Mstl
-    }
-
-    fn fit(&self, series: SeriesView<'_>, season: usize) -> Result<Box<dyn Fitted>, FitError> {
-        let needed = (2 * season).max(STEPS_MIN);
-        let values = checked(ModelKind::Mstl, series, needed)?;
-        let trend = AutoETSTrendModel::from(AutoETS::non_seasonal());
-        let model = MSTLModel::new(vec![season.max(2)], trend);
-        let fitted = model.fit(&values).map_err(|e| no_fit(ModelKind::Mstl, &e))?;
-        wrap(ModelKind::Mstl, series, season, move |steps| fitted.predict(steps, None).ok().map(|f| f.point))
-    }
-}
-
-fn checked(model: ModelKind, series: SeriesView<'_>, needed: usize) -> Result<Vec<f64>, FitError> {
-    let values = series.filled().ok_or(FitError::NoValue)?;
-    if values.len() < needed {
-        return Err(FitError::TooShort { model, needed, given: values.len() });
-    }
-    // A constant has no variance to choose a form by: the libraries divide by it.
-    let first = values[0];
-    if values.iter().all(|v| (v - first).abs() < 1e-9) {
-        return Err(FitError::NoFit { model, reason: "the series is constant".to_owned() });
-    }
-    Ok(values)
-}
-
-fn no_fit(model: ModelKind, error: &dyn std::error::Error) -> FitError {
-    FitError::NoFit { model, reason: error.to_string() }
 }
 
 /// Steps forecast once at fitting, for as far as anybody asks; a longer question holds the last.
-const REACH: usize = 1344;
-
-fn wrap(
-    kind: ModelKind,
-    series: SeriesView<'_>,
-    season: usize,
-    predict: impl Fn(usize) -> Option<Vec<f64>>,
-) -> Result<Box<dyn Fitted>, FitError> {
-    let reach = (2 * season.max(1)).clamp(192, REACH);
-    let points = predict(reach).filter(|p| p.len() == reach && p.iter().all(|v| v.is_finite()));
-    let Some(points) = points else {
-        return Err(FitError::NoFit { model: kind, reason: "its forecast is not finite".to_owned() });
-    };
-    let last = series.last().ok_or(FitError::NoValue)?;
-    let points = points.into_iter().map(|v| v as f32).collect();
-    Ok(Box::new(FittedClassical { points, position: 0, correction: 0.0, last }))
-}
+const REACH: std::ops::RangeInclusive<usize> = 192..=1344;
 
 /// The forecast made at the fit; updates move along it and keep half of the newest error, so that a level shift is followed until
 /// the next fit.
 #[derive(Debug)]
-struct FittedClassical {
-    points: Vec<f32>,
+pub(crate) struct Trend {
+    points: Vec<f64>,
     position: usize,
-    correction: f32,
-    last: f32,
+    correction: f64,
 }
 
-impl Fitted for FittedClassical {
+impl Trend {
+    /// Fits to values without gaps.
+    ///
+    /// # Errors
+    /// The library's words, or that the series is constant.
+    pub(crate) fn fit(values: &[f64], seasons: &[usize]) -> Result<Self, String> {
+        // A constant has no variance to choose a form by: the library divides by it.
+        let first = values.first().copied().unwrap_or(0.0);
+        if values.iter().all(|v| (v - first).abs() < 1e-9) {
+            return Err("the series is constant".to_owned());
+        }
+        let fitted = AutoETS::non_seasonal().fit(values).map_err(|e| e.to_string())?;
+        let longest = seasons.iter().copied().max().unwrap_or(1);
+        let reach = (2 * longest).clamp(*REACH.start(), *REACH.end());
+        let points = fitted.predict(reach, None).map_err(|e| e.to_string())?.point;
+        if points.len() != reach || points.iter().any(|v| !v.is_finite()) {
+            return Err("its forecast is not finite".to_owned());
+        }
+        Ok(Self { points, position: 0, correction: 0.0 })
+    }
+
+    fn at(&self, step: usize) -> f64 {
+        self.points.get(step).or_else(|| self.points.last()).copied().unwrap_or(0.0) + self.correction
+    }
+
+    pub(crate) fn points(&self, steps: usize) -> Vec<f64> {
+        (self.position..self.position + steps).map(|step| self.at(step)).collect()
+    }
+
+    pub(crate) fn update(&mut self, value: Option<f64>) {
+        if let Some(value) = value {
+            self.correction += 0.5 * (value - self.at(self.position));
+        }
+        self.position += 1;
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.points.len() * 8 + size_of::<Self>()
+    }
+}
+
+#[derive(Debug)]
+struct FittedEts {
+    trend: Trend,
+    guard: Guard,
+}
+
+impl Fitted for FittedEts {
     fn forecast(&self, steps: usize) -> Vec<f32> {
-        let end = self.points.last().copied().unwrap_or(self.last);
-        (self.position..self.position + steps)
-            .map(|i| self.points.get(i).copied().unwrap_or(end) + self.correction)
-            .collect()
+        let mut points: Vec<f32> = self.trend.points(steps).into_iter().map(|p| p as f32).collect();
+        self.guard.apply(&mut points);
+        points
     }
 
     fn update(&mut self, value: Option<f32>) {
-        if let (Some(value), Some(expected)) = (value.filter(|v| v.is_finite()), self.points.get(self.position)) {
-            self.correction += 0.5 * (value - (expected + self.correction));
-            self.last = value;
-        }
-        self.position += 1;
+        self.trend.update(value.filter(|v| v.is_finite()).map(f64::from));
+    }
+
+    fn bytes(&self) -> usize {
+        self.trend.bytes()
     }
 }
 
@@ -111,37 +106,20 @@ impl Fitted for FittedClassical {
 mod tests {
     use super::*;
 
-    fn wave(n: usize) -> Vec<f32> {
-        (0..n)
-            .map(|t| 50.0 + 20.0 * libm::sinf(t as f32 / 24.0 * std::f32::consts::TAU) + (t % 7) as f32 * 0.3)
-            .collect()
-    }
-
     #[test]
-    fn mstl_follows_a_daily_curve_and_ets_a_level() {
-        let y = wave(24 * 7);
-        let truth = wave(24 * 8);
-        let points = Mstl.fit(SeriesView::new(&y), 24).unwrap().forecast(24);
-        let error: f32 = points.iter().zip(&truth[24 * 7..]).map(|(a, b)| (a - b).abs()).sum::<f32>() / 24.0;
-        assert!(error < 1.5, "{error}");
+    fn a_level_is_found_and_an_update_follows_a_shift() {
         let flat: Vec<f32> = (0..60).map(|t| 10.0 + (t % 2) as f32).collect();
-        let points = Ets.fit(SeriesView::new(&flat), 24).unwrap().forecast(5);
-        assert!(points.iter().all(|p| (p - 10.5).abs() < 0.6), "{points:?}");
+        let mut fitted = Ets.fit(SeriesView::new(&flat), &[24]).unwrap();
+        let before = fitted.forecast(5);
+        assert!(before.iter().all(|p| (p - 10.5).abs() < 0.6), "{before:?}");
+        fitted.update(Some(before[0] + 0.4));
+        assert!((fitted.forecast(1)[0] - (before[1] + 0.2)).abs() < 1e-3);
     }
 
     #[test]
     fn constant_short_and_empty_series_are_typed_errors() {
-        assert!(matches!(Ets.fit(SeriesView::new(&[4.0; 50]), 24), Err(FitError::NoFit { .. })));
-        assert!(matches!(Mstl.fit(SeriesView::new(&wave(30)), 24), Err(FitError::TooShort { needed: 48, .. })));
-        assert!(matches!(Ets.fit(SeriesView::new(&[]), 24), Err(FitError::NoValue)));
-    }
-
-    #[test]
-    fn an_update_moves_the_origin_and_follows_a_shift() {
-        let mut fitted = Mstl.fit(SeriesView::new(&wave(24 * 7)), 24).unwrap();
-        let before = fitted.forecast(3);
-        fitted.update(Some(before[0] + 10.0));
-        let after = fitted.forecast(2);
-        assert!((after[0] - (before[1] + 5.0)).abs() < 1e-3);
+        assert!(matches!(Ets.fit(SeriesView::new(&[4.0; 50]), &[24]), Err(FitError::NoFit { .. })));
+        assert!(matches!(Ets.fit(SeriesView::new(&[1.0, 2.0]), &[24]), Err(FitError::TooShort { needed: 12, .. })));
+        assert!(matches!(Ets.fit(SeriesView::new(&[]), &[24]), Err(FitError::NoValue)));
     }
 }

@@ -7,13 +7,21 @@
 //! - [`measure`]: how good a forecast was. [`interval`]: how wide it must be. [`backtest`]: how good it would have been.
 //! - [`panel`]: the models of one device or pool in competition, with a calibrated upper bound: what the planner uses.
 
+pub mod arima;
 pub mod backtest;
 pub mod classical;
+pub mod decomposition;
+pub mod holt_winters;
 pub mod interval;
+#[cfg(test)]
+mod known_series;
 pub mod measure;
 mod model;
+mod optimise;
 pub mod panel;
 mod series;
+pub mod special;
+pub mod theta;
 pub mod trivial;
 
 pub use model::{FitError, Fitted, Model, ModelKind, UnknownModel};

@@ -1,6 +1,7 @@
 //! What a model is, and which there are.
 
-use crate::{SeriesView, classical, trivial};
+use crate::arima::{Arima, Effort};
+use crate::{SeriesView, classical, decomposition, holt_winters, theta, trivial};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -21,12 +22,33 @@ pub enum ModelKind {
     Ets,
     /// Seasonal-trend decomposition by LOESS, the trend forecast by exponential smoothing.
     Mstl,
+    /// Holt–Winters exponential smoothing with an additive season.
+    SeasonalEts,
+    /// The optimised Theta method on the seasonally adjusted series.
+    Theta,
+    /// ARIMA or seasonal ARIMA, order by AICc, exact likelihood.
+    Arima,
+    /// The same within small orders, by conditional sum of squares: for fleets.
+    ArimaFast,
+    /// Seasonal-trend decomposition by LOESS, the rest forecast by ARIMA.
+    MstlArima,
 }
 
 impl ModelKind {
     /// Every model there is.
-    pub const ALL: [Self; 6] =
-        [Self::Naive, Self::SeasonalNaive, Self::SeasonalMean, Self::Average, Self::Ets, Self::Mstl];
+    pub const ALL: [Self; 11] = [
+        Self::Naive,
+        Self::SeasonalNaive,
+        Self::SeasonalMean,
+        Self::Average,
+        Self::Ets,
+        Self::SeasonalEts,
+        Self::Theta,
+        Self::Mstl,
+        Self::Arima,
+        Self::ArimaFast,
+        Self::MstlArima,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -37,12 +59,17 @@ impl ModelKind {
             Self::Average => "average",
             Self::Ets => "ets",
             Self::Mstl => "mstl",
+            Self::SeasonalEts => "seasonal-ets",
+            Self::Theta => "theta",
+            Self::Arima => "arima",
+            Self::ArimaFast => "arima-fast",
+            Self::MstlArima => "mstl-arima",
         }
     }
 
     /// Does a fit cost milliseconds rather than microseconds?
     pub const fn is_dear(self) -> bool {
-        matches!(self, Self::Ets | Self::Mstl)
+        !matches!(self, Self::Naive | Self::SeasonalNaive | Self::SeasonalMean | Self::Average)
     }
 
     /// The model itself.
@@ -50,7 +77,12 @@ impl ModelKind {
         match self {
             Self::Naive | Self::SeasonalNaive | Self::SeasonalMean | Self::Average => Box::new(trivial::Trivial(self)),
             Self::Ets => Box::new(classical::Ets),
-            Self::Mstl => Box::new(classical::Mstl),
+            Self::Mstl => Box::new(decomposition::Mstl { rest: decomposition::Rest::Ets }),
+            Self::MstlArima => Box::new(decomposition::Mstl { rest: decomposition::Rest::Arima }),
+            Self::SeasonalEts => Box::new(holt_winters::HoltWinters),
+            Self::Theta => Box::new(theta::Theta),
+            Self::Arima => Box::new(Arima { effort: Effort::Full }),
+            Self::ArimaFast => Box::new(Arima { effort: Effort::Fast }),
         }
     }
 }
@@ -63,16 +95,23 @@ impl fmt::Display for ModelKind {
 
 /// No model has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is no model; there are naive, seasonal-naive, seasonal-mean, average, ets, mstl")]
+#[error("`{name}` is no model; there are {}", names())]
 pub struct UnknownModel {
     /// The name given.
     pub name: String,
+}
+
+/// All names, for messages.
+fn names() -> String {
+    ModelKind::ALL.map(ModelKind::name).join(", ")
 }
 
 impl FromStr for ModelKind {
     type Err = UnknownModel;
 
     fn from_str(name: &str) -> Result<Self, UnknownModel> {
+        // The field says both.
+        let name = if name == "last-value" { "naive" } else { name };
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| UnknownModel { name: name.to_owned() })
     }
 }
@@ -108,11 +147,12 @@ pub trait Model: fmt::Debug {
     /// Which one.
     fn kind(&self) -> ModelKind;
 
-    /// Fits to all of `series` (its end is the origin). `season` is the season's length in steps, ≥ 1.
+    /// Fits to all of `series` (its end is the origin). `seasons` are the lengths of its seasons in steps, the main one first; empty
+    /// means none.
     ///
     /// # Errors
     /// [`FitError`]; a series with at least one known value can always be fitted by [`ModelKind::Naive`].
-    fn fit(&self, series: SeriesView<'_>, season: usize) -> Result<Box<dyn Fitted>, FitError>;
+    fn fit(&self, series: SeriesView<'_>, seasons: &[usize]) -> Result<Box<dyn Fitted>, FitError>;
 }
 
 /// A model fitted to one series.
@@ -122,4 +162,29 @@ pub trait Fitted: fmt::Debug {
 
     /// Takes the next value in (a gap with `None`) without fitting anew: the origin moves one step on.
     fn update(&mut self, value: Option<f32>);
+
+    /// Bytes held in memory, roughly.
+    fn bytes(&self) -> usize;
+}
+
+/// Keeps forecasts within what the history makes thinkable: its range, and as much again on either side. A model with roots near the
+/// unit circle, fitted to an outlier, can leave it within a few steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guard {
+    low: f32,
+    high: f32,
+}
+
+impl Guard {
+    pub(crate) fn of(series: SeriesView<'_>) -> Self {
+        let (low, high) = series.known().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(v), h.max(v)));
+        let room = (high - low).max(0.0);
+        Self { low: low - room, high: high + room }
+    }
+
+    pub(crate) fn apply(self, points: &mut [f32]) {
+        if self.low <= self.high {
+            points.iter_mut().for_each(|p| *p = p.clamp(self.low, self.high));
+        }
+    }
 }

@@ -11,11 +11,11 @@ impl Model for Trivial {
         self.0
     }
 
-    fn fit(&self, series: SeriesView<'_>, season: usize) -> Result<Box<dyn Fitted>, FitError> {
+    fn fit(&self, series: SeriesView<'_>, seasons: &[usize]) -> Result<Box<dyn Fitted>, FitError> {
         if series.last().is_none() {
             return Err(FitError::NoValue);
         }
-        Ok(Box::new(FittedTrivial { kind: self.0, season: season.max(1), values: series.raw().to_vec() }))
+        Ok(Box::new(FittedTrivial { kind: self.0, season: seasons.first().map_or(1, |s| (*s).max(1)), values: series.raw().to_vec() }))
     }
 }
 
@@ -36,6 +36,10 @@ impl Fitted for FittedTrivial {
 
     fn update(&mut self, value: Option<f32>) {
         self.values.push(value.unwrap_or(f32::NAN));
+    }
+
+    fn bytes(&self) -> usize {
+        self.values.len() * 4 + size_of::<Self>()
     }
 }
 
@@ -66,7 +70,7 @@ pub fn forecast_into(
                 *value = level + scratch[h % season] / 3.0;
             }
         }
-        ModelKind::Ets | ModelKind::Mstl => return false,
+        _ => return false,
     }
     true
 }
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     fn forecast(kind: ModelKind, values: &[f32], season: usize, steps: usize) -> Vec<f32> {
-        kind.model().fit(SeriesView::new(values), season).unwrap().forecast(steps)
+        kind.model().fit(SeriesView::new(values), &[season]).unwrap().forecast(steps)
     }
 
     /// Worked by hand; statsforecast's Naive and SeasonalNaive give the same for the first two.
@@ -161,7 +165,7 @@ mod tests {
         assert_eq!(forecast(ModelKind::SeasonalNaive, &[1.0, 2.0, nan, 4.0], 2, 2), [1.0, 4.0]);
         assert_eq!(forecast(ModelKind::SeasonalNaive, &[3.0], 4, 2), [3.0, 3.0]);
         for kind in ModelKind::ALL {
-            assert_eq!(kind.model().fit(SeriesView::new(&[nan]), 4).unwrap_err(), FitError::NoValue, "{kind}");
+            assert_eq!(kind.model().fit(SeriesView::new(&[nan]), &[4]).unwrap_err(), FitError::NoValue, "{kind}");
         }
     }
 }

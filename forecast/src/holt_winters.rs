@@ -1,0 +1,198 @@
+//! Seasonal exponential smoothing: ETS(A,N,A) and ETS(A,Ad,A) (Holt 1957; Winters 1960; Hyndman, Koehler, Ord & Snyder 2008).
+//!
+//! The smoothing parameters minimise the squared one-step errors; start values come from the first seasons as in the R package
+//! `forecast`; the form is chosen by AICc.
+
+use crate::decomposition::{Kind, classical_indices};
+use crate::model::Guard;
+use crate::optimise::minimise;
+use crate::{FitError, Fitted, Model, ModelKind, SeriesView};
+
+/// Additive Holt–Winters.
+#[derive(Debug, Clone, Copy)]
+pub struct HoltWinters;
+
+/// Smoothing parameters and state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Smoothing {
+    /// Of the level, 0..1.
+    pub alpha: f64,
+    /// Of the trend, 0..alpha; `None` without trend.
+    pub beta: Option<f64>,
+    /// Of the season, 0..1 − alpha.
+    pub gamma: f64,
+    /// Damping of the trend, 0.8..=0.98; 1 is none.
+    pub phi: f64,
+    /// Level.
+    pub level: f64,
+    /// Trend per step.
+    pub trend: f64,
+    /// Seasonal parts, the next step's first.
+    pub season: Vec<f64>,
+    /// Which of them is the next step's.
+    position: usize,
+}
+
+impl Smoothing {
+    /// A state before its first observation; `season[0]` is that of the first step.
+    pub const fn new(
+        (alpha, beta, gamma, phi): (f64, Option<f64>, f64, f64),
+        level: f64,
+        trend: f64,
+        season: Vec<f64>,
+    ) -> Self {
+        Self { alpha, beta, gamma, phi, level, trend, season, position: 0 }
+    }
+
+    /// Expectation `ahead` steps on, 1 is the next.
+    pub fn expect(&self, ahead: usize) -> f64 {
+        let season = self.season[(self.position + ahead - 1) % self.season.len()];
+        let damping = if self.phi < 1.0 {
+            self.phi * (1.0 - libm::pow(self.phi, ahead as f64)) / (1.0 - self.phi)
+        } else {
+            ahead as f64
+        };
+        self.level + damping * self.trend + season
+    }
+
+    /// Takes the next observation in; a gap is what was expected. Returns the error.
+    pub fn step(&mut self, value: Option<f64>) -> f64 {
+        let error = value.map_or(0.0, |v| v - self.expect(1));
+        let carried = self.phi * self.trend;
+        self.level += carried + self.alpha * error;
+        self.trend = carried + self.beta.unwrap_or(0.0) * error;
+        let at = self.position % self.season.len();
+        self.season[at] += self.gamma * error;
+        self.position = (at + 1) % self.season.len();
+        error
+    }
+}
+
+impl Model for HoltWinters {
+    fn kind(&self) -> ModelKind {
+        ModelKind::SeasonalEts
+    }
+
+    fn fit(&self, series: SeriesView<'_>, seasons: &[usize]) -> Result<Box<dyn Fitted>, FitError> {
+        let kind = ModelKind::SeasonalEts;
+        let filled = series.filled().ok_or(FitError::NoValue)?;
+        let season = seasons.first().copied().unwrap_or(1);
+        let needed = (2 * season).max(8);
+        if season < 2 || filled.len() < needed {
+            return Err(FitError::TooShort { model: kind, needed, given: filled.len() });
+        }
+        let values: Vec<Option<f64>> = (0..series.len()).map(|t| series.get(t).map(f64::from)).collect();
+        let known = values.iter().flatten().count();
+        let mut best: Option<(f64, Smoothing)> = None;
+        for trended in [false, true] {
+            let Some(start) = start(&filled, season, trended) else { continue };
+            let (squares, found) = smooth(&start, &values, trended);
+            let (n, k) = (known as f64, 4.0 + if trended { 3.0 } else { 0.0 });
+            let criterion = n * libm::log(squares / n) + 2.0 * k * n / (n - k - 1.0).max(1.0);
+            if criterion.is_finite() && best.as_ref().is_none_or(|(lowest, _)| criterion < *lowest) {
+                best = Some((criterion, found));
+            }
+        }
+        let Some((_, state)) = best else {
+            return Err(FitError::NoFit { model: kind, reason: "the series is constant".to_owned() });
+        };
+        Ok(Box::new(FittedHoltWinters { state, guard: Guard::of(series) }))
+    }
+}
+
+/// Level and trend from the first season but one, seasonal parts from the classical decomposition of the first four.
+fn start(filled: &[f64], season: usize, trended: bool) -> Option<Smoothing> {
+    let first = &filled[..filled.len().min(4 * season)];
+    let indices = classical_indices(first, season, Kind::Additive)?;
+    let adjusted: Vec<f64> = first.iter().enumerate().map(|(t, v)| v - indices[t % season]).collect();
+    let head = &adjusted[..adjusted.len().min(season.max(10))];
+    let level = head.iter().sum::<f64>() / head.len() as f64;
+    let slope = if trended && adjusted.len() > head.len() {
+        let tail = &adjusted[adjusted.len() - head.len()..];
+        let later = tail.iter().sum::<f64>() / tail.len() as f64;
+        (later - level) / (adjusted.len() - head.len()) as f64
+    } else {
+        0.0
+    };
+    let beta = trended.then_some(0.0);
+    Some(Smoothing::new((0.0, beta, 0.0, if trended { 0.97 } else { 1.0 }), level, slope, indices))
+}
+
+/// Parameters with the smallest squared one-step errors. Returns those and the state at the end.
+fn smooth(start: &Smoothing, values: &[Option<f64>], trended: bool) -> (f64, Smoothing) {
+    let sigmoid = |x: f64| 1.0 / (1.0 + libm::exp(-x));
+    let read = |free: &[f64]| {
+        let alpha = 0.0001 + 0.9998 * sigmoid(free[0]);
+        let mut state = start.clone();
+        state.alpha = alpha;
+        state.gamma = (1.0 - alpha) * sigmoid(free[1]);
+        if trended {
+            state.beta = Some(alpha * sigmoid(free[2]));
+            state.phi = 0.8 + 0.18 * sigmoid(free[3]);
+        }
+        state
+    };
+    let squares = |free: &[f64]| {
+        let mut state = read(free);
+        let sum: f64 = values.iter().map(|v| state.step(*v)).map(|e| e * e).sum();
+        (sum, state)
+    };
+    let begin: &[f64] = if trended { &[-1.0, -2.0, -3.0, 2.0] } else { &[-1.0, -2.0] };
+    let found = minimise(|free| libm::log(squares(free).0.max(1e-300)), begin, 60, 1e-8);
+    let (sum, state) = squares(&found.at);
+    (if sum > 1e-12 { sum } else { f64::NAN }, state)
+}
+
+#[derive(Debug)]
+struct FittedHoltWinters {
+    state: Smoothing,
+    guard: Guard,
+}
+
+impl Fitted for FittedHoltWinters {
+    fn forecast(&self, steps: usize) -> Vec<f32> {
+        let mut points: Vec<f32> = (1..=steps).map(|h| self.state.expect(h) as f32).collect();
+        self.guard.apply(&mut points);
+        points
+    }
+
+    fn update(&mut self, value: Option<f32>) {
+        self.state.step(value.filter(|v| v.is_finite()).map(f64::from));
+    }
+
+    fn bytes(&self) -> usize {
+        self.state.season.len() * 8 + size_of::<Self>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// statsmodels 0.15.0, `ETSModel(error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=4)` with the same
+    /// parameters and initial states.
+    #[test]
+    fn known_answers_of_statsmodels() {
+        let y = [12.0, 20.0, 15.0, 9.0, 14.0, 22.0, 18.0, 10.0, 15.0, 25.0, 19.0];
+        let mut state = Smoothing::new((0.4, Some(0.1), 0.2, 0.9), 14.0, 0.5, vec![-1.0, 6.0, 1.0, -6.0]);
+        let squares: f64 = y.iter().map(|v| state.step(Some(*v))).map(|e| e * e).sum();
+        let next: Vec<f64> = (1..=5).map(|h| state.expect(h)).collect();
+        let known = [12.160_610, 17.209_242, 25.330_254, 20.158_601, 13.171_997];
+        assert!((squares - 10.721_396).abs() < 1e-5);
+        for (a, b) in next.iter().zip(known) {
+            assert!((a - b).abs() < 1e-5, "{next:?}");
+        }
+    }
+
+    #[test]
+    fn a_season_is_followed_and_a_constant_is_refused() {
+        let wave = |t: usize| 50.0 + 20.0 * libm::sinf(t as f32 / 24.0 * std::f32::consts::TAU) + (t % 5) as f32 * 0.2;
+        let y: Vec<f32> = (0..168).map(wave).collect();
+        let mut fitted = HoltWinters.fit(SeriesView::new(&y), &[24]).unwrap();
+        fitted.update(Some(wave(168)));
+        let worst = fitted.forecast(24).iter().enumerate().map(|(h, p)| (p - wave(169 + h)).abs()).fold(0.0, f32::max);
+        assert!(worst < 2.0, "{worst}");
+        assert!(matches!(HoltWinters.fit(SeriesView::new(&[4.0; 96]), &[24]), Err(FitError::NoFit { .. })));
+        assert!(matches!(HoltWinters.fit(SeriesView::new(&y[..30]), &[24]), Err(FitError::TooShort { .. })));
+    }
+}
