@@ -11,6 +11,7 @@ pub mod arima;
 pub mod backtest;
 pub mod classical;
 pub mod decomposition;
+pub mod global;
 pub mod holt_winters;
 pub mod interval;
 #[cfg(test)]

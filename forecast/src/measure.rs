@@ -34,9 +34,13 @@ pub fn smape(actual: &[f32], forecast: &[f32]) -> Option<f64> {
 /// Mean absolute scaled error: the error over the mean absolute difference of values one `season` apart in `history`.
 /// `None` too when the history shows no such difference (it would divide by zero).
 pub fn mase(actual: &[f32], forecast: &[f32], history: &[f32], season: usize) -> Option<f64> {
-    let later = history.get(season..)?;
-    let scale = mae(later, history)?;
+    let scale = seasonal_scale(history, season)?;
     if scale > 0.0 { Some(mae(actual, forecast)? / scale) } else { None }
+}
+
+/// Mean absolute difference of values one `season` apart: what errors are scaled by.
+pub fn seasonal_scale(history: &[f32], season: usize) -> Option<f64> {
+    mae(history.get(season..)?, history)
 }
 
 /// Mean pinball (quantile) loss of a forecast of the `level` quantile, 0 < level < 1.

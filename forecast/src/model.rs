@@ -32,11 +32,19 @@ pub enum ModelKind {
     ArimaFast,
     /// Seasonal-trend decomposition by LOESS, the rest forecast by ARIMA.
     MstlArima,
+    /// A ridge regression on lags and calendar, one for all series.
+    Ridge,
+    /// A recurrent network, one for all series.
+    Lstm,
+    /// The plain mean of all models that take part.
+    EqualMean,
+    /// The mean of the best few, weighted by their past accuracy.
+    WeightedMean,
 }
 
 impl ModelKind {
     /// Every model there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Naive,
         Self::SeasonalNaive,
         Self::SeasonalMean,
@@ -48,6 +56,10 @@ impl ModelKind {
         Self::Arima,
         Self::ArimaFast,
         Self::MstlArima,
+        Self::Ridge,
+        Self::Lstm,
+        Self::EqualMean,
+        Self::WeightedMean,
     ];
 
     /// Its name.
@@ -64,6 +76,10 @@ impl ModelKind {
             Self::Arima => "arima",
             Self::ArimaFast => "arima-fast",
             Self::MstlArima => "mstl-arima",
+            Self::Ridge => "ridge",
+            Self::Lstm => "lstm",
+            Self::EqualMean => "equal-mean",
+            Self::WeightedMean => "weighted-mean",
         }
     }
 
@@ -72,9 +88,20 @@ impl ModelKind {
         !matches!(self, Self::Naive | Self::SeasonalNaive | Self::SeasonalMean | Self::Average)
     }
 
-    /// The model itself.
-    pub fn model(self) -> Box<dyn Model> {
-        match self {
+    /// Is it trained on all series together, and then forecasts each?
+    pub const fn is_global(self) -> bool {
+        matches!(self, Self::Ridge | Self::Lstm)
+    }
+
+    /// Is it made of the forecasts of others?
+    pub const fn is_combination(self) -> bool {
+        matches!(self, Self::EqualMean | Self::WeightedMean)
+    }
+
+    /// The model itself; `None` for those that are not fitted to one series alone.
+    pub fn model(self) -> Option<Box<dyn Model>> {
+        Some(match self {
+            Self::Ridge | Self::Lstm | Self::EqualMean | Self::WeightedMean => return None,
             Self::Naive | Self::SeasonalNaive | Self::SeasonalMean | Self::Average => Box::new(trivial::Trivial(self)),
             Self::Ets => Box::new(classical::Ets),
             Self::Mstl => Box::new(decomposition::Mstl { rest: decomposition::Rest::Ets }),
@@ -83,7 +110,7 @@ impl ModelKind {
             Self::Theta => Box::new(theta::Theta),
             Self::Arima => Box::new(Arima { effort: Effort::Full }),
             Self::ArimaFast => Box::new(Arima { effort: Effort::Fast }),
-        }
+        })
     }
 }
 

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn forecast(kind: ModelKind, values: &[f32], season: usize, steps: usize) -> Vec<f32> {
-        kind.model().fit(SeriesView::new(values), &[season]).unwrap().forecast(steps)
+        kind.model().unwrap().fit(SeriesView::new(values), &[season]).unwrap().forecast(steps)
     }
 
     /// Worked by hand; statsforecast's Naive and SeasonalNaive give the same for the first two.
@@ -165,7 +165,8 @@ mod tests {
         assert_eq!(forecast(ModelKind::SeasonalNaive, &[1.0, 2.0, nan, 4.0], 2, 2), [1.0, 4.0]);
         assert_eq!(forecast(ModelKind::SeasonalNaive, &[3.0], 4, 2), [3.0, 3.0]);
         for kind in ModelKind::ALL {
-            assert_eq!(kind.model().fit(SeriesView::new(&[nan]), &[4]).unwrap_err(), FitError::NoValue, "{kind}");
+            let Some(model) = kind.model() else { continue };
+            assert_eq!(model.fit(SeriesView::new(&[nan]), &[4]).unwrap_err(), FitError::NoValue, "{kind}");
         }
     }
 }

@@ -126,8 +126,10 @@ type Conditional = (Vec<f64>, (f64, usize));
 
 fn conditional_fit(order: Order, differenced: &[f64], read: impl Fn(&[f64]) -> Parameters) -> Option<Conditional> {
     let (mut w, mut e) = (Vec::new(), Vec::new());
+    // Errors of the first season only show that nothing was known before it: they count for no order, so that orders compare.
+    let from = order.season.min(differenced.len() / 4);
     let mut squares = |free: &[f64]| {
-        let (squares, count) = conditional_squares(&read(free).coefficients(order.season), differenced, &mut w, &mut e);
+        let (squares, count) = conditional_squares(&read(free).coefficients(order.season), differenced, from, &mut w, &mut e);
         (squares / count.max(1) as f64, count)
     };
     let start = vec![0.0; order.parameters()];

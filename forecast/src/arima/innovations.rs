@@ -5,11 +5,13 @@
 
 use super::polynomial::{Coefficients, non_zero};
 
-/// Sum of the squared one-step errors of a differenced series, and how many. A gap takes the expectation, with no error.
+/// Sum of the squared one-step errors of a differenced series from step `from` on, and how many. A gap takes the expectation, with no
+/// error.
 /// `values` and `errors` are scratch space.
 pub(super) fn conditional_squares(
     coefficients: &Coefficients,
     series: &[f64],
+    from: usize,
     values: &mut Vec<f64>,
     errors: &mut Vec<f64>,
 ) -> (f64, usize) {
@@ -31,8 +33,10 @@ pub(super) fn conditional_squares(
         if value.is_finite() {
             values.push(value);
             errors.push(value - expected);
-            squares += (value - expected) * (value - expected);
-            count += 1;
+            if t >= from {
+                squares += (value - expected) * (value - expected);
+                count += 1;
+            }
         } else {
             values.push(expected);
             errors.push(0.0);
@@ -43,7 +47,7 @@ pub(super) fn conditional_squares(
 
 /// A fitted model in its steady state, on the undifferenced series.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Innovations {
+pub(super) struct Innovations {
     /// Weights of past values: autoregression and differencing multiplied out.
     ar: Vec<(usize, f64)>,
     ma: Vec<(usize, f64)>,
@@ -55,7 +59,7 @@ pub struct Innovations {
 
 impl Innovations {
     /// Runs the model over `series` (gaps are not finite; the first values are taken as they are). `differencing` holds the weights δ.
-    pub fn new(coefficients: &Coefficients, differencing: &[f64], series: &[f64]) -> Self {
+    pub(super) fn new(coefficients: &Coefficients, differencing: &[f64], series: &[f64]) -> Self {
         let ar_sum: f64 = coefficients.ar.iter().sum();
         let ar = combined(&coefficients.ar, differencing);
         let reach = ar.last().map_or(0, |(lag, _)| *lag);
@@ -87,7 +91,7 @@ impl Innovations {
     }
 
     /// Takes the next value in; a gap takes the expectation, with no error.
-    pub fn step(&mut self, value: Option<f64>) {
+    pub(super) fn step(&mut self, value: Option<f64>) {
         let expected = self.expected(&self.values, &self.errors);
         let value = value.unwrap_or(expected);
         push(&mut self.values, value);
@@ -95,7 +99,7 @@ impl Innovations {
     }
 
     /// The next `steps` values.
-    pub fn forecast_points(&self, steps: usize) -> Vec<f64> {
+    pub(super) fn forecast_points(&self, steps: usize) -> Vec<f64> {
         let mut values = self.values.clone();
         let mut errors = self.errors.clone();
         let mut points = Vec::with_capacity(steps);
@@ -109,7 +113,7 @@ impl Innovations {
     }
 
     /// Variances of the errors of the next `steps` values in units of the innovations' variance: Σ ψ².
-    pub fn variances(&self, steps: usize) -> Vec<f64> {
+    pub(super) fn variances(&self, steps: usize) -> Vec<f64> {
         let mut psi: Vec<f64> = Vec::with_capacity(steps);
         let mut sum = 0.0;
         let mut variances = Vec::with_capacity(steps);
@@ -124,7 +128,7 @@ impl Innovations {
     }
 
     /// Bytes held.
-    pub const fn bytes(&self) -> usize {
+    pub(super) const fn bytes(&self) -> usize {
         (self.values.len() + self.errors.len() + 2 * (self.ar.len() + self.ma.len())) * 8 + size_of::<Self>()
     }
 }

@@ -15,7 +15,7 @@ const STEADY: f64 = 1e-9;
 
 /// A filter at the end of what it has seen.
 #[derive(Debug, Clone)]
-pub struct Filter {
+pub(super) struct Filter {
     /// φ and θ filled up to the size of the ARMA part.
     ar: Vec<f64>,
     shock: Vec<f64>,
@@ -34,23 +34,23 @@ pub struct Filter {
 
 /// What a run over a series found.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Likelihood {
+pub(super) struct Likelihood {
     /// Innovations counted.
-    pub count: usize,
+    pub(super) count: usize,
     /// Σ v² / F.
-    pub squares: f64,
+    pub(super) squares: f64,
     /// Σ ln F.
-    pub log_variances: f64,
+    pub(super) log_variances: f64,
 }
 
 impl Likelihood {
     /// Variance of the innovations that makes the likelihood largest.
-    pub fn variance(&self) -> f64 {
+    pub(super) fn variance(&self) -> f64 {
         self.squares / self.count.max(1) as f64
     }
 
     /// Logarithm of the likelihood at that variance.
-    pub fn log(&self) -> f64 {
+    pub(super) fn log(&self) -> f64 {
         let n = self.count as f64;
         -0.5 * (n * libm::log(std::f64::consts::TAU * self.variance()) + self.log_variances + n)
     }
@@ -59,7 +59,7 @@ impl Likelihood {
 impl Filter {
     /// A filter before its first observation. `differencing` holds the weights δ with which past observations enter the next one
     /// (empty: the series is differenced already). `None` when the process has no stationary distribution.
-    pub fn new(coefficients: &Coefficients, differencing: &[f64]) -> Option<Self> {
+    pub(super) fn new(coefficients: &Coefficients, differencing: &[f64]) -> Option<Self> {
         let arma = coefficients.ar.len().max(coefficients.ma.len() + 1);
         let size = arma + differencing.len();
         let mut ar = coefficients.ar.clone();
@@ -91,7 +91,7 @@ impl Filter {
     }
 
     /// What the next observation is expected to be, and the variance of its error.
-    pub fn expect(&self) -> (f64, f64) {
+    pub(super) fn expect(&self) -> (f64, f64) {
         let value: f64 = self.observe.iter().map(|(i, w)| w * self.state[*i]).sum();
         (value + self.mean, self.innovation_variance())
     }
@@ -107,7 +107,7 @@ impl Filter {
     }
 
     /// Takes the next observation in (`None` is a gap) and moves one step on. Returns the innovation and its variance.
-    pub fn step(&mut self, value: Option<f64>) -> Option<(f64, f64)> {
+    pub(super) fn step(&mut self, value: Option<f64>) -> Option<(f64, f64)> {
         let is_steady = self.steady > self.ar.len();
         let Some(value) = value else {
             self.steady = 0;
@@ -200,7 +200,7 @@ impl Filter {
     }
 
     /// Runs over a series; values that are not finite are gaps.
-    pub fn run(&mut self, values: impl Iterator<Item = f64>, mut each: impl FnMut(f64, f64)) -> Likelihood {
+    pub(super) fn run(&mut self, values: impl Iterator<Item = f64>, mut each: impl FnMut(f64, f64)) -> Likelihood {
         let mut found = Likelihood::default();
         for value in values {
             let innovation = self.step(value.is_finite().then_some(value));
@@ -219,7 +219,7 @@ impl Filter {
     }
 
     /// The next `steps` observations and the variances of their errors, in units of the innovations' variance.
-    pub fn forecast(&self, steps: usize) -> Vec<(f64, f64)> {
+    pub(super) fn forecast(&self, steps: usize) -> Vec<(f64, f64)> {
         let mut ahead = self.clone();
         (0..steps)
             .map(|_| {
@@ -231,7 +231,7 @@ impl Filter {
     }
 
     /// The next `steps` observations only: no covariance is moved.
-    pub fn forecast_points(&self, steps: usize) -> Vec<f64> {
+    pub(super) fn forecast_points(&self, steps: usize) -> Vec<f64> {
         let mut ahead = Self { covariance: Vec::new(), work: Vec::new(), ..self.clone() };
         (0..steps)
             .map(|_| {
@@ -243,7 +243,7 @@ impl Filter {
     }
 
     /// Bytes held.
-    pub const fn bytes(&self) -> usize {
+    pub(super) const fn bytes(&self) -> usize {
         (self.ar.len() * 2 + self.size * 2 + self.size * self.size * 2 + self.observe.len() * 2) * 8 + size_of::<Self>()
     }
 }

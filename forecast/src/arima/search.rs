@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 /// Roots nearer to the unit circle than this make a model fragile: it is not taken.
 const ROOT_MARGIN: f64 = 1.01;
+/// Orders refitted by exact likelihood.
+const FINALISTS: usize = 3;
 /// Models tried at most.
 const TRIALS_MAX: usize = 94;
 
@@ -55,12 +57,14 @@ pub fn search(values: &[f64], filled: &[f64], season: usize, effort: Effort) -> 
     if effort == Effort::Fast {
         return trials.ranked.into_iter().next().map(|(_, fit)| fit);
     }
-    // The exact fit of the winner; where it does not come out, of the next.
-    let exact = |candidate: &(f64, Fit)| {
-        let found = fit(candidate.1.order, values, Method::ExactLikelihood);
-        found.filter(|f| f.parameters.roots_beyond(1.001))
+    // The conditional criterion only orders the field: the best few meet again by exact likelihood.
+    let exact = |(_, candidate): &(f64, Fit)| {
+        let found = fit(candidate.order, values, Method::ExactLikelihood);
+        found.filter(|f| f.parameters.roots_beyond(1.001) && f.aicc().is_finite())
     };
-    trials.ranked.iter().take(3).find_map(exact).or_else(|| trials.ranked.first().map(|(_, fit)| fit.clone()))
+    let finalists = trials.ranked.iter().take(FINALISTS).filter_map(exact);
+    let best = finalists.min_by(|a, b| a.aicc().total_cmp(&b.aicc()));
+    best.or_else(|| trials.ranked.first().map(|(_, fit)| fit.clone()))
 }
 
 struct Trials<'a> {
@@ -101,6 +105,7 @@ impl Trials<'_> {
     /// AICc as if every order had seen as many steps: a high seasonal lag loses the first ones to its start.
     fn criterion(&self, found: &Fit) -> f64 {
         let steps = self.values.len() - found.order.lost();
+        let steps = steps - found.order.season.min(steps / 4);
         let (n, k) = (steps as f64, (found.order.parameters() + 1) as f64);
         if n - k - 1.0 <= 0.0 {
             return f64::INFINITY;

@@ -179,7 +179,7 @@ fn forecast_or_fall_back(
         trivial::forecast_into(kind, series, season, out, scratch);
         return kind;
     }
-    let points = kind.model().fit(series, &[season]).ok().map(|fitted| fitted.forecast(out.len()));
+    let points = kind.model().and_then(|model| model.fit(series, &[season]).ok()).map(|fitted| fitted.forecast(out.len()));
     if let Some(points) = points.filter(|p| p.len() == out.len() && p.iter().all(|v| v.is_finite())) {
         out.copy_from_slice(&points);
         return kind;

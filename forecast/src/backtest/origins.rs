@@ -33,7 +33,9 @@ pub fn rolling_origin(
     origins: usize,
     stride: usize,
 ) -> Result<Vec<OriginResult>, FitError> {
-    let model = kind.model();
+    let Some(model) = kind.model() else {
+        return Err(FitError::NoFit { model: kind, reason: "it is not fitted to one series".to_owned() });
+    };
     let mut results = Vec::new();
     for back in (0..origins).rev() {
         let Some(origin) = series.len().checked_sub(horizon + back * stride) else { continue };
