@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod compare;
+mod forecast;
 mod journal;
 mod libraries;
 mod report;
@@ -29,6 +30,9 @@ enum Verb {
     Simulate(simulate::Args),
     /// Compare policies (or forecasters) on the same worlds, with paired intervals
     Compare(compare::Args),
+    /// Accuracy of forecasting models on recorded load, and which differences are more than chance
+    #[command(subcommand)]
+    Forecast(forecast::Verb),
     /// Worlds: list, show, validate, schema
     #[command(subcommand)]
     Scenario(libraries::Verb),
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Simulate(args) => simulate::run(args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Forecast(verb) => forecast::run(&verb),
         Verb::Scenario(verb) => libraries::scenario(verb),
         Verb::Policy(verb) => libraries::policy(verb),
         Verb::Replay(args) => journal::replay(&args),

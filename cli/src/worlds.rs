@@ -128,12 +128,17 @@ impl World {
 
     /// Starts the threads asked for.
     pub(crate) fn start_threads(&self) -> Result<()> {
-        let Some(threads) = self.threads else { return Ok(()) };
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(usize::from(threads))
-            .build_global()
-            .context("cannot start the threads")
+        start_threads(self.threads)
     }
+}
+
+/// Starts as many threads as asked for.
+pub(crate) fn start_threads(threads: Option<u16>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(usize::from(threads))
+        .build_global()
+        .context("cannot start the threads")
 }
 
 /// Makes the setup of a journal's header again.
@@ -154,7 +159,12 @@ fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setu
     let mut setup = Setup::new(scenario, policy);
     setup.fleet = fleet;
     if !origin.traces.is_empty() {
-        let options = ReadOptions { metrics: origin.metrics.clone(), lenient: origin.lenient, clip: origin.clip };
+        let options = ReadOptions {
+            metrics: origin.metrics.clone(),
+            lenient: origin.lenient,
+            clip: origin.clip,
+            any_number: false,
+        };
         let recording = Arc::new(read(&origin.traces, &options)?);
         setup.load = LoadSource::Recorded {
             recording,

@@ -9,10 +9,13 @@ mod blend;
 mod memory;
 mod origins;
 mod protocol;
+mod scores;
+pub mod significance;
 
 pub use memory::LEVELS;
 pub use origins::{OriginResult, rolling_origin};
 pub use protocol::{Entry, Origin, Protocol, rounds};
+pub use scores::{CLASSES, MetricScores, Pair, Part, Score, TestKind};
 
 use crate::global::{Trained, TrainingSeries};
 use crate::{ModelKind, measure, trivial};

@@ -1,9 +1,11 @@
 //! Recorded load and fleets, from CSV files people have.
 
 mod fleet;
+mod resample;
 mod telemetry;
 
 pub use fleet::{FleetRow, read_fleet};
+pub use resample::NotAMultiple;
 pub use telemetry::{ReadOptions, Recording, read};
 
 use std::fmt;

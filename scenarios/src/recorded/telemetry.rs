@@ -22,6 +22,8 @@ pub struct ReadOptions {
     pub lenient: bool,
     /// Bring values into 0–100 and count them.
     pub clip: bool,
+    /// Take any finite number: the columns are no percentages.
+    pub any_number: bool,
 }
 
 /// Load of some devices at equal steps.
@@ -43,6 +45,8 @@ pub struct Recording {
     pub clipped: u64,
     /// Bad rows skipped.
     pub skipped: u64,
+    /// Values that took the place of an earlier one of the same device and step: the same moment twice, or steps of uneven length.
+    pub repeated: u64,
 }
 
 impl Recording {
@@ -200,7 +204,7 @@ fn read_row(
         if !value.is_finite() {
             return Err(ReadError::row(path, line, name, format!("`{cell}` is no load; leave missing values empty")));
         }
-        let inside = value.clamp(0.0, 100.0);
+        let inside = if options.any_number { value } else { value.clamp(0.0, 100.0) };
         if inside != value {
             if !options.clip {
                 let problem = format!(
@@ -267,12 +271,15 @@ fn assemble(first_file: &Path, raw: Raw) -> Result<Recording, ReadError> {
     };
     let per_metric = cells / metrics.max(1);
     let mut columns = vec![vec![f32::NAN; per_metric]; metrics];
+    let mut repeated = 0;
     for (row, (device, at)) in raw.rows.iter().enumerate() {
         let step = (at - start_s).div_euclid(period_s) as usize;
         for (metric, column) in columns.iter_mut().enumerate() {
             let value = raw.values[row * metrics + metric];
             if value.is_finite() {
-                column[order[device] * steps + step] = value;
+                let place = &mut column[order[device] * steps + step];
+                repeated += u64::from(place.is_finite());
+                *place = value;
             }
         }
     }
@@ -290,6 +297,7 @@ fn assemble(first_file: &Path, raw: Raw) -> Result<Recording, ReadError> {
         devices: raw.devices.into_keys().collect(),
         clipped: raw.clipped,
         skipped: raw.skipped,
+        repeated,
     })
 }
 

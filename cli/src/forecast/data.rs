@@ -1,0 +1,141 @@
+//! From files to series cut to steps.
+
+use super::Source;
+use anyhow::{Result, anyhow, bail};
+use slacktide_engine::document::{format_span, parse_span};
+use slacktide_engine::time::Span;
+use slacktide_forecast::backtest::Entry;
+use slacktide_scenarios::recorded::{ReadOptions, Recording, read};
+
+/// Share of its steps a series must know to be forecast.
+const KNOWN_SHARE_MIN: f64 = 0.1;
+const DAY_S: i64 = 86_400;
+
+/// Series and how they are cut.
+#[derive(Debug, Clone)]
+pub(crate) struct Data {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) step_s: i64,
+    /// Unix time of step 0.
+    pub(crate) start_s: i64,
+    pub(crate) seasons: Vec<usize>,
+    pub(crate) horizon: usize,
+    pub(crate) context: Option<usize>,
+    /// What the reader should know.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Data {
+    /// Reads and cuts.
+    pub(crate) fn read(source: &Source) -> Result<Self> {
+        let options =
+            ReadOptions { metrics: source.metrics.clone(), lenient: source.lenient, clip: false, any_number: true };
+        let mut recording = read(&source.data, &options)?;
+        let mut remarks = Vec::new();
+        if recording.skipped > 0 {
+            remarks.push(format!("{} bad rows were skipped", recording.skipped));
+        }
+        if recording.repeated > 0 {
+            remarks.push(format!(
+                "{} values came twice for the same step of {} s of a device (repeated or uneven timestamps): the later row counts",
+                recording.repeated, recording.period_s
+            ));
+        }
+        if let Some(every) = &source.every {
+            let span = parse_span(every).map_err(|e| anyhow!("--every {every}: {e}"))?;
+            recording = recording
+                .every((span.as_millis() / 1000) as i64)
+                .map_err(|e| anyhow!("--every {every}: {e}"))?;
+        }
+        // Steps are numbered from the epoch, so that a day begins at a multiple of its length.
+        let first = recording.start_s.div_euclid(recording.period_s);
+        let entries = entries(&recording, first, &mut remarks)?;
+        let longest = entries.iter().map(|e| e.values.len()).max().unwrap_or(0);
+        let mut data = Self {
+            entries,
+            step_s: recording.period_s,
+            start_s: recording.start_s - first * recording.period_s,
+            seasons: Vec::new(),
+            horizon: 1,
+            context: None,
+            remarks,
+        };
+        data.seasons = data.seasons_of(source, longest)?;
+        data.horizon = match &source.horizon {
+            Some(text) => data.steps("--horizon", text)?,
+            None => data.seasons.first().copied().unwrap_or(24),
+        };
+        data.context = source.context.as_ref().map(|text| data.steps("--context", text)).transpose()?;
+        if let Some(context) = data.context.filter(|c| *c < 4) {
+            bail!("--context of {context} steps is too short for any model: give at least 4");
+        }
+        Ok(data)
+    }
+
+    fn seasons_of(&self, source: &Source, longest: usize) -> Result<Vec<usize>> {
+        let mut seasons = Vec::new();
+        for text in &source.season {
+            let season = self.steps("--season", text)?;
+            if season >= 2 && !seasons.contains(&season) {
+                seasons.push(season);
+            }
+        }
+        let day = (DAY_S / self.step_s) as usize;
+        if source.season.is_empty() && DAY_S % self.step_s == 0 && day >= 2 && longest >= 3 * day {
+            seasons.push(day);
+        }
+        Ok(seasons)
+    }
+
+    /// A number of steps, or a span that holds a whole number of them.
+    pub(crate) fn steps(&self, option: &str, text: &str) -> Result<usize> {
+        if let Ok(steps) = text.parse::<usize>() {
+            if steps == 0 || steps > 1_000_000 {
+                bail!("{option} {text} must be 1 to 1000000 steps");
+            }
+            return Ok(steps);
+        }
+        let span = parse_span(text).map_err(|e| anyhow!("{option} {text}: {e}; or a number of steps"))?;
+        let step_ms = (self.step_s * 1000) as u64;
+        if span.as_millis() % step_ms != 0 || span.as_millis() == 0 {
+            bail!("{option} {text} is no whole number of steps of {}", format_span(Span::from_secs(self.step_s as u64)));
+        }
+        Ok((span.as_millis() / step_ms) as usize)
+    }
+
+    /// Unix time of a step.
+    pub(crate) const fn time_of(&self, step: i64) -> i64 {
+        self.start_s + step * self.step_s
+    }
+}
+
+fn entries(recording: &Recording, first: i64, remarks: &mut Vec<String>) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    let (mut empty, mut sparse) = (0, Vec::new());
+    for (metric, name) in recording.metrics.iter().enumerate() {
+        for (device, id) in recording.devices.iter().enumerate() {
+            let Some(mut entry) = Entry::trimmed(id.clone(), name.clone(), recording.series(metric, device)) else {
+                empty += 1;
+                continue;
+            };
+            let known = entry.values.iter().filter(|v| v.is_finite()).count();
+            if (known as f64) < KNOWN_SHARE_MIN * entry.values.len() as f64 {
+                sparse.push(format!("{id} {name} knows {known} of {} steps", entry.values.len()));
+                continue;
+            }
+            entry.first_step += first;
+            entries.push(entry);
+        }
+    }
+    if empty > 0 {
+        remarks.push(format!("{empty} series hold no value and are left out"));
+    }
+    if let Some(example) = sparse.first() {
+        let remark = format!("{} series are nearly all gaps and are left out ({example})", sparse.len());
+        if entries.is_empty() {
+            bail!("{remark}; is a timestamp far off, or --every too short?");
+        }
+        remarks.push(remark);
+    }
+    Ok(entries)
+}

@@ -1,0 +1,180 @@
+//! `slacktide forecast`: how good are forecasts of this load, and which model should make them?
+
+mod data;
+mod document;
+mod print;
+mod show;
+
+use crate::Outcome;
+use crate::simulate::bar;
+use anyhow::{Context, Result};
+use data::Data;
+use rayon::prelude::*;
+use slacktide_forecast::ModelKind;
+use slacktide_forecast::backtest::{Backtest, Entry, Finished, Protocol};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What there is to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Accuracy of models at past origins: by metric, lead time, hour and class of series
+    #[command(
+        after_help = "A model is fitted at each origin to what was known there, and nothing after it is ever seen.\nExample:\n  slacktide forecast backtest --data load/ --metrics cpu --every 1h --context 7d --horizon 24h --models selected,arima"
+    )]
+    Backtest(Args),
+    /// The same, and which differences are more than chance: Diebold–Mariano tests and mean ranks
+    #[command(
+        after_help = "`selected` is the model slacktide would have chosen for each series from its errors so far.\nExamples:\n  slacktide forecast compare --data load/ --metrics cpu --every 1h --context 7d --horizon 24h --out comparison\n  slacktide forecast compare --data hourly.csv --season 24,168 --horizon 48 --origins 1 --models mstl-arima,theta,lstm"
+    )]
+    Compare(Args),
+    /// The forecast of one series from the end of the data, with intervals
+    Show(show::Args),
+}
+
+/// What data, and how it is cut.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Source {
+    /// Load to forecast: CSV or CSV.GZ, a folder is read with all its folders
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    pub(crate) data: Vec<PathBuf>,
+    /// Columns to use (default: all that hold a number)
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) metrics: Option<Vec<String>>,
+    /// Length of a step, a multiple of the recorded one: each is the mean of what lies in it
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) every: Option<String>,
+    /// Lengths of the seasons, in steps or with a unit; the main one first (default: a day, where two are known)
+    #[arg(long, value_name = "S,…", value_delimiter = ',')]
+    pub(crate) season: Vec<String>,
+    /// Newest history a model is fitted to, in steps or with a unit (default: all of it)
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) context: Option<String>,
+    /// Steps to forecast, or a span (default: a season, or 24 steps without one)
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) horizon: Option<String>,
+    /// Skip bad rows and count them
+    #[arg(long)]
+    pub(crate) lenient: bool,
+    /// Seed of what is drawn by chance: the training of the network
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Threads (default: all cores); results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// Arguments of `forecast backtest` and `forecast compare`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Models (default: all); `selected` always stands among them
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    /// Origins of each series, the newest (default: as many as fit)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) origins: Option<u32>,
+    /// Distance between origins, in steps or with a unit (default: a quarter of the horizon)
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) stride: Option<String>,
+    /// Folder for report.html, forecasts.csv, scores.csv and comparison.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON document and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Runs a verb.
+pub(crate) fn run(verb: &Verb) -> Result<Outcome> {
+    match verb {
+        Verb::Backtest(args) => compare(args, "backtest"),
+        Verb::Compare(args) => compare(args, "compare"),
+        Verb::Show(args) => show::run(args),
+    }
+}
+
+/// Models by name; none named is all. `selected` is not a model: it chooses among the others.
+pub(crate) fn models(names: &[String]) -> Result<Vec<ModelKind>> {
+    let mut models: Vec<ModelKind> = Vec::new();
+    for name in names.iter().filter(|n| *n != "selected") {
+        let kind: ModelKind = name.parse()?;
+        if models.contains(&kind) {
+            anyhow::bail!("`{name}` stands twice among the models");
+        }
+        models.push(kind);
+    }
+    if models.is_empty() {
+        // The fast form stands in for the full one where a fleet is large; both together say nothing new.
+        models = ModelKind::ALL.into_iter().filter(|m| *m != ModelKind::ArimaFast).collect();
+    }
+    Ok(models)
+}
+
+fn compare(args: &Args, verb: &str) -> Result<Outcome> {
+    crate::worlds::start_threads(args.source.threads)?;
+    let data = Data::read(&args.source)?;
+    let protocol = Protocol {
+        models: models(&args.models)?,
+        seasons: data.seasons.clone(),
+        horizon: data.horizon,
+        context: data.context,
+        stride: args.stride.as_ref().map_or(Ok((data.horizon / 4).max(1)), |s| data.steps("--stride", s))?,
+        origins: args.origins.map(|n| n as usize),
+        seed: args.source.seed,
+    };
+    let finished = backtest(protocol, data.entries.clone());
+    if finished.lines.is_empty() {
+        anyhow::bail!(
+            "no series is long enough: {} steps are known at most, and a context of {} before a horizon of {} is needed; lower --context, --season or --horizon",
+            data.entries.iter().map(|e| e.values.len()).max().unwrap_or(0),
+            data.context.unwrap_or(2 * data.seasons.first().copied().unwrap_or(4)),
+            data.horizon
+        );
+    }
+    let document = document::document(verb, args, &data, &finished);
+    if let Some(out) = &args.out {
+        write_out(out, &data, &finished, &document)?;
+    }
+    if args.json {
+        println!("{document}");
+    } else {
+        print::plain(&data, &finished, verb == "compare");
+        if let Some(out) = &args.out {
+            println!("\nPage: {}", out.join("report.html").display());
+        }
+    }
+    Ok(Outcome::Good)
+}
+
+/// Runs all rounds, the fits of each in parallel.
+pub(crate) fn backtest(protocol: Protocol, entries: Vec<Entry>) -> Finished {
+    let began = Instant::now();
+    let clock = move || began.elapsed().as_secs_f64() * 1000.0;
+    let mut backtest = Backtest::new(protocol, entries);
+    let total: usize = backtest.rounds().iter().map(Vec::len).sum();
+    let progress = bar(total as u64, "forecasts");
+    for round in 0..backtest.rounds().len() {
+        backtest.begin(round, &clock);
+        let origins = backtest.rounds()[round].clone();
+        let fits = origins.par_iter().map(|origin| {
+            let fits = backtest.fit(*origin, &clock);
+            progress.inc(1);
+            fits
+        });
+        let fits = fits.collect();
+        backtest.absorb(round, fits);
+    }
+    progress.finish_and_clear();
+    backtest.finish()
+}
+
+fn write_out(out: &Path, data: &Data, finished: &Finished, document: &serde_json::Value) -> Result<()> {
+    use slacktide_reports::files::write_aside;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    write_aside(&out.join("comparison.json"), serde_json::to_string_pretty(document)?.as_bytes())?;
+    write_aside(&out.join("forecasts.csv"), document::forecasts_csv(data, finished).as_bytes())?;
+    write_aside(&out.join("scores.csv"), document::scores_csv(finished).as_bytes())?;
+    Ok(())
+}
