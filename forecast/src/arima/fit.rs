@@ -2,7 +2,8 @@
 
 use super::differencing::{difference_all, is_constant, weights};
 use super::innovations::{Innovations, conditional_squares};
-use super::kalman::Filter;
+use super::kalman::{Filter, Likelihood};
+use super::likelihood::likelihood;
 use crate::optimise::minimise;
 use super::polynomial::{Coefficients, Parameters};
 use super::Order;
@@ -119,7 +120,7 @@ pub fn fit(order: Order, values: &[f64], method: Method) -> Option<Fit> {
         let method = Method::ConditionalSquares;
         return Some(Fit { order, parameters: read(&conditional.0), variance, log_likelihood, count, method });
     }
-    exact_fit(order, values, &differenced, &conditional.0, read)
+    exact_fit(order, values, &conditional.0, read)
 }
 
 type Conditional = (Vec<f64>, (f64, usize));
@@ -138,32 +139,68 @@ fn conditional_fit(order: Order, differenced: &[f64], read: impl Fn(&[f64]) -> P
     (variance > 0.0 && count > order.parameters()).then_some((found.at, (variance, count)))
 }
 
-fn exact_fit(
-    order: Order,
-    values: &[f64],
-    differenced: &[f64],
-    start: &[f64],
-    read: impl Fn(&[f64]) -> Parameters,
-) -> Option<Fit> {
-    // Without gaps the differenced series says all there is, with a small state. A gap would spread to its neighbours there.
-    let gaps = values.iter().any(|v| !v.is_finite());
-    let deltas =
-        if gaps { weights(order.differences, order.seasonal_differences, order.season) } else { Vec::new() };
-    let origin = if deltas.is_empty() { 0.0 } else { values.iter().copied().find(|v| v.is_finite())? };
-    let shifted: Vec<f64> = values.iter().map(|v| v - origin).collect();
-    let series: &[f64] = if deltas.is_empty() && order.lost() > 0 { differenced } else { &shifted };
-    let likelihood = |coefficients: &Coefficients| {
-        Filter::new(coefficients, &deltas).map(|mut filter| filter.run(series.iter().copied(), |_, _| ()))
-    };
+/// A series as the exact filter reads it, and the weights of past values in it.
+struct Exact<'a> {
+    series: std::borrow::Cow<'a, [f64]>,
+    deltas: Vec<f64>,
+    has_gaps: bool,
+}
+
+impl<'a> Exact<'a> {
+    fn new(order: Order, values: &'a [f64]) -> Option<Self> {
+        // Without gaps the differenced series says all there is, with a small state. A gap would spread to its neighbours there.
+        let (plain, seasonal) = (order.differences, order.seasonal_differences);
+        let has_gaps = values.iter().any(|v| !v.is_finite());
+        if order.lost() == 0 {
+            return Some(Self { series: values.into(), deltas: Vec::new(), has_gaps });
+        }
+        if !has_gaps {
+            let series = difference_all(values, plain, seasonal, order.season).into();
+            return Some(Self { series, deltas: Vec::new(), has_gaps });
+        }
+        let origin = values.iter().copied().find(|v| v.is_finite())?;
+        let series: Vec<f64> = values.iter().map(|v| v - origin).collect();
+        Some(Self { series: series.into(), deltas: weights(plain, seasonal, order.season), has_gaps })
+    }
+
+    fn likelihood(&self, coefficients: &Coefficients) -> Option<Likelihood> {
+        let found = if self.has_gaps {
+            let mut filter = Filter::new(coefficients, &self.deltas)?;
+            filter.run(self.series.iter().copied(), |_, _| ())
+        } else {
+            likelihood(coefficients, &self.series)?
+        };
+        Some(found).filter(|l| l.squares > 0.0 && l.log().is_finite())
+    }
+}
+
+/// AICc of a conditional fit by the exact likelihood at its parameters. `None` where the state would be too large.
+pub(super) fn exact_criterion(found: &Fit, values: &[f64]) -> Option<f64> {
+    if state_size(found.order) > STATE_MAX {
+        return None;
+    }
+    let likelihood = Exact::new(found.order, values)?.likelihood(&found.parameters.coefficients(found.order.season))?;
+    let exact = Fit { log_likelihood: likelihood.log(), count: likelihood.count, ..found.clone() };
+    // Differencing loses steps: a criterion per step compares orders of the same differences, and these all have them.
+    Some(exact.aicc())
+}
+
+/// The exact fit of an order that was fitted conditionally, started from there.
+pub(super) fn refit(found: &Fit, values: &[f64]) -> Option<Fit> {
+    fit(found.order, values, Method::ExactLikelihood)
+}
+
+fn exact_fit(order: Order, values: &[f64], start: &[f64], read: impl Fn(&[f64]) -> Parameters) -> Option<Fit> {
+    let exact = Exact::new(order, values)?;
     let per_step = |free: &[f64]| {
-        let found = likelihood(&read(free).coefficients(order.season));
-        found.filter(|l| l.squares > 0.0).map_or(f64::NAN, |l| -l.log() / l.count as f64)
+        let found = exact.likelihood(&read(free).coefficients(order.season));
+        found.map_or(f64::NAN, |l| -l.log() / l.count as f64)
     };
     // A conditional fit at the edge of what is stationary is a bad start: the likelihood is flat there.
     let start: Vec<f64> = start.iter().map(|x| x.clamp(-1.5, 1.5)).collect();
     let found = minimise(per_step, &start, STEPS, TOLERANCE);
     let parameters = read(&found.at);
-    let likelihood = likelihood(&parameters.coefficients(order.season)).filter(|l| l.log().is_finite())?;
+    let likelihood = exact.likelihood(&parameters.coefficients(order.season))?;
     Some(Fit {
         order,
         parameters,

@@ -12,6 +12,7 @@ mod differencing;
 mod fit;
 mod innovations;
 mod kalman;
+mod likelihood;
 mod order;
 mod polynomial;
 mod search;

@@ -2,14 +2,14 @@
 //! `forecast::auto.arima`).
 
 use super::differencing::{difference, is_constant, plain_differences, seasonal_differences};
-use super::fit::{Fit, Method, fit};
+use super::fit::{Fit, Method, exact_criterion, fit, refit};
 use super::Order;
 use std::collections::BTreeSet;
 
 /// Roots nearer to the unit circle than this make a model fragile: it is not taken.
 const ROOT_MARGIN: f64 = 1.01;
-/// Orders refitted by exact likelihood.
-const FINALISTS: usize = 3;
+/// Orders judged by exact likelihood.
+const FINALISTS: usize = 4;
 /// Models tried at most.
 const TRIALS_MAX: usize = 94;
 
@@ -57,14 +57,20 @@ pub fn search(values: &[f64], filled: &[f64], season: usize, effort: Effort) -> 
     if effort == Effort::Fast {
         return trials.ranked.into_iter().next().map(|(_, fit)| fit);
     }
-    // The conditional criterion only orders the field: the best few meet again by exact likelihood.
-    let exact = |(_, candidate): &(f64, Fit)| {
-        let found = fit(candidate.order, values, Method::ExactLikelihood);
-        found.filter(|f| f.parameters.roots_beyond(1.001) && f.aicc().is_finite())
+    // The conditional criterion only orders the field: the best few meet again by exact likelihood, as they are, and the winner is
+    // fitted by it.
+    let mut finalists: Vec<(f64, &Fit)> = trials
+        .ranked
+        .iter()
+        .take(FINALISTS)
+        .map(|(_, fit)| (exact_criterion(fit, values).unwrap_or(f64::INFINITY), fit))
+        .collect();
+    finalists.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let exact = |(_, candidate): &(f64, &Fit)| {
+        let found = refit(candidate, values)?;
+        (found.parameters.roots_beyond(1.001) && found.aicc().is_finite()).then_some(found)
     };
-    let finalists = trials.ranked.iter().take(FINALISTS).filter_map(exact);
-    let best = finalists.min_by(|a, b| a.aicc().total_cmp(&b.aicc()));
-    best.or_else(|| trials.ranked.first().map(|(_, fit)| fit.clone()))
+    finalists.iter().find_map(exact).or_else(|| trials.ranked.first().map(|(_, fit)| fit.clone()))
 }
 
 struct Trials<'a> {

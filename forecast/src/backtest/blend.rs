@@ -11,6 +11,9 @@ const STEEP: i32 = 6;
 const HYSTERESIS: f64 = 0.02;
 /// A dear model must be better than a cheap one by this share.
 const DEAR: f64 = 0.005;
+/// A single model must be better than the weighted mean by this share: the mean of good models errs less than the best of them is
+/// known to, on the few errors there are to choose by.
+const MEAN: f64 = 0.15;
 
 /// Fills in the combinations among `models` from the forecasts of the others.
 pub(super) fn combine(models: &[ModelKind], forecasts: &mut [Option<Points>], losses: &[Option<f64>]) {
@@ -59,7 +62,11 @@ pub(super) fn choose(
     let price = |m: usize| {
         let usable = forecasts[m].as_ref().is_some_and(|f| !f.fell_back);
         let loss = losses[m].filter(|_| usable)?;
-        let dear = if models[m].is_dear() { 1.0 + DEAR } else { 1.0 };
+        let dear = match models[m] {
+            ModelKind::WeightedMean => 1.0 - MEAN,
+            model if model.is_dear() => 1.0 + DEAR,
+            _ => 1.0,
+        };
         let held = if incumbent == Some(m) { 1.0 - HYSTERESIS } else { 1.0 };
         Some(loss * dear * held)
     };

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 /// Weight of past rounds, per round.
 const DECAY: f64 = 0.93;
 /// Rounds that the pooled loss of a model counts for beside an entry's own.
-const SHRINK: f64 = 4.0;
+const SHRINK: f64 = 6.0;
 /// Rounds that the scale of the history counts for beside an entry's own errors.
 const SCALE_PRIOR: f64 = 1.0;
 /// Rounds whose scores are kept.
@@ -134,20 +134,48 @@ impl Pool {
     }
 }
 
-/// Adaptive conformal inference (Gibbs & Candès 2021), both tails of both levels of one model in one metric.
+/// Adaptive conformal inference (Gibbs & Candès 2021), both tails of both levels of one model on one entry.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Adaptation {
     /// What is added to the level of the lower and the upper tail.
-    pub(super) correction: [(f64, f64); LEVELS.len()],
+    correction: [(f64, f64); LEVELS.len()],
+    /// Decayed misses of both tails, and their decayed number.
+    missed: [(f64, f64); LEVELS.len()],
+    count: f64,
+}
+
+/// How much of what all entries missed lately is made up for.
+const GAIN: f64 = 2.0;
+/// Values that the target counts for beside what was missed.
+const MISSED_PRIOR: f64 = 100.0;
+
+/// What the tails of one model have missed lately on all entries of a metric, as a shift of their levels.
+pub(super) fn common_shift<'a>(adaptations: impl Iterator<Item = &'a Adaptation>) -> [(f64, f64); LEVELS.len()] {
+    let (mut missed, mut count) = ([(0.0, 0.0); LEVELS.len()], 0.0);
+    for adaptation in adaptations {
+        for (sum, own) in missed.iter_mut().zip(adaptation.missed) {
+            *sum = (sum.0 + own.0, sum.1 + own.1);
+        }
+        count += adaptation.count;
+    }
+    std::array::from_fn(|i| {
+        let target = (1.0 - LEVELS[i]) / 2.0;
+        let shift = |missed: f64| {
+            let share = (missed + MISSED_PRIOR * target) / (count + MISSED_PRIOR);
+            (GAIN * (share - target)).clamp(-target * 0.5, target * 0.8)
+        };
+        (shift(missed[i].0), shift(missed[i].1))
+    })
 }
 
 impl Adaptation {
     /// Learns the share of values under the lower and over the upper bound among those that became known.
     pub(super) fn learn(&mut self, missed: &[(u32, u32); LEVELS.len()], count: u32) {
-        const STEP: f64 = 0.05;
+        const STEP: f64 = 0.03;
         if count == 0 {
             return;
         }
+        self.count = self.count * DECAY + f64::from(count);
         for (i, level) in LEVELS.iter().enumerate() {
             let target = (1.0 - level) / 2.0;
             let room = target * 0.9;
@@ -156,7 +184,16 @@ impl Adaptation {
             };
             let (lower, upper) = self.correction[i];
             self.correction[i] = (move_by(lower, missed[i].0), move_by(upper, missed[i].1));
+            let sum = &mut self.missed[i];
+            *sum = (sum.0 * DECAY + f64::from(missed[i].0), sum.1 * DECAY + f64::from(missed[i].1));
         }
+    }
+
+    /// Shift of the lower and upper tail of a level: its own, and what all entries have in common.
+    pub(super) fn shift(&self, level: usize, common: &[(f64, f64); LEVELS.len()]) -> (f64, f64) {
+        let target = (1.0 - LEVELS[level]) / 2.0;
+        let both = |own: f64, all: f64| (own + all).clamp(-target * 0.9, target * 0.95);
+        (both(self.correction[level].0, common[level].0), both(self.correction[level].1, common[level].1))
     }
 }
 

@@ -19,7 +19,7 @@ pub use scores::{CLASSES, MetricScores, Pair, Part, Score, TestKind};
 
 use crate::global::{Trained, TrainingSeries};
 use crate::{ModelKind, measure, trivial};
-use memory::{Adaptation, Pool, Record, bucket};
+use memory::{Adaptation, Pool, Record, bucket, common_shift};
 use std::collections::BTreeMap;
 
 /// Share of the metric's typical movement below which no entry's spread is believed.
@@ -265,6 +265,9 @@ impl Backtest {
             floor: mean_scale * SPREAD_FLOOR,
             losses: (0..self.contestants.len()).map(loss).collect(),
             pools: (0..self.contestants.len()).map(pool).collect(),
+            shifts: (0..self.contestants.len())
+                .map(|c| common_shift(members.iter().map(|e| &self.memory[*e].adaptations[c])))
+                .collect(),
         }
     }
 
@@ -288,7 +291,11 @@ impl Backtest {
                 Some(spread) => spread.into_iter().map(|s| s.max(group.floor).max(1e-6)).collect(),
                 None => (0..points.values.len()).map(|h| own[bucket(h)]).collect(),
             };
-            let bounds = bounds(&points.values, &spread, &group.pools[contestant], &memory.adaptations[contestant]);
+            let bounds = {
+                let adaptation = &memory.adaptations[contestant];
+                let shifts = std::array::from_fn(|level| adaptation.shift(level, &group.shifts[contestant]));
+                bounds(&points.values, &spread, &group.pools[contestant], &shifts)
+            };
             let line = Line { contestant, origin, points: points.values, bounds, fell_back: points.fell_back, chosen };
             lines.push((line, spread));
         }
@@ -362,17 +369,19 @@ struct Group {
     floor: f32,
     losses: Vec<Option<f64>>,
     pools: Vec<Pool>,
+    /// Shifts of the tails, by contestant and level.
+    shifts: Vec<[(f64, f64); LEVELS.len()]>,
 }
 
 fn bounds(
     points: &[f32],
     spread: &[f32],
     pool: &Pool,
-    adaptation: &Adaptation,
+    shifts: &[(f64, f64); LEVELS.len()],
 ) -> [(Vec<f32>, Vec<f32>); LEVELS.len()] {
     std::array::from_fn(|level| {
         let bound = |(h, (point, spread)): (usize, (&f32, &f32))| {
-            let (low, high) = pool.offsets(h, LEVELS[level], adaptation.correction[level]);
+            let (low, high) = pool.offsets(h, LEVELS[level], shifts[level]);
             (point + spread * low, point + spread * high)
         };
         points.iter().zip(spread).enumerate().map(bound).unzip()

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// What files of this version are called.
 const FORMAT: &str = "slacktide/lstm/1";
+/// Most members a file may hold.
+const MEMBERS_MAX: usize = 64;
 
 /// Why bytes are no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,21 +26,23 @@ fn wrong(reason: impl Into<String>) -> FileError {
 impl Lstm {
     /// The network as a safetensors file. Matrices are stored by rows, [out, in], as PyTorch does.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let tensors: Vec<(&str, Vec<usize>, Vec<u8>)> = LAYOUT
-            .iter()
-            .map(|(name, rows, columns)| {
-                let weights = &self.weights[range(name)];
-                let by_row = (0..*rows).flat_map(|r| (0..*columns).map(move |c| weights[c * rows + r]));
-                (*name, vec![*rows, *columns], by_row.flat_map(f32::to_le_bytes).collect())
-            })
-            .collect();
+        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (member, weights) in self.members.iter().enumerate() {
+            for (name, rows, columns) in LAYOUT {
+                let group = &weights[range(name)];
+                let by_row = (0..rows).flat_map(|r| (0..columns).map(move |c| group[c * rows + r]));
+                let bytes = by_row.flat_map(f32::to_le_bytes).collect();
+                tensors.push((format!("{member}.{name}"), vec![rows, columns], bytes));
+            }
+        }
         let views = tensors.iter().filter_map(|(name, shape, bytes)| {
-            TensorView::new(Dtype::F32, shape.clone(), bytes).ok().map(|view| (*name, view))
+            TensorView::new(Dtype::F32, shape.clone(), bytes).ok().map(|view| (name.as_str(), view))
         });
         let seasons: Vec<String> = self.shape.seasons.iter().map(usize::to_string).collect();
         let facts = [
             ("format", FORMAT.to_owned()),
             ("horizon", self.shape.horizon.to_string()),
+            ("members", self.members.len().to_string()),
             ("levels", LEVELS.map(|l| l.to_string()).join(",")),
             ("rounds", self.rounds.to_string()),
             ("seasons", seasons.join(",")),
@@ -63,21 +67,11 @@ impl Lstm {
         if fact("format")? != FORMAT {
             return Err(wrong(format!("its format is `{}`, this program reads `{FORMAT}`", fact("format")?)));
         }
-        let mut weights = vec![0.0; WEIGHTS];
-        for (name, rows, columns) in LAYOUT {
-            let tensor = file.tensor(name).map_err(|e| wrong(format!("`{name}`: {e}")))?;
-            if tensor.shape() != [rows, columns] || tensor.dtype() != Dtype::F32 {
-                return Err(wrong(format!("`{name}` is {:?}, it must be {rows} × {columns} of f32", tensor.shape())));
-            }
-            let group = &mut weights[range(name)];
-            for (i, value) in tensor.data().chunks_exact(4).enumerate() {
-                let value = f32::from_le_bytes([value[0], value[1], value[2], value[3]]);
-                if !value.is_finite() {
-                    return Err(wrong(format!("`{name}` holds a number that is not finite")));
-                }
-                group[i % columns * rows + i / columns] = value;
-            }
+        let count: usize = number("members", fact("members")?)?;
+        if count == 0 || count > MEMBERS_MAX {
+            return Err(wrong(format!("`members` is {count}, it must be 1 to {MEMBERS_MAX}")));
         }
+        let members = (0..count).map(|member| read_member(&file, member)).collect::<Result<Vec<_>, _>>()?;
         let seasons: Result<Vec<usize>, FileError> =
             fact("seasons")?.split(',').filter(|s| !s.is_empty()).map(|s| number("seasons", s)).collect();
         let horizon: usize = number("horizon", fact("horizon")?)?;
@@ -86,8 +80,28 @@ impl Lstm {
         }
         let shape = Shape::new(&seasons?, horizon);
         let (until, seed) = (number("until", fact("until")?)?, number("seed", fact("seed")?)?);
-        Ok(Self { weights, shape, until, seed, rounds: number("rounds", fact("rounds")?)? })
+        Ok(Self { members, shape, until, seed, rounds: number("rounds", fact("rounds")?)? })
     }
+}
+
+fn read_member(file: &SafeTensors<'_>, member: usize) -> Result<Vec<f32>, FileError> {
+    let mut weights = vec![0.0; WEIGHTS];
+    for (group, rows, columns) in LAYOUT {
+        let name = format!("{member}.{group}");
+        let tensor = file.tensor(&name).map_err(|e| wrong(format!("`{name}`: {e}")))?;
+        if tensor.shape() != [rows, columns] || tensor.dtype() != Dtype::F32 {
+            return Err(wrong(format!("`{name}` is {:?}, it must be {rows} × {columns} of f32", tensor.shape())));
+        }
+        let group = &mut weights[range(group)];
+        for (i, value) in tensor.data().chunks_exact(4).enumerate() {
+            let value = f32::from_le_bytes([value[0], value[1], value[2], value[3]]);
+            if !value.is_finite() {
+                return Err(wrong(format!("`{name}` holds a number that is not finite")));
+            }
+            group[i % columns * rows + i / columns] = value;
+        }
+    }
+    Ok(weights)
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, FileError> {

@@ -13,7 +13,7 @@ const PATIENCE: usize = 4;
 /// Longest gradient.
 const CLIP: f32 = 1.0;
 /// Decay of weights (Loshchilov & Hutter 2019), per step and unit of the learning rate.
-const DECAY: f32 = 1e-3;
+const DECAY: f32 = 2e-2;
 
 /// Numbers from a seed (SplitMix64; Steele, Lea & Flood 2014).
 #[derive(Debug, Clone)]
