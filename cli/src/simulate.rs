@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use slacktide_engine::journal::JournalMode;
 use slacktide_engine::rollout::RolloutState;
+use slacktide_forecast::ModelKind;
 use slacktide_reports::{files, page, tables::Tables, text};
 use slacktide_sim::compare::measures;
 use slacktide_sim::{RunResult, Setup, replicate, run as run_once};
@@ -23,7 +24,7 @@ pub(crate) struct Args {
     /// Policy of the library, or the path of a .toml file (default: the scenario's)
     #[arg(long, value_name = "P")]
     policy: Option<String>,
-    /// Let one model forecast everything (naive, seasonal-naive, seasonal-mean, average, ets, mstl), or `selected`: the best by live accuracy
+    /// Let one model forecast everything (`forecast compare --help` names them), `selected`: the best by live accuracy, or `oracle`: perfect foresight
     #[arg(long, value_name = "F")]
     forecaster: Option<String>,
     /// Change a field of the policy, such as plan.device_load_max=60; may be repeated
@@ -52,11 +53,22 @@ pub(crate) fn set_field(setup: &mut Setup, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lets one model forecast everything, or the best of all.
+/// Lets one model forecast everything, or the best of those the policy names, or the world itself.
 pub(crate) fn set_forecaster(setup: &mut Setup, name: &str) -> Result<()> {
-    if name != "selected" {
-        setup.policy.forecast.models =
-            vec![name.parse().with_context(|| format!("--forecaster {name}: or write `selected`"))?];
+    match name {
+        "selected" => {}
+        "oracle" => crate::worlds::Origin::set_oracle(setup),
+        // Weights come from the accuracy of the members: they must compete.
+        "equal-mean" | "weighted-mean" => {
+            let cheap = ModelKind::ALL.into_iter().filter(|m| !m.is_dear());
+            setup.policy.forecast.models = std::iter::once(name.parse()?).chain(cheap).collect();
+        }
+        _ => {
+            let kind = name.parse().with_context(|| {
+                format!("--forecaster {name}: or write `selected`, or `oracle` for perfect foresight")
+            })?;
+            setup.policy.forecast.models = vec![kind];
+        }
     }
     Ok(())
 }

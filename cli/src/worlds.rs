@@ -61,6 +61,16 @@ pub(crate) struct Origin {
     lenient: bool,
     clip: bool,
     fleet: Option<PathBuf>,
+    #[serde(default)]
+    oracle: bool,
+}
+
+impl Origin {
+    /// Marks a setup's forecasts as perfect foresight, for its journal's header too.
+    pub(crate) fn set_oracle(setup: &mut Setup) {
+        setup.oracle = true;
+        setup.origin["oracle"] = true.into();
+    }
 }
 
 /// Reads a scenario by name or path.
@@ -111,6 +121,7 @@ impl World {
             lenient: self.lenient,
             clip: self.clip,
             fleet: self.fleet.clone(),
+            oracle: false,
         };
         let policy = scenario.policy()?;
         build(scenario, policy, &origin)
@@ -135,10 +146,7 @@ impl World {
 /// Starts as many threads as asked for.
 pub(crate) fn start_threads(threads: Option<u16>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(usize::from(threads))
-        .build_global()
-        .context("cannot start the threads")
+    rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global().context("cannot start the threads")
 }
 
 /// Makes the setup of a journal's header again.
@@ -158,6 +166,7 @@ fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setu
     }
     let mut setup = Setup::new(scenario, policy);
     setup.fleet = fleet;
+    setup.oracle = origin.oracle;
     if !origin.traces.is_empty() {
         let options = ReadOptions {
             metrics: origin.metrics.clone(),

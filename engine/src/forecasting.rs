@@ -9,8 +9,13 @@ use crate::ids::{DeviceIndex, PoolIndex};
 use crate::policy::Policy;
 use crate::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
+use slacktide_forecast::global::{Shared, TrainingSeries};
 use slacktide_forecast::{Band, ModelKind, PanelConfig, PanelForecast, PanelState, SeriesView, advance};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Series that shared models are trained on; of larger fleets every so manieth.
+const TRAINING_SERIES_MAX: usize = 512;
 
 /// A round of forecasts is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +33,8 @@ pub enum SeriesKey {
     Device(DeviceIndex),
     /// The demand of a pool.
     Pool(PoolIndex),
+    /// The models that all series share: asked for alone, before a round that needs them.
+    Shared,
 }
 
 /// Answers to a [`ForecastRequest`].
@@ -58,6 +65,9 @@ pub struct Fit {
     pub scored: u32,
     /// How many of them stayed under it.
     pub covered: u32,
+    /// Trained global models, in the answer to [`SeriesKey::Shared`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Arc<Shared>>,
 }
 
 /// What is in force for one key.
@@ -77,6 +87,7 @@ pub struct Forecasting {
     first_slot: Option<i64>,
     devices: Vec<Current>,
     pools: Vec<Current>,
+    shared: Option<Arc<Shared>>,
     round: u64,
     asked: Option<Asked>,
     next_at: Option<Instant>,
@@ -99,10 +110,16 @@ impl Forecasting {
             first_slot: None,
             devices: Vec::new(),
             pools: Vec::new(),
+            shared: None,
             round: 0,
             asked: None,
             next_at: None,
         }
+    }
+
+    /// Slots a forecast reaches.
+    pub const fn horizon(&self) -> usize {
+        self.horizon
     }
 
     /// Does anything in this policy look at forecasts?
@@ -134,15 +151,22 @@ impl Forecasting {
     }
 
     /// Asks for a round when one is due.
-    pub fn ask(&mut self, now: Instant, fleet: &Fleet) -> Option<ForecastRequest> {
+    pub fn ask(&mut self, now: Instant, fleet: &Fleet, policy: &Policy) -> Option<ForecastRequest> {
         if self.asked.is_some() || self.next_at.is_none_or(|at| at > now) {
             return None;
         }
-        let devices = fleet.present().map(SeriesKey::Device);
-        let pools = (0..fleet.pools.len()).map(|p| SeriesKey::Pool(PoolIndex(p as u32)));
-        let keys: Vec<SeriesKey> = devices.chain(pools).collect();
+        let first_slot = slot_number(now, self.slot);
+        let season = policy.forecast.season.steps_up(self.slot);
+        let shares = policy.forecast.models.iter().any(|m| m.is_global());
+        let keys = if shares && self.shared.as_ref().is_none_or(|s| s.is_due(first_slot, season)) {
+            vec![SeriesKey::Shared]
+        } else {
+            let devices = fleet.present().map(SeriesKey::Device);
+            let pools = (0..fleet.pools.len()).map(|p| SeriesKey::Pool(PoolIndex(p as u32)));
+            devices.chain(pools).collect()
+        };
         self.round += 1;
-        self.asked = Some(Asked { first_slot: slot_number(now, self.slot), keys: keys.clone() });
+        self.asked = Some(Asked { first_slot, keys: keys.clone() });
         self.next_at = None;
         Some(ForecastRequest { round: self.round, keys })
     }
@@ -153,19 +177,49 @@ impl Forecasting {
         match key {
             SeriesKey::Device(device) => self.fit_device(device, fleet, &config),
             SeriesKey::Pool(pool) => self.fit_pool(pool, fleet, &config),
+            SeriesKey::Shared => self.train(fleet, policy, config.season),
         }
+    }
+
+    /// Trains the models that all series share on the devices' metrics and the pools' demand.
+    fn train(&self, fleet: &Fleet, policy: &Policy, season: usize) -> Fit {
+        let first = fleet.history.newest().unwrap_or(0) - fleet.history.len() as i64 + 1;
+        let stride = (fleet.len() * fleet.metrics().len()).div_ceil(TRAINING_SERIES_MAX).max(1);
+        let mut columns: Vec<(Vec<f32>, i64)> = Vec::new();
+        for index in (0..fleet.len() * fleet.metrics().len()).step_by(stride) {
+            let mut column = Vec::new();
+            fleet.history.read(index / fleet.metrics().len(), index % fleet.metrics().len(), 1.0, &mut column);
+            columns.push((column, first));
+        }
+        for pool in &fleet.pools {
+            let mut column = Vec::new();
+            pool.history.read(&mut column);
+            let first = pool.history.newest().unwrap_or(0) - column.len() as i64 + 1;
+            columns.push((column, first));
+        }
+        let known = columns.iter().filter(|(column, _)| column.iter().any(|v| v.is_finite()));
+        let series: Vec<TrainingSeries<'_>> =
+            known.map(|(values, first_step)| TrainingSeries { values, first_step: *first_step }).collect();
+        let before = self.shared.as_deref();
+        let shared =
+            Shared::train(&policy.forecast.models, before, &series, &[season], self.horizon, policy.forecast.seed);
+        Fit { shared: Some(Arc::new(shared)), ..into_fit(PanelState::default(), PanelForecast::default(), 0) }
     }
 
     fn config(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize) -> PanelConfig {
         let series = fleet.len() * fleet.metrics().len() + fleet.pools.len();
         let dear_allowed = match key {
-            SeriesKey::Device(_) => series <= policy.forecast.dear_series_max,
+            SeriesKey::Device(_) | SeriesKey::Shared => series <= policy.forecast.dear_series_max,
             SeriesKey::Pool(_) => fleet.pools.len() <= policy.forecast.dear_series_max,
         };
-        let all_dear = policy.forecast.models.iter().all(|m| m.is_dear());
-        let models = policy.forecast.models.iter().copied().filter(|m| dear_allowed || all_dear || !m.is_dear());
+        // Global models cost a device little, combinations are made of what costs nothing.
+        let is_dear = |m: &ModelKind| m.is_dear() && !m.is_global() && !m.is_combination();
+        let all_dear = policy.forecast.models.iter().all(is_dear);
+        let fast = |m: ModelKind| if m == ModelKind::Arima && !dear_allowed { ModelKind::ArimaFast } else { m };
+        let models =
+            policy.forecast.models.iter().copied().filter(|m| dear_allowed || all_dear || !is_dear(m)).map(fast);
         let (level, band, cap) = match key {
-            SeriesKey::Device(_) => (policy.scores.load_quantile, Band::WindowPeak, Some(100.0)),
+            SeriesKey::Device(_) | SeriesKey::Shared => (policy.scores.load_quantile, Band::WindowPeak, Some(100.0)),
             SeriesKey::Pool(_) => (policy.plan.demand_quantile, Band::Simultaneous, None),
         };
         PanelConfig {
@@ -176,6 +230,7 @@ impl Forecasting {
             level: level as f32,
             band,
             cap,
+            shared: self.shared.clone(),
             ..PanelConfig::default()
         }
     }
@@ -242,6 +297,13 @@ impl Forecasting {
             ));
         }
         let asked = self.asked.take().unwrap_or_else(|| Asked { first_slot: 0, keys: Vec::new() });
+        if asked.keys == [SeriesKey::Shared] {
+            self.shared = answers.fits.into_iter().next().and_then(|fit| fit.shared);
+            let notes = self.shared.as_ref().map(|s| s.notes.clone()).unwrap_or_default();
+            // What was trained is wanted at once.
+            self.next_at = Some(now);
+            return Ok(RoundSummary { notes, ..RoundSummary::default() });
+        }
         self.devices.resize_with(fleet.len(), Current::default);
         self.pools.resize_with(fleet.pools.len(), Current::default);
         let mut summary = RoundSummary::default();
@@ -251,6 +313,7 @@ impl Forecasting {
             match key {
                 SeriesKey::Device(d) => self.devices[d.index()] = current,
                 SeriesKey::Pool(p) => self.pools[p.index()] = current,
+                SeriesKey::Shared => {}
             }
         }
         self.first_slot = Some(asked.first_slot);
@@ -300,6 +363,7 @@ fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize) -> Fi
         mae: forecast.last_mae,
         scored: forecast.windows_scored,
         covered: forecast.windows_covered,
+        shared: None,
     }
 }
 
@@ -312,6 +376,8 @@ pub struct RoundSummary {
     pub champions: BTreeMap<String, u32>,
     /// Champions that changed.
     pub changed: u32,
+    /// What training said of models that are missing.
+    pub notes: Vec<String>,
     mae: BTreeMap<ModelKind, (f64, u32)>,
     peak: (u64, u64),
     demand: (u64, u64),
@@ -333,6 +399,7 @@ impl RoundSummary {
                 &mut self.peak
             }
             SeriesKey::Pool(_) => &mut self.demand,
+            SeriesKey::Shared => return,
         };
         *coverage = (coverage.0 + u64::from(fit.scored), coverage.1 + u64::from(fit.covered));
     }

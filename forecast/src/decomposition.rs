@@ -71,10 +71,16 @@ impl Model for Mstl {
         let rest = match self.rest {
             Rest::Arima => {
                 // Gaps stay gaps for the filter.
-                let known: Vec<f64> =
-                    parts.adjusted.iter().zip(series.raw()).map(|(a, raw)| if raw.is_finite() { *a } else { f64::NAN }).collect();
+                let known: Vec<f64> = parts
+                    .adjusted
+                    .iter()
+                    .zip(series.raw())
+                    .map(|(a, raw)| if raw.is_finite() { *a } else { f64::NAN })
+                    .collect();
                 let running = search(&known, &parts.adjusted, 1, Effort::Full).and_then(|fit| fit.at_end_of(&known));
-                FittedRest::Arima(running.ok_or_else(|| no_fit("nothing is left to model: the series is constant".to_owned()))?)
+                FittedRest::Arima(
+                    running.ok_or_else(|| no_fit("nothing is left to model: the series is constant".to_owned()))?,
+                )
             }
             Rest::Ets => FittedRest::Ets(Trend::fit(&parts.adjusted, seasons).map_err(no_fit)?),
         };

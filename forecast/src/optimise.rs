@@ -32,7 +32,8 @@ pub(crate) fn minimise(mut f: impl FnMut(&[f64]) -> f64, start: &[f64], steps: u
     slope(&mut high, &mut at, &mut gradient);
     let mut fresh = true;
     for _ in 0..steps {
-        let direction: Vec<f64> = (0..n).map(|i| -(0..n).map(|j| inverse[i * n + j] * gradient[j]).sum::<f64>()).collect();
+        let direction: Vec<f64> =
+            (0..n).map(|i| -(0..n).map(|j| inverse[i * n + j] * gradient[j]).sum::<f64>()).collect();
         let promise: f64 = direction.iter().zip(&gradient).map(|(d, g)| d * g).sum();
         let taken = if promise < 0.0 { search(&mut high, &at, value, &direction, promise) } else { None };
         let Some((next, lower)) = taken else {

@@ -46,7 +46,11 @@ pub fn normal_quantile(level: f64) -> f64 {
     let (mut low, mut high) = (-40.0, 40.0);
     while high - low > 1e-12 {
         let middle = 0.5 * (low + high);
-        if normal_lower(middle) < level { low = middle } else { high = middle }
+        if normal_lower(middle) < level {
+            low = middle
+        } else {
+            high = middle
+        }
         if 0.5 * (low + high) == middle {
             break;
         }

@@ -97,7 +97,8 @@ impl Form {
         state.level += self.alpha * (value - state.level);
         let mean = (state.steps * state.mean + value) / t;
         // The least-squares line over the steps so far, carried along.
-        state.slope = if t > 1.0 { ((t - 2.0) * state.slope + 6.0 * (value - state.mean) / t) / (t + 1.0) } else { 0.0 };
+        state.slope =
+            if t > 1.0 { ((t - 2.0) * state.slope + 6.0 * (value - state.mean) / t) / (t + 1.0) } else { 0.0 };
         state.intercept = mean - (t + 1.0) / 2.0 * state.slope;
         state.mean = mean;
         state.steps = t;

@@ -15,7 +15,11 @@ impl Model for Trivial {
         if series.last().is_none() {
             return Err(FitError::NoValue);
         }
-        Ok(Box::new(FittedTrivial { kind: self.0, season: seasons.first().map_or(1, |s| (*s).max(1)), values: series.raw().to_vec() }))
+        Ok(Box::new(FittedTrivial {
+            kind: self.0,
+            season: seasons.first().map_or(1, |s| (*s).max(1)),
+            values: series.raw().to_vec(),
+        }))
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 pub mod compare;
 mod device;
 mod load;
+mod oracle;
 mod queue;
 mod replicate;
 mod rng;

@@ -3,6 +3,7 @@
 use crate::check::Checks;
 use crate::device::{Devices, Step, draw};
 use crate::load::Load;
+use crate::oracle::Oracle;
 use crate::queue::Queue;
 use crate::rng::{Purpose, Stream};
 use crate::setup::Setup;
@@ -68,6 +69,7 @@ struct Driver<'a> {
     events: u64,
     ticks: u64,
     rollout_at: Instant,
+    oracle: Option<Oracle>,
 }
 
 /// What the driver reads off the records as they pass.
@@ -131,6 +133,7 @@ impl<'a> Driver<'a> {
             events: 0,
             ticks: 0,
             rollout_at,
+            oracle: setup.oracle.then(|| Oracle::new(setup, &facts, &group_of, seed)),
             setup,
         };
         driver.engine.record_inputs(setup.journal == JournalMode::Full);
@@ -256,7 +259,9 @@ impl<'a> Driver<'a> {
                 Output::Command(command) => self.carry(now, &command),
                 Output::Forecast(request) => {
                     let engine = &self.engine;
-                    let fits = request.keys.par_iter().with_min_len(16).map(|key| engine.fit(*key)).collect();
+                    let oracle = self.oracle.as_ref();
+                    let fit = |key| oracle.map_or_else(|| engine.fit(key), |oracle| oracle.fit(engine, key, now));
+                    let fits = request.keys.par_iter().with_min_len(16).map(|key| fit(*key)).collect();
                     let answers = Forecasts { round: request.round, fits };
                     self.queue.push(now, Event::Say(Input::Forecasts(answers)));
                 }

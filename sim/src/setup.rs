@@ -37,6 +37,8 @@ pub struct Setup {
     pub load: LoadSource,
     /// The fleet, where it comes from a file.
     pub fleet: Option<Vec<DeviceFacts>>,
+    /// Forecasts come from the world itself and are never wrong: perfect foresight of load.
+    pub oracle: bool,
     /// How much the journal holds.
     pub journal: JournalMode,
     /// What a replay needs to make this setup again, for the journal's header.
@@ -70,6 +72,7 @@ impl Setup {
             policy,
             load: LoadSource::Synthetic,
             fleet: None,
+            oracle: false,
             journal: JournalMode::Decisions,
             origin: serde_json::Value::Null,
         }

@@ -43,9 +43,8 @@ impl Data {
         }
         if let Some(every) = &source.every {
             let span = parse_span(every).map_err(|e| anyhow!("--every {every}: {e}"))?;
-            recording = recording
-                .every((span.as_millis() / 1000) as i64)
-                .map_err(|e| anyhow!("--every {every}: {e}"))?;
+            recording =
+                recording.every((span.as_millis() / 1000) as i64).map_err(|e| anyhow!("--every {every}: {e}"))?;
         }
         // Steps are numbered from the epoch, so that a day begins at a multiple of its length.
         let first = recording.start_s.div_euclid(recording.period_s);
@@ -98,7 +97,10 @@ impl Data {
         let span = parse_span(text).map_err(|e| anyhow!("{option} {text}: {e}; or a number of steps"))?;
         let step_ms = (self.step_s * 1000) as u64;
         if span.as_millis() % step_ms != 0 || span.as_millis() == 0 {
-            bail!("{option} {text} is no whole number of steps of {}", format_span(Span::from_secs(self.step_s as u64)));
+            bail!(
+                "{option} {text} is no whole number of steps of {}",
+                format_span(Span::from_secs(self.step_s as u64))
+            );
         }
         Ok((span.as_millis() / step_ms) as usize)
     }

@@ -144,7 +144,8 @@ fn quoted(text: &str) -> String {
 /// Scores by metric and model.
 pub(crate) fn scores_csv(finished: &Finished) -> String {
     let mut csv =
-        "metric,model,series,forecasts,mase,smape,rmse,mae,pinball,wis_scaled,coverage80,coverage95,fell_back\n".to_owned();
+        "metric,model,series,forecasts,mase,smape,rmse,mae,pinball,wis_scaled,coverage80,coverage95,fell_back\n"
+            .to_owned();
     for metric in finished.metrics() {
         for (position, s) in finished.scores(Some(&metric)).iter().enumerate() {
             csv.push_str(&format!(

@@ -41,9 +41,10 @@ fn one_metric(metric: &str, scores: &MetricScores, finished: &Finished) {
     let row = |position: usize| {
         let s = &scores.scores[position];
         let n = |v: f64| if v.is_finite() { format!("{v:.3}") } else { "–".to_owned() };
-        let time = finished.times.get(position).filter(|t| t.2 > 0).map_or_else(String::new, |(fit, forecast, count)| {
-            format!("{:.2}", (fit + forecast) / f64::from(*count))
-        });
+        let time =
+            finished.times.get(position).filter(|t| t.2 > 0).map_or_else(String::new, |(fit, forecast, count)| {
+                format!("{:.2}", (fit + forecast) / f64::from(*count))
+            });
         let mark = if best == Some(position) { " *" } else { "" };
         vec![
             format!("{}{mark}", finished.contestants[position].name()),
@@ -101,7 +102,11 @@ pub(crate) fn sentences(metric: &str, scores: &MetricScores, finished: &Finished
         let (own, other) = (scores.scores[selected].mase, scores.scores[single].mase);
         let share = (own / other - 1.0) * 100.0;
         let word = if share <= 0.0 { "better than" } else { "worse than" };
-        out.push(format!("selected is {:.1} % {word} the best single model in hindsight, {}.", share.abs(), name(single)));
+        out.push(format!(
+            "selected is {:.1} % {word} the best single model in hindsight, {}.",
+            share.abs(),
+            name(single)
+        ));
     }
     let trivial = order.iter().copied().find(|p| match finished.contestants[*p] {
         Contestant::Model(kind) => !kind.is_dear(),

@@ -74,9 +74,12 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         bail!("the series of `{device}` is too short to forecast: lower --context or --season");
     }
     if args.json {
-        println!("{}", json!({"schema": "slacktide/forecast-show/1", "device": device, "model": args.model,
+        println!(
+            "{}",
+            json!({"schema": "slacktide/forecast-show/1", "device": device, "model": args.model,
             "step_s": data.step_s, "notes": finished.notes,
-            "series": lines.iter().map(|line| series(&data, &finished, line)).collect::<Vec<_>>()}));
+            "series": lines.iter().map(|line| series(&data, &finished, line)).collect::<Vec<_>>()})
+        );
         return Ok(Outcome::Good);
     }
     data.remarks.iter().chain(&finished.notes).for_each(|remark| println!("  {remark}"));
@@ -107,7 +110,8 @@ fn table(data: &Data, finished: &Finished, line: &Line) {
     let entry = &finished.entries[line.origin.entry];
     let origin = entry.step_of(line.origin.known);
     let by = line.chosen.map_or_else(String::new, |m| format!(", by {m}"));
-    let fallback = if line.fell_back { " (the model could not be fitted: the average of three trivial forecasts)" } else { "" };
+    let fallback =
+        if line.fell_back { " (the model could not be fitted: the average of three trivial forecasts)" } else { "" };
     let rows: Vec<Vec<String>> = (0..line.points.len())
         .map(|lead| {
             let n = text::number;

@@ -78,6 +78,11 @@ impl Engine {
         self.forecasting.fit(key, &self.fleet, &self.policy, self.window_slots())
     }
 
+    /// Steps (of the policy's slot) that a forecast of a series reaches, and steps in a window of a load score.
+    pub fn forecast_steps(&self) -> (usize, usize) {
+        (self.forecasting.horizon(), self.window_slots())
+    }
+
     /// Hands in one input. Never fails: what makes no sense is answered with [`Entry::Ignored`] and changes nothing. Time never
     /// goes back: an earlier `at` counts as the latest seen.
     pub fn handle_input(&mut self, at: Instant, input: Input) {
@@ -153,7 +158,10 @@ impl Engine {
     fn take_forecasts(&mut self, answers: crate::forecasting::Forecasts) {
         match self.forecasting.take(self.now, &self.fleet, self.policy.forecast.every, answers) {
             Err(reason) => self.ignore(reason),
+            // Training alone changes no forecast.
+            Ok(summary) if summary.series == 0 && summary.notes.is_empty() => {}
             Ok(summary) => {
+                let trained_only = summary.series == 0;
                 let entry = ForecastEntry {
                     origin: self.now,
                     series: summary.series,
@@ -162,9 +170,12 @@ impl Engine {
                     demand_coverage_percent: summary.demand_coverage_percent(),
                     champions: summary.champions,
                     changed: summary.changed,
+                    notes: summary.notes,
                 };
                 self.record(Entry::Forecast(Box::new(entry)));
-                self.replan("new forecasts");
+                if !trained_only {
+                    self.replan("new forecasts");
+                }
             }
         }
     }
@@ -173,7 +184,7 @@ impl Engine {
     fn advance(&mut self) {
         self.expire_commands();
         self.advance_course();
-        if let Some(request) = self.forecasting.ask(self.now, &self.fleet) {
+        if let Some(request) = self.forecasting.ask(self.now, &self.fleet, &self.policy) {
             self.outputs.push_back(Output::Forecast(request));
         }
         self.advance_waves();

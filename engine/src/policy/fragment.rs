@@ -171,6 +171,8 @@ section! {
         season: String,
         /// Dear models compete only while there are at most this many series.
         dear_series_max: u32,
+        /// Seed of what is drawn by chance: the training of networks.
+        seed: u32,
     }
 }
 section! {
@@ -569,6 +571,7 @@ impl Reader<'_> {
                 0,
                 10_000_000,
             )? as usize,
+            seed: u64::from(self.count("forecast.seed", given.seed, base.seed as u32, 0, u32::MAX)?),
         })
     }
 

@@ -9,6 +9,17 @@ use crate::time::Span;
 use crate::window::Calendar;
 use slacktide_forecast::ModelKind;
 
+/// Models that compete by default: four that cost nothing, and three dear ones for small fleets and pools.
+const MODELS: [ModelKind; 7] = [
+    ModelKind::Naive,
+    ModelKind::SeasonalNaive,
+    ModelKind::SeasonalMean,
+    ModelKind::Average,
+    ModelKind::Ets,
+    ModelKind::Theta,
+    ModelKind::MstlArima,
+];
+
 const FILES: [(&str, &str); 7] = [
     ("predictive", include_str!("library/predictive.toml")),
     ("reactive", include_str!("library/reactive.toml")),
@@ -162,11 +173,12 @@ impl Default for Policy {
                 resumes_max: 24,
             },
             forecast: ForecastRules {
-                models: ModelKind::ALL.to_vec(),
+                models: MODELS.to_vec(),
                 every: hours(1),
                 history: hours(7 * 24),
                 season: hours(24),
                 dear_series_max: 32,
+                seed: 1,
             },
             attempts: AttemptRules {
                 attempts_max: 2,

@@ -218,6 +218,8 @@ pub struct ForecastRules {
     pub season: Span,
     /// Dear models compete only while a fleet has at most this many series (default 32).
     pub dear_series_max: usize,
+    /// Seed of what is drawn by chance: the training of networks (default 1).
+    pub seed: u64,
 }
 
 /// How often and how long to try.

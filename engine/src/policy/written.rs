@@ -110,6 +110,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             history: span(policy.forecast.history),
             season: span(policy.forecast.season),
             dear_series_max: Some(policy.forecast.dear_series_max as u32),
+            seed: Some(policy.forecast.seed as u32),
         }),
         attempts: Some(AttemptFragment {
             attempts_max: Some(attempts.attempts_max),

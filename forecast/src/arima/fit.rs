@@ -1,12 +1,12 @@
 //! Parameters of a model of given order.
 
+use super::Order;
 use super::differencing::{difference_all, is_constant, weights};
 use super::innovations::{Innovations, conditional_squares};
 use super::kalman::{Filter, Likelihood};
 use super::likelihood::likelihood;
-use crate::optimise::minimise;
 use super::polynomial::{Coefficients, Parameters};
-use super::Order;
+use crate::optimise::minimise;
 
 /// Largest state the exact filter is used for; beyond it (long seasons) a covariance a device would be too much, and the conditional
 /// fit differs little.
@@ -130,7 +130,8 @@ fn conditional_fit(order: Order, differenced: &[f64], read: impl Fn(&[f64]) -> P
     // Errors of the first season only show that nothing was known before it: they count for no order, so that orders compare.
     let from = order.season.min(differenced.len() / 4);
     let mut squares = |free: &[f64]| {
-        let (squares, count) = conditional_squares(&read(free).coefficients(order.season), differenced, from, &mut w, &mut e);
+        let (squares, count) =
+            conditional_squares(&read(free).coefficients(order.season), differenced, from, &mut w, &mut e);
         (squares / count.max(1) as f64, count)
     };
     let start = vec![0.0; order.parameters()];

@@ -5,6 +5,9 @@
 //! - [`Running`] is a model at its origin: it forecasts with standard errors and takes values in without fitting anew.
 //! - [`ljung_box`] asks whether the residuals are white.
 //!
+//! A season too long for a state of its size ([`LONG_SEASON`]) is taken out as a regression on its phases, with ARIMA errors (Hyndman &
+//! Athanasopoulos, *Forecasting: principles and practice*, 3rd ed., §12.1).
+//!
 //! Stationary and invertible by construction: see `polynomial.rs`. Cost on a 168-step series with a season of 24: see `benches/README.md`.
 
 mod diagnostics;
@@ -26,6 +29,10 @@ pub use search::{Effort, search};
 
 use crate::{FitError, Fitted, Model, ModelKind, SeriesView};
 
+/// Seasons longer than this are regressors, not lags.
+pub const LONG_SEASON: usize = 31;
+/// A long season that explains less than this is left in.
+const STRENGTH_MIN: f64 = 0.3;
 /// Fewest steps for a choice of order to mean anything.
 const STEPS_MIN: usize = 12;
 
@@ -55,33 +62,70 @@ impl Model for Arima {
         let begin = values.iter().position(|v| v.is_finite()).unwrap_or(0);
         let (values, filled) = (&values[begin..], &filled[begin..]);
         let season = seasons.first().copied().unwrap_or(1);
-        let running = search(values, filled, season, self.effort).and_then(|fit| fit.at_end_of(values));
+        let cycle = if season > LONG_SEASON { cycle_of(filled, season) } else { Vec::new() };
+        let less = |values: &[f64]| -> Vec<f64> {
+            if cycle.is_empty() {
+                return values.to_vec();
+            }
+            // The cycle's first value belongs to the step after the end.
+            let shift = season - values.len() % season;
+            values.iter().enumerate().map(|(t, v)| v - cycle[(t + shift) % season]).collect()
+        };
+        let (values, filled) = (less(values), less(filled));
+        let lagged = if season > LONG_SEASON { 1 } else { season };
+        let running = search(&values, &filled, lagged, self.effort).and_then(|fit| fit.at_end_of(&values));
         let Some(running) = running else {
             return Err(FitError::NoFit { model: kind, reason: "the series is constant or too short".to_owned() });
         };
-        Ok(Box::new(FittedArima { running, guard: crate::model::Guard::of(series) }))
+        Ok(Box::new(FittedArima { running, cycle, position: 0, guard: crate::model::Guard::of(series) }))
     }
+}
+
+/// Mean of each phase less that of all, from the step after the end; nothing where the season explains little.
+fn cycle_of(filled: &[f64], season: usize) -> Vec<f64> {
+    if seasonal_strength(filled, season).is_none_or(|strength| strength < STRENGTH_MIN) {
+        return Vec::new();
+    }
+    let mean = filled.iter().sum::<f64>() / filled.len() as f64;
+    let phase = |h: usize| {
+        let same = filled.iter().rev().skip(season - 1 - h).step_by(season);
+        let (sum, count) = same.fold((0.0, 0.0), |(s, c), v| (s + v, c + 1.0));
+        sum / f64::max(count, 1.0) - mean
+    };
+    (0..season).map(phase).collect()
 }
 
 #[derive(Debug)]
 struct FittedArima {
     running: Running,
+    /// A long season, added back.
+    cycle: Vec<f64>,
+    position: usize,
     guard: crate::model::Guard,
+}
+
+impl FittedArima {
+    fn season_at(&self, step: usize) -> f64 {
+        if self.cycle.is_empty() { 0.0 } else { self.cycle[step % self.cycle.len()] }
+    }
 }
 
 impl Fitted for FittedArima {
     fn forecast(&self, steps: usize) -> Vec<f32> {
-        let mut points: Vec<f32> = self.running.points(steps).into_iter().map(|p| p as f32).collect();
+        let rest = self.running.points(steps).into_iter().enumerate();
+        let mut points: Vec<f32> = rest.map(|(h, p)| (p + self.season_at(self.position + h)) as f32).collect();
         self.guard.apply(&mut points);
         points
     }
 
     fn update(&mut self, value: Option<f32>) {
-        self.running.update(value.map(f64::from));
+        let season = self.season_at(self.position);
+        self.running.update(value.map(|v| f64::from(v) - season));
+        self.position += 1;
     }
 
     fn bytes(&self) -> usize {
-        self.running.bytes()
+        self.running.bytes() + self.cycle.len() * 8
     }
 }
 

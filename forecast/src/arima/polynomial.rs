@@ -68,7 +68,10 @@ impl Parameters {
             });
             is_stationary(&scaled.collect::<Vec<_>>())
         };
-        scaled(&self.ar, 1.0) && scaled(&self.seasonal_ar, 1.0) && scaled(&self.ma, -1.0) && scaled(&self.seasonal_ma, -1.0)
+        scaled(&self.ar, 1.0)
+            && scaled(&self.seasonal_ar, 1.0)
+            && scaled(&self.ma, -1.0)
+            && scaled(&self.seasonal_ma, -1.0)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The order, chosen by itself: the stepwise search of Hyndman & Khandakar 2008 ("Automatic time series forecasting", algorithm of
 //! `forecast::auto.arima`).
 
+use super::Order;
 use super::differencing::{difference, is_constant, plain_differences, seasonal_differences};
 use super::fit::{Fit, Method, exact_criterion, fit, refit};
-use super::Order;
 use std::collections::BTreeSet;
 
 /// Roots nearer to the unit circle than this make a model fragile: it is not taken.

@@ -196,4 +196,3 @@ impl Adaptation {
         (both(self.correction[level].0, common[level].0), both(self.correction[level].1, common[level].1))
     }
 }
-

@@ -215,7 +215,13 @@ impl Backtest {
             fits.forecasts.push(match sound {
                 None if !kind.is_combination() => {
                     let mut values = vec![0.0; horizon];
-                    trivial::forecast_into(ModelKind::Average, series, self.protocol.season(), &mut values, &mut Vec::new());
+                    trivial::forecast_into(
+                        ModelKind::Average,
+                        series,
+                        self.protocol.season(),
+                        &mut values,
+                        &mut Vec::new(),
+                    );
                     Some(Points { values, spread: None, fell_back: true })
                 }
                 other => other,

@@ -180,7 +180,8 @@ impl Finished {
             let at = self.entries[line.origin.entry].step_of(line.origin.known) + lead as i64;
             at.rem_euclid(season) as usize
         });
-        let classes: Vec<&'static str> = self.entries.iter().map(|e| class(&e.values, self.protocol.season())).collect();
+        let classes: Vec<&'static str> =
+            self.entries.iter().map(|e| class(&e.values, self.protocol.season())).collect();
         let by_class = self.parts(metric, CLASSES.len(), |line, _| {
             CLASSES.iter().position(|c| *c == classes[line.origin.entry]).unwrap_or(0)
         });
@@ -258,7 +259,8 @@ impl Finished {
 fn pinball(actual: &[f32], line: &Line) -> Option<f64> {
     let mut sum = measure::pinball(actual, &line.points, 0.5)?;
     for (level, (low, high)) in LEVELS.iter().zip(&line.bounds) {
-        sum += measure::pinball(actual, low, (1.0 - level) / 2.0)? + measure::pinball(actual, high, (1.0 + level) / 2.0)?;
+        sum +=
+            measure::pinball(actual, low, (1.0 - level) / 2.0)? + measure::pinball(actual, high, (1.0 + level) / 2.0)?;
     }
     Some(sum / (1 + 2 * LEVELS.len()) as f64)
 }

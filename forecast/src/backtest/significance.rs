@@ -77,8 +77,8 @@ pub fn mean_ranks(losses: &[Vec<f64>]) -> Vec<f64> {
 pub fn critical_difference(models: usize, blocks: usize) -> Option<f64> {
     /// Studentised range at 5 % over √2, for 2 to 20 models.
     const RANGE: [f64; 19] = [
-        1.960, 2.344, 2.569, 2.728, 2.850, 2.948, 3.031, 3.102, 3.164, 3.219, 3.268, 3.313, 3.354, 3.391, 3.426, 3.458, 3.489,
-        3.517, 3.544,
+        1.960, 2.344, 2.569, 2.728, 2.850, 2.948, 3.031, 3.102, 3.164, 3.219, 3.268, 3.313, 3.354, 3.391, 3.426, 3.458,
+        3.489, 3.517, 3.544,
     ];
     let range = RANGE.get(models.checked_sub(2)?)?;
     let k = models as f64;

@@ -3,10 +3,14 @@
 mod features;
 pub mod lstm;
 mod ridge;
+mod shared;
+
+pub use shared::Shared;
 
 use crate::{ModelKind, SeriesView};
 use lstm::Lstm;
 use ridge::Ridge;
+use serde::{Deserialize, Serialize};
 
 /// A series to train on.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +33,9 @@ pub enum TrainError {
         needed: usize,
     },
     /// Trained well enough to be finite, but worse than a plain average on the time kept back.
-    #[error("no better than `average` on the newest part of the history ({loss:.3} against {plain:.3}); `average` is used instead")]
+    #[error(
+        "no better than `average` on the newest part of the history ({loss:.3} against {plain:.3}); `average` is used instead"
+    )]
     NoBetter {
         /// Its loss.
         loss: Rounded,
@@ -55,7 +61,8 @@ impl std::fmt::Display for Rounded {
 }
 
 /// A trained global model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "shared::Written", try_from = "shared::Written")]
 pub enum Trained {
     /// Ridge regression.
     Ridge(Ridge),

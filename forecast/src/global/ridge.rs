@@ -5,6 +5,7 @@ use super::features::{LAGS, Scaled};
 use super::{TrainError, TrainingSeries};
 use crate::SeriesView;
 use nalgebra::{SMatrix, SVector};
+use serde::{Deserialize, Serialize};
 
 /// Fewest examples to train on.
 const EXAMPLES_MIN: usize = 60;
@@ -17,11 +18,13 @@ const ROUNDS: usize = 4;
 const CLOSE: f64 = 0.05;
 
 type Weights = SVector<f64, LAGS>;
+type Written = Vec<[f64; LAGS]>;
 
 /// A trained model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ridge {
-    weights: Vec<Weights>,
+    /// By lead.
+    weights: Written,
     season: usize,
     pub(super) until: i64,
 }
@@ -34,7 +37,7 @@ impl Ridge {
             return Err(TrainError::TooLittle { found: examples.len(), needed: EXAMPLES_MIN });
         }
         let until = series.iter().map(|s| s.first_step + s.values.len() as i64).max().unwrap_or(0);
-        let weights = (0..horizon).map(|lead| fit_lead(&examples, lead)).collect();
+        let weights = (0..horizon).map(|lead| fit_lead(&examples, lead).into()).collect();
         Ok(Self { weights, season, until })
     }
 
@@ -130,7 +133,8 @@ mod tests {
 
     #[test]
     fn it_learns_what_the_series_share_and_says_when_there_is_too_little() {
-        let wave = |t: usize, k: usize| 50.0 + (10 + k) as f32 * libm::sinf((t + k) as f32 / 24.0 * std::f32::consts::TAU);
+        let wave =
+            |t: usize, k: usize| 50.0 + (10 + k) as f32 * libm::sinf((t + k) as f32 / 24.0 * std::f32::consts::TAU);
         let data: Vec<Vec<f32>> = (0..6).map(|k| (0..192).map(|t| wave(t, k)).collect()).collect();
         let series: Vec<TrainingSeries<'_>> =
             data.iter().map(|v| TrainingSeries { values: &v[..168], first_step: 0 }).collect();

@@ -12,8 +12,10 @@ mod state;
 
 pub use state::PanelState;
 
+use crate::global::Shared;
 use crate::{ModelKind, SeriesView, trivial};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Lead times share their errors within a bucket: `[0, 4) [4, 16) [16, 48) [48, …)` steps.
 pub(crate) const BUCKET_STARTS: [usize; 4] = [0, 4, 16, 48];
@@ -44,6 +46,8 @@ pub struct PanelConfig {
     pub hysteresis: f32,
     /// Past origins scored when a panel is new.
     pub origins_first: usize,
+    /// The global models in force. They compete at origins after their training only.
+    pub shared: Option<Arc<Shared>>,
 }
 
 impl Default for PanelConfig {
@@ -59,6 +63,7 @@ impl Default for PanelConfig {
             decay: 0.9,
             hysteresis: 0.03,
             origins_first: 8,
+            shared: None,
         }
     }
 }
@@ -126,14 +131,13 @@ pub fn advance(
     let mut forecast = PanelForecast::default();
     (forecast.windows_scored, forecast.windows_covered) = next.score_held(config, &series, first_step);
     let origins = scoring::origins_due(config, state, length, first_step);
-    forecast.last_mae = scoring::score(config, &mut next, &series, &origins);
+    forecast.last_mae = scoring::score(config, &mut next, &series, &origins, first_step);
     forecast.champions_changed = next.choose_champions(config.hysteresis);
     next.origin = Some(origin);
     let mut scratch = Vec::new();
     for (s, view) in series.iter().enumerate() {
         let mut points = vec![0.0; config.horizon];
-        let champion = config.models[next.champion(s)];
-        let used = forecast_or_fall_back(champion, *view, config.season, &mut points, &mut scratch);
+        let used = forecast_of(config, &mut next, s, *view, first_step, &mut points, &mut scratch);
         bound_values(&mut points, config.cap);
         forecast.points.push(points);
         forecast.champions.push(used);
@@ -167,25 +171,99 @@ fn no_history(config: &PanelConfig, series: usize) -> PanelForecast {
     }
 }
 
-/// Forecasts with `kind`; where it cannot be fitted (too short, constant), with the last value. Returns the model used.
-fn forecast_or_fall_back(
-    kind: ModelKind,
-    series: SeriesView<'_>,
-    season: usize,
+/// The champion's forecast from the end of `view`. A dear champion's forecast is kept for a while: it moves on with the time, its level
+/// with half of its last error, and is made anew when it is old.
+fn forecast_of(
+    config: &PanelConfig,
+    state: &mut PanelState,
+    s: usize,
+    view: SeriesView<'_>,
+    first_step: i64,
     out: &mut [f32],
     scratch: &mut Vec<f32>,
 ) -> ModelKind {
-    if !kind.is_dear() {
-        trivial::forecast_into(kind, series, season, out, scratch);
+    let champion = config.models[state.champion(s)];
+    let origin = first_step + view.len() as i64;
+    if let Some(model) = state.kept_forecast(s, champion, view, origin, out) {
+        return model;
+    }
+    let used = forecast_with(config, state, s, champion, view, first_step, out, scratch);
+    if used.is_dear() && !used.is_global() && !used.is_combination() {
+        // As far as it may be asked for before it is too old.
+        let age_max = age_max(config);
+        let mut longer = vec![0.0; out.len() + age_max];
+        if forecast_with(config, state, s, used, view, first_step, &mut longer, scratch) == used {
+            state.keep_forecast(s, used, origin, age_max, longer);
+        }
+    }
+    used
+}
+
+/// Steps after which a kept forecast is made anew.
+fn age_max(config: &PanelConfig) -> usize {
+    (config.season / 16).max(1)
+}
+
+/// Forecasts with `kind`; where it cannot be fitted (too short, constant), with the last value. Returns the model used.
+#[expect(clippy::too_many_arguments, reason = "the one place where all kinds of models meet")]
+fn forecast_with(
+    config: &PanelConfig,
+    state: &PanelState,
+    s: usize,
+    kind: ModelKind,
+    view: SeriesView<'_>,
+    first_step: i64,
+    out: &mut [f32],
+    scratch: &mut Vec<f32>,
+) -> ModelKind {
+    let season = config.season;
+    if trivial::forecast_into(kind, view, season, out, scratch) {
         return kind;
     }
-    let points = kind.model().and_then(|model| model.fit(series, &[season]).ok()).map(|fitted| fitted.forecast(out.len()));
+    let points = if kind.is_global() {
+        let trained = config.shared.as_ref().and_then(|shared| shared.get(kind));
+        trained.and_then(|t| t.forecast(view, first_step, &[season], out.len())).map(|(points, _)| points)
+    } else if kind.is_combination() {
+        combined(config, state, s, kind, view, out.len(), scratch)
+    } else {
+        kind.model().and_then(|model| model.fit(view, &[season]).ok()).map(|fitted| fitted.forecast(out.len()))
+    };
     if let Some(points) = points.filter(|p| p.len() == out.len() && p.iter().all(|v| v.is_finite())) {
         out.copy_from_slice(&points);
         return kind;
     }
-    trivial::forecast_into(ModelKind::Naive, series, season, out, scratch);
-    ModelKind::Naive
+    let fallback = if kind.is_global() || kind.is_combination() { ModelKind::Average } else { ModelKind::Naive };
+    trivial::forecast_into(fallback, view, season, out, scratch);
+    fallback
+}
+
+/// The mean of the competing models that cost nothing, plain or weighted by their past accuracy.
+fn combined(
+    config: &PanelConfig,
+    state: &PanelState,
+    s: usize,
+    kind: ModelKind,
+    view: SeriesView<'_>,
+    steps: usize,
+    scratch: &mut Vec<f32>,
+) -> Option<Vec<f32>> {
+    let members: Vec<(usize, ModelKind)> =
+        config.models.iter().copied().enumerate().filter(|(_, m)| !m.is_dear()).collect();
+    let losses: Vec<Option<f32>> = members.iter().map(|(m, _)| state.loss(s, *m)).collect();
+    let lowest = losses.iter().flatten().copied().reduce(f32::min);
+    let (mut sums, mut total) = (vec![0.0; steps], 0.0);
+    let mut points = vec![0.0; steps];
+    for ((_, model), loss) in members.into_iter().zip(losses) {
+        let weight = match (kind, loss, lowest) {
+            (ModelKind::WeightedMean, Some(loss), Some(lowest)) => ((lowest + 1e-6) / (loss + 1e-6)).powi(6),
+            (ModelKind::WeightedMean, None, Some(_)) => 0.0,
+            _ => 1.0,
+        };
+        trivial::forecast_into(model, view, config.season, &mut points, scratch);
+        sums.iter_mut().zip(&points).for_each(|(sum, p)| *sum += weight * p);
+        total += weight;
+    }
+    (total > 0.0).then(|| sums.into_iter().map(|sum| sum / total).collect())
 }
 
 /// Loads and demands are never negative, and a percentage is at most its cap.

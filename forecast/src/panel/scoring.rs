@@ -1,6 +1,6 @@
 //! Rolling origins: what every model would have said, against what came.
 
-use super::{BUCKET_STARTS, Band, PanelConfig, PanelState, bound_values, forecast_or_fall_back, window_peaks};
+use super::{BUCKET_STARTS, Band, PanelConfig, PanelState, bound_values, forecast_with, window_peaks};
 use crate::{ModelKind, SeriesView};
 
 /// The lead bucket of a step ahead.
@@ -55,16 +55,22 @@ pub(super) fn score(
     state: &mut PanelState,
     series: &[SeriesView<'_>],
     origins: &[Origin],
+    first_step: i64,
 ) -> Vec<(ModelKind, f32)> {
     let mut totals = vec![(0.0_f32, 0_u32); config.models.len()];
     let mut scratch = Vec::new();
-    let all_dear = config.models.iter().all(|m| m.is_dear());
+    let is_costly = |m: &ModelKind| m.is_dear() && !m.is_global() && !m.is_combination();
     for origin in origins {
         let ahead = series.first().map_or(0, |s| s.len() - origin.known).min(config.horizon);
         let mut points = vec![vec![0.0; ahead]; series.len()];
         let mut champion_points = vec![Vec::new(); series.len()];
         for (m, model) in config.models.iter().enumerate() {
-            if model.is_dear() && !origin.dear && !(all_dear && origin.known + config.horizon >= series[0].len()) {
+            if is_costly(model) && !origin.dear {
+                continue;
+            }
+            // Nobody is judged on what it was trained on.
+            let trained = config.shared.as_ref().and_then(|shared| shared.get(*model));
+            if model.is_global() && trained.is_none_or(|t| t.trained_until() > first_step + origin.known as i64) {
                 continue;
             }
             for (s, view) in series.iter().enumerate() {
@@ -72,7 +78,7 @@ pub(super) fn score(
                 if known.last().is_none() {
                     continue;
                 }
-                forecast_or_fall_back(*model, known, config.season, &mut points[s], &mut scratch);
+                forecast_with(config, state, s, *model, known, first_step, &mut points[s], &mut scratch);
                 bound_values(&mut points[s], config.cap);
                 if let Some(mae) = error(&points[s], *view, origin.known) {
                     state.add_loss(s, m, mae, config.decay);

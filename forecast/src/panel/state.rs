@@ -1,8 +1,8 @@
 //! What a panel remembers from origin to origin, in about a kilobyte.
 
 use super::{BUCKET_STARTS, Band, PanelConfig};
-use crate::SeriesView;
 use crate::interval::conformal_quantile;
+use crate::{ModelKind, SeriesView};
 use serde::{Deserialize, Serialize};
 
 /// Newest errors kept per lead bucket.
@@ -23,6 +23,17 @@ pub struct PanelState {
     scores: [Vec<f32>; BUCKET_STARTS.len()],
     /// A bound made earlier, kept until enough of it is known to judge it by.
     held: Option<Held>,
+    /// Forecasts of dear champions, by series, for as long as they are young.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<Option<Kept>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    model: ModelKind,
+    origin: i64,
+    until: i64,
+    points: Vec<f32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +66,43 @@ impl PanelState {
         }
     }
 
-    fn loss(&self, series: usize, model: usize) -> Option<f32> {
+    /// Keeps a dear model's forecast for the origins until `age_max` steps later.
+    pub(super) fn keep_forecast(
+        &mut self,
+        series: usize,
+        model: ModelKind,
+        origin: i64,
+        age_max: usize,
+        points: Vec<f32>,
+    ) {
+        if self.kept.len() <= series {
+            self.kept.resize(series + 1, None);
+        }
+        self.kept[series] = Some(Kept { model, origin, until: origin + age_max as i64, points });
+    }
+
+    /// The kept forecast of `champion` from `origin` on, its level moved by half of its mean error since it was made. `None` where
+    /// there is none, or none young enough.
+    pub(super) fn kept_forecast(
+        &self,
+        series: usize,
+        champion: ModelKind,
+        view: SeriesView<'_>,
+        origin: i64,
+        out: &mut [f32],
+    ) -> Option<ModelKind> {
+        let kept = self.kept.get(series)?.as_ref().filter(|k| k.model == champion && origin <= k.until)?;
+        let age = usize::try_from(origin - kept.origin).ok()?;
+        let begin = view.len().checked_sub(age)?;
+        let points = kept.points.get(age..age + out.len())?;
+        let errors = (0..age).filter_map(|i| view.get(begin + i).map(|v| v - kept.points[i]));
+        let (sum, count) = errors.fold((0.0, 0.0), |(s, c), e| (s + e, c + 1.0));
+        let moved = if count > 0.0 { 0.5 * sum / count } else { 0.0 };
+        out.iter_mut().zip(points).for_each(|(out, p)| *out = p + moved);
+        Some(champion)
+    }
+
+    pub(super) fn loss(&self, series: usize, model: usize) -> Option<f32> {
         let (sum, weight) = self.losses.get(series * usize::from(self.models) + model)?;
         (*weight > 0.0).then(|| sum / weight)
     }

@@ -13,7 +13,11 @@ pub struct NotAMultiple {
 
 impl std::fmt::Display for NotAMultiple {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "steps of {} s cannot be made of recorded steps of {} s: choose a multiple", self.asked_s, self.period_s)
+        write!(
+            f,
+            "steps of {} s cannot be made of recorded steps of {} s: choose a multiple",
+            self.asked_s, self.period_s
+        )
     }
 }
 
@@ -39,7 +43,9 @@ impl Recording {
                 let sum = &mut sums[step_of(step)];
                 *sum = (sum.0 + f64::from(*value), sum.1 + 1);
             }
-            sums.into_iter().map(|(sum, n)| if n > 0 { (sum / f64::from(n)) as f32 } else { f32::NAN }).collect::<Vec<_>>()
+            sums.into_iter()
+                .map(|(sum, n)| if n > 0 { (sum / f64::from(n)) as f32 } else { f32::NAN })
+                .collect::<Vec<_>>()
         };
         let columns = (0..self.metrics.len())
             .map(|metric| (0..self.devices.len()).flat_map(|device| mean(self.series(metric, device))).collect())
@@ -68,6 +74,9 @@ mod tests {
         let hourly = recording.every(3600).unwrap();
         assert_eq!((hourly.start_s, hourly.steps, hourly.period_s), (0, 2, 3600));
         assert_eq!(hourly.columns[0], [1.0, 3.0]);
-        assert_eq!(recording.every(400).unwrap_err().to_string(), "steps of 400 s cannot be made of recorded steps of 300 s: choose a multiple");
+        assert_eq!(
+            recording.every(400).unwrap_err().to_string(),
+            "steps of 400 s cannot be made of recorded steps of 300 s: choose a multiple"
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! A network as a file: safetensors, readable by PyTorch, JAX and others.
 
+use super::Lstm;
 use super::network::{LAYOUT, LEVELS, WEIGHTS, range};
 use super::windows::Shape;
-use super::Lstm;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use std::collections::BTreeMap;
 

@@ -150,7 +150,7 @@ impl Lstm {
         let scaled = Scaled::new(series, &self.shape.seasons)?;
         let (level, scale) = (scaled.level, scaled.scale);
         let end = first_step + series.len() as i64;
-        let batch = self.shape.read(&[(scaled, series, end)], steps);
+        let batch = self.shape.read(&[(scaled, series, end)], 0..steps);
         let mut sums = vec![0.0; steps * LEVELS.len()];
         for weights in &self.members {
             let quantiles = training::quantiles(weights, &batch);
@@ -164,7 +164,9 @@ impl Lstm {
 
 /// Chance of one member in one training.
 const fn chance_of(seed: u64, member: u64, rounds: u32) -> Chance {
-    Chance::new(seed ^ (member + 1).wrapping_mul(0xD134_2543_DE82_EF95) ^ (rounds as u64).wrapping_mul(0xA24B_AED4_963E_E407))
+    Chance::new(
+        seed ^ (member + 1).wrapping_mul(0xD134_2543_DE82_EF95) ^ (rounds as u64).wrapping_mul(0xA24B_AED4_963E_E407),
+    )
 }
 
 fn end(series: &[TrainingSeries<'_>]) -> i64 {

@@ -230,14 +230,7 @@ fn backward_decoder(weights: &[f32], batch: &Batch, pass: &Pass, raw: &[f32], gr
     states
 }
 
-fn backward_encoder(
-    weights: &[f32],
-    batch: &Batch,
-    pass: &Pass,
-    mut state: Vec<f32>,
-    gradient: &mut [f32],
-    b: usize,
-) {
+fn backward_encoder(weights: &[f32], batch: &Batch, pass: &Pass, mut state: Vec<f32>, gradient: &mut [f32], b: usize) {
     let steps = batch.inputs.len() / INPUTS / b;
     let mut gates = vec![0.0; steps * b * GATES];
     let mut cell = vec![0.0; b * HIDDEN];

@@ -94,7 +94,13 @@ fn too_little_is_said() {
 #[test]
 fn a_file_brings_it_back_and_a_damaged_one_is_named() {
     let weights = initial(&mut Chance::new(9));
-    let lstm = Lstm { members: vec![weights.clone(), weights], shape: Shape::new(&[24, 168], 24), until: 77, seed: 4, rounds: 2 };
+    let lstm = Lstm {
+        members: vec![weights.clone(), weights],
+        shape: Shape::new(&[24, 168], 24),
+        until: 77,
+        seed: 4,
+        rounds: 2,
+    };
     let bytes = lstm.to_bytes();
     assert_eq!(Lstm::from_bytes(&bytes).unwrap(), lstm);
     assert!(Lstm::from_bytes(&bytes[..bytes.len() - 3]).is_err());

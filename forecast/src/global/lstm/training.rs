@@ -47,7 +47,8 @@ impl Chance {
 pub(super) fn initial(chance: &mut Chance) -> Vec<f32> {
     let mut weights = Vec::with_capacity(WEIGHTS);
     for (name, rows, columns) in LAYOUT {
-        let bound = if name.ends_with("weight") || name.contains("weight_") { 1.0 / (columns as f32).sqrt() } else { 0.0 };
+        let bound =
+            if name.ends_with("weight") || name.contains("weight_") { 1.0 / (columns as f32).sqrt() } else { 0.0 };
         weights.extend((0..rows * columns).map(|_| bound * chance.signed()));
     }
     let hidden = super::network::HIDDEN;
@@ -136,12 +137,7 @@ pub(super) struct Judgement {
     pub(super) plain_error: f64,
 }
 
-pub(super) fn judge(
-    weights: &[f32],
-    windows: &[Window],
-    series: &[TrainingSeries<'_>],
-    shape: &Shape,
-) -> Judgement {
+pub(super) fn judge(weights: &[f32], windows: &[Window], series: &[TrainingSeries<'_>], shape: &Shape) -> Judgement {
     let mut pass = Pass::default();
     let (mut judgement, mut batches, mut known) = (Judgement::default(), 0.0, 0.0);
     let stride = windows.len().div_ceil(WINDOWS_PER_EPOCH).max(1);

@@ -12,8 +12,10 @@ const SEASONS_SEEN: usize = 7;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) seasons: Vec<usize>,
-    /// Steps the encoder reads.
+    /// Steps the encoder reads, each the mean of `coarse` steps of the series.
     pub(super) length: usize,
+    /// Steps of the series in one of the encoder's; leads are learned as far apart.
+    pub(super) coarse: usize,
     pub(super) horizon: usize,
 }
 
@@ -25,10 +27,11 @@ pub(super) struct Window {
 }
 
 impl Shape {
-    /// The encoder reads two main seasons; the lags carry what lies further back.
+    /// The encoder reads two main seasons, in at most 24 steps each; the lags carry what lies further back.
     pub(super) fn new(seasons: &[usize], horizon: usize) -> Self {
         let season = seasons.first().copied().unwrap_or(1).max(1);
-        Self { seasons: seasons.to_vec(), length: (2 * season).clamp(24, 192), horizon }
+        let coarse = (season / 24).max(1);
+        Self { seasons: seasons.to_vec(), length: (2 * season / coarse).clamp(24, 96), coarse, horizon }
     }
 
     pub(super) fn season(&self) -> usize {
@@ -37,7 +40,7 @@ impl Shape {
 
     /// All windows of `series` whose whole horizon is known, oldest origins first; `stride` apart within a series.
     pub(super) fn windows(&self, series: &[TrainingSeries<'_>], stride: usize) -> Vec<Window> {
-        let first = (3 * self.season() / 2).max(self.length / 2).max(8);
+        let first = (3 * self.season() / 2).max(self.length * self.coarse / 2).max(8);
         let mut windows: Vec<Window> = Vec::new();
         for (index, s) in series.iter().enumerate() {
             let Some(last) = s.values.len().checked_sub(self.horizon) else { continue };
@@ -54,45 +57,67 @@ impl Shape {
         let mut targets = Vec::new();
         for window in windows {
             let s = &series[window.series];
-            let context = (SEASONS_SEEN * self.season()).max(self.length);
+            let context = (SEASONS_SEEN * self.season()).max(self.length * self.coarse);
             let begin = window.origin.saturating_sub(context);
             let known = SeriesView::new(&s.values[begin..window.origin]);
             let Some(scaled) = Scaled::new(known, &self.seasons) else { continue };
-            let end = (window.origin + self.horizon).min(s.values.len());
-            targets.extend(s.values[window.origin..end].iter().map(|v| scaled.scaled(*v)));
-            targets.resize(targets.len() + window.origin + self.horizon - end, f32::NAN);
+            let leads = self.learned_leads();
+            targets
+                .extend(leads.map(|lead| s.values.get(window.origin + lead).map_or(f32::NAN, |v| scaled.scaled(*v))));
             seen.push((scaled, known, s.first_step + window.origin as i64));
         }
-        let mut batch = self.read(&seen, self.horizon);
+        let mut batch = self.read(&seen, self.learned_leads());
         batch.targets = targets;
         batch
     }
 
+    /// Leads that windows teach.
+    fn learned_leads(&self) -> impl Iterator<Item = usize> + Clone + use<> {
+        // From the middle of each coarse step on.
+        ((self.coarse / 2).min(self.horizon.saturating_sub(1))..self.horizon).step_by(self.coarse)
+    }
+
     /// Histories that end at their steps, without what came.
-    pub(super) fn read(&self, seen: &[(Scaled, SeriesView<'_>, i64)], horizon: usize) -> Batch {
+    pub(super) fn read(
+        &self,
+        seen: &[(Scaled, SeriesView<'_>, i64)],
+        leads: impl Iterator<Item = usize> + Clone,
+    ) -> Batch {
         let mut batch = Batch { size: seen.len(), ..Batch::default() };
         for t in 0..self.length {
             let back = self.length - 1 - t;
             for (scaled, raw, end) in seen {
-                let value = scaled.values.len().checked_sub(back + 1).map_or(0.0, |at| scaled.values[at]);
-                let is_known = raw.len().checked_sub(back + 1).and_then(|at| raw.get(at)).is_some();
-                let waves = self.waves(*end - 1 - back as i64);
-                batch.inputs.extend([value, value - scaled.phase_mean_back(back), f32::from(u8::from(is_known))]);
+                let (value, beside, known) = self.coarse_step(scaled, *raw, back * self.coarse);
+                let waves = self.waves(*end - 1 - (back * self.coarse + self.coarse / 2) as i64);
+                batch.inputs.extend([value, beside, known]);
                 batch.inputs.extend(waves);
             }
         }
         for (scaled, _, end) in seen {
             let movement = scaled.scale / (scaled.level.abs() + scaled.scale);
             let daily = self.daily(scaled);
-            for lead in 0..horizon {
+            for lead in leads.clone() {
                 batch.leads.extend(self.waves(*end + lead as i64));
                 batch.leads.extend([(lead as f32 / self.horizon as f32).min(2.0), movement, daily]);
                 batch.leads.extend(scaled.lags(lead));
             }
         }
         debug_assert_eq!(batch.inputs.len(), self.length * seen.len() * INPUTS);
-        debug_assert_eq!(batch.leads.len(), horizon * seen.len() * LEAD_INPUTS);
+        debug_assert_eq!(batch.leads.len(), leads.count() * seen.len() * LEAD_INPUTS);
         batch
+    }
+
+    /// Mean value, mean distance from the phase's mean, and known share of the coarse step that ends `back` steps before the end.
+    fn coarse_step(&self, scaled: &Scaled, raw: SeriesView<'_>, back: usize) -> (f32, f32, f32) {
+        let (mut value, mut beside, mut known, mut count) = (0.0, 0.0, 0.0, 0.0);
+        for back in back..back + self.coarse {
+            let Some(at) = scaled.values.len().checked_sub(back + 1) else { break };
+            value += scaled.values[at];
+            beside += scaled.values[at] - scaled.phase_mean_back(back);
+            known += f32::from(u8::from(raw.get(at).is_some()));
+            count += 1.0;
+        }
+        if count > 0.0 { (value / count, beside / count, known / count) } else { (0.0, 0.0, 0.0) }
     }
 
     /// Sine and cosine of the place in the two longest-known seasons; zeros for one that is not given.
