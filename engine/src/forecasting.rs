@@ -59,6 +59,9 @@ pub struct Fit {
     pub champions: Vec<ModelKind>,
     /// Champions that changed.
     pub changed: u32,
+    /// Forecasts made anew before their time, because reality had left them behind.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refitted: u32,
     /// Error of each model over the newest known span, averaged over the key's series.
     pub mae: Vec<(ModelKind, f32)>,
     /// Past windows judged by the bound that was in force.
@@ -213,11 +216,10 @@ impl Forecasting {
             SeriesKey::Pool(_) => fleet.pools.len() <= policy.forecast.dear_series_max,
         };
         // Global models cost a device little, combinations are made of what costs nothing.
-        let is_dear = |m: &ModelKind| m.is_dear() && !m.is_global() && !m.is_combination();
-        let all_dear = policy.forecast.models.iter().all(is_dear);
+        let all_dear = policy.forecast.models.iter().all(|m| m.is_costly());
         let fast = |m: ModelKind| if m == ModelKind::Arima && !dear_allowed { ModelKind::ArimaFast } else { m };
         let models =
-            policy.forecast.models.iter().copied().filter(|m| dear_allowed || all_dear || !is_dear(m)).map(fast);
+            policy.forecast.models.iter().copied().filter(|m| dear_allowed || all_dear || !m.is_costly()).map(fast);
         let (level, band, cap) = match key {
             SeriesKey::Device(_) | SeriesKey::Shared => (policy.scores.load_quantile, Band::WindowPeak, Some(100.0)),
             SeriesKey::Pool(_) => (policy.plan.demand_quantile, Band::Simultaneous, None),
@@ -347,6 +349,11 @@ impl Forecasting {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Past the end the last value holds.
 fn value_at(values: &[f32], position: usize) -> Option<f32> {
     values.get(position).or_else(|| values.last()).copied()
@@ -360,6 +367,7 @@ fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize) -> Fi
         state,
         champions: forecast.champions,
         changed: forecast.champions_changed,
+        refitted: forecast.refitted,
         mae: forecast.last_mae,
         scored: forecast.windows_scored,
         covered: forecast.windows_covered,
@@ -376,6 +384,8 @@ pub struct RoundSummary {
     pub champions: BTreeMap<String, u32>,
     /// Champions that changed.
     pub changed: u32,
+    /// Forecasts made anew before their time.
+    pub refitted: u32,
     /// What training said of models that are missing.
     pub notes: Vec<String>,
     mae: BTreeMap<ModelKind, (f64, u32)>,
@@ -387,6 +397,7 @@ impl RoundSummary {
     fn add(&mut self, key: SeriesKey, fit: &Fit) {
         self.series += fit.champions.len() as u32;
         self.changed += fit.changed;
+        self.refitted += fit.refitted;
         for champion in &fit.champions {
             *self.champions.entry(champion.to_string()).or_default() += 1;
         }

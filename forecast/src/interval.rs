@@ -23,9 +23,10 @@ pub struct AdaptiveLevel {
 }
 
 impl AdaptiveLevel {
-    /// Aims at coverage `target` in (0, 1) with step `step` (the paper uses 0.005 to 0.05).
-    pub const fn new(target: f32, step: f32) -> Self {
-        Self { target, level: target, step }
+    /// Aims at coverage `target` in (0, 1) with step `step` (the paper uses 0.005 to 0.05), from where `level` has moved so far
+    /// (`None` at first).
+    pub fn new(target: f32, step: f32, level: Option<f32>) -> Self {
+        Self { target, level: level.unwrap_or(target), step }
     }
 
     /// The level to ask [`conformal_quantile`] for next.
@@ -57,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_adaptive_level_rises_on_misses_and_falls_on_hits() {
-        let mut level = AdaptiveLevel::new(0.9, 0.01);
+        let mut level = AdaptiveLevel::new(0.9, 0.01, None);
         level.update(false);
         assert!(level.level() > 0.9);
         for _ in 0..50 {

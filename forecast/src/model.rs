@@ -88,6 +88,11 @@ impl ModelKind {
         !matches!(self, Self::Naive | Self::SeasonalNaive | Self::SeasonalMean | Self::Average)
     }
 
+    /// Does a forecast of one series cost milliseconds? Global models are trained once for all, combinations are made of others.
+    pub const fn is_costly(self) -> bool {
+        self.is_dear() && !self.is_global() && !self.is_combination()
+    }
+
     /// Is it trained on all series together, and then forecasts each?
     pub const fn is_global(self) -> bool {
         matches!(self, Self::Ridge | Self::Lstm)

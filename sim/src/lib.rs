@@ -3,6 +3,7 @@
 //! [`Setup`] says what to run, [`run`] runs it once, [`replicate`] many times in parallel with common random numbers, [`compare`] states
 //! paired differences. The driver loop is in `run.rs`; nothing in the world may look into the engine.
 
+mod accuracy;
 mod check;
 pub mod compare;
 mod device;

@@ -101,6 +101,7 @@ impl Oracle {
             state: PanelState::default(),
             champions: Vec::new(),
             changed: 0,
+            refitted: 0,
             mae: Vec::new(),
             scored: 0,
             covered: 0,

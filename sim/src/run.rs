@@ -1,5 +1,6 @@
 //! The driver: pop an event, hand it in, drain, schedule. The twin of a live controller's driver.
 
+use crate::accuracy::Accuracy;
 use crate::check::Checks;
 use crate::device::{Devices, Step, draw};
 use crate::load::Load;
@@ -70,6 +71,7 @@ struct Driver<'a> {
     ticks: u64,
     rollout_at: Instant,
     oracle: Option<Oracle>,
+    accuracy: Accuracy,
 }
 
 /// What the driver reads off the records as they pass.
@@ -133,6 +135,7 @@ impl<'a> Driver<'a> {
             events: 0,
             ticks: 0,
             rollout_at,
+            accuracy: Accuracy::new(setup.policy.plan.slot, count),
             oracle: setup.oracle.then(|| Oracle::new(setup, &facts, &group_of, seed)),
             setup,
         };
@@ -242,6 +245,7 @@ impl<'a> Driver<'a> {
     fn tick(&mut self, now: Instant, n: u64) -> Input {
         let tick = self.setup.scenario.tick;
         self.load.fill(n, now, &mut self.columns);
+        self.accuracy.tick(now, &self.columns[0]);
         self.world.serve(now, tick, now >= self.rollout_at, &mut self.columns);
         self.ticks += 1;
         self.queue.push(now + tick, Event::Tick(n + 1));
@@ -289,6 +293,7 @@ impl<'a> Driver<'a> {
                 self.seen.gaps.push((plan.makespan.as_secs_f64() / plan.lower_bound.as_secs_f64() - 1.0) * 100.0);
             }
             Entry::Tick(tick) => self.seen.states = tick.states,
+            Entry::Forecast(_) => self.accuracy.note(now, &self.engine),
             _ => {}
         }
     }
@@ -378,6 +383,9 @@ impl<'a> Driver<'a> {
         .into();
         if let (Some(exposed), Some(stopped)) = (self.devices.first_exposed, self.seen.stopped) {
             measures.insert("stop_delay_s".to_owned(), stopped.since(exposed).as_secs_f64());
+        }
+        if let Some(error) = self.accuracy.mean_error() {
+            measures.insert("forecast_mae_points".to_owned(), error);
         }
         measures
     }

@@ -78,6 +78,11 @@ impl Engine {
         self.forecasting.fit(key, &self.fleet, &self.policy, self.window_slots())
     }
 
+    /// Load that the forecast in force expects of a device in the slot of `at`, percent.
+    pub fn load_point(&self, device: DeviceIndex, at: Instant) -> Option<f32> {
+        self.forecasting.load_point(device, at)
+    }
+
     /// Steps (of the policy's slot) that a forecast of a series reaches, and steps in a window of a load score.
     pub fn forecast_steps(&self) -> (usize, usize) {
         (self.forecasting.horizon(), self.window_slots())
@@ -170,6 +175,7 @@ impl Engine {
                     demand_coverage_percent: summary.demand_coverage_percent(),
                     champions: summary.champions,
                     changed: summary.changed,
+                    refitted: summary.refitted,
                     notes: summary.notes,
                 };
                 self.record(Entry::Forecast(Box::new(entry)));

@@ -290,6 +290,9 @@ pub struct ForecastEntry {
     pub peak_coverage_percent: Option<f64>,
     /// Share of past windows whose pool demand stayed at or under its upper quantile, percent.
     pub demand_coverage_percent: Option<f64>,
+    /// Forecasts made anew before their time, because reality had left them behind.
+    #[serde(default)]
+    pub refitted: u32,
     /// What training said of models that are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

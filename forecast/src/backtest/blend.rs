@@ -4,7 +4,7 @@ use super::Points;
 use crate::ModelKind;
 
 /// Models that a weighted combination is made of.
-fn env(n:&str,d:f64)->f64{ #[allow(clippy::disallowed_methods)] std::env::var(n).ok().and_then(|v|v.parse().ok()).unwrap_or(d)}
+const BEST: usize = 5;
 /// How steeply weights fall with the loss: (lowest loss / loss) to this power.
 const STEEP: i32 = 6;
 /// A challenger must be better by this share.
@@ -14,6 +14,10 @@ const DEAR: f64 = 0.005;
 /// A single model must be better than the weighted mean by this share: the mean of good models errs less than the best of them is
 /// known to, on the few errors there are to choose by.
 const MEAN: f64 = 0.15;
+/// And by this share more while nothing is known, for whoever leads after few rounds was lucky: half of it after
+/// [`MEAN_EARLY_ROUNDS`].
+const MEAN_EARLY: f64 = 0.25;
+const MEAN_EARLY_ROUNDS: f64 = 4.0;
 
 /// Fills in the combinations among `models` from the forecasts of the others.
 pub(super) fn combine(models: &[ModelKind], forecasts: &mut [Option<Points>], losses: &[Option<f64>]) {
@@ -35,9 +39,9 @@ fn weights(members: &[usize], losses: &[Option<f64>]) -> Vec<(usize, f64)> {
         return members.iter().map(|m| (*m, 1.0)).collect();
     }
     known.sort_by(|a, b| a.1.total_cmp(&b.1));
-    known.truncate(env("BEST",5.0) as usize);
+    known.truncate(BEST);
     let lowest = known[0].1;
-    known.into_iter().map(|(m, loss)| (m, (lowest / loss).powi(env("STEEP",6.0) as i32))).collect()
+    known.into_iter().map(|(m, loss)| (m, (lowest / loss).powi(STEEP))).collect()
 }
 
 fn mean(weights: &[(usize, f64)], forecasts: &[Option<Points>]) -> Option<Points> {
@@ -52,18 +56,21 @@ fn mean(weights: &[(usize, f64)], forecasts: &[Option<Points>]) -> Option<Points
     Some(Points { values, spread: None, fell_back: false })
 }
 
-/// The model to use: lowest loss, with the advantage of the incumbent and of the cheap ones.
+/// The model to use: lowest loss, with the advantage of the incumbent and of the cheap ones. `rounds` is how many (decayed) the
+/// losses rest on.
 pub(super) fn choose(
     models: &[ModelKind],
     forecasts: &[Option<Points>],
     losses: &[Option<f64>],
     incumbent: Option<usize>,
+    rounds: f64,
 ) -> usize {
+    let mean = MEAN + MEAN_EARLY * MEAN_EARLY_ROUNDS / (MEAN_EARLY_ROUNDS + rounds);
     let price = |m: usize| {
         let usable = forecasts[m].as_ref().is_some_and(|f| !f.fell_back);
         let loss = losses[m].filter(|_| usable)?;
         let dear = match models[m] {
-            ModelKind::WeightedMean => 1.0 - env("MEAN",0.15),
+            ModelKind::WeightedMean => 1.0 - mean,
             model if model.is_dear() => 1.0 + DEAR,
             _ => 1.0,
         };

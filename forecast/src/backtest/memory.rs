@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 const DECAY: f64 = 0.93;
 /// Rounds that the pooled loss of a model counts for beside an entry's own.
 const SHRINK: f64 = 6.0;
-fn sh()->f64{ std::env::var("SHRINK").ok().and_then(|v|v.parse().ok()).unwrap_or(6.0)}
 /// Rounds that the scale of the history counts for beside an entry's own errors.
 const SCALE_PRIOR: f64 = 1.0;
 /// Rounds whose scores are kept.
@@ -89,7 +88,7 @@ impl Record {
     /// The loss to choose by: its own, drawn towards what the model showed on all entries.
     pub(super) fn shrunk_loss(&self, pooled: Option<f64>) -> Option<f64> {
         match pooled {
-            Some(pooled) => Some((self.loss + sh() * pooled) / (self.weight + sh())),
+            Some(pooled) => Some((self.loss + SHRINK * pooled) / (self.weight + SHRINK)),
             None => (self.weight > 0.0).then(|| self.loss / self.weight),
         }
     }

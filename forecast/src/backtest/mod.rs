@@ -11,6 +11,8 @@ mod origins;
 mod protocol;
 mod scores;
 pub mod significance;
+#[cfg(test)]
+mod tests;
 
 pub use memory::LEVELS;
 pub use origins::{OriginResult, rolling_origin};
@@ -284,7 +286,8 @@ impl Backtest {
         let mut forecasts = fits.forecasts;
         blend::combine(&self.protocol.models, &mut forecasts, &losses);
         let before = memory.champion;
-        let champion = blend::choose(&self.protocol.models, &forecasts, &losses, before);
+        let rounds = memory.records.iter().map(|r| r.loss().1).fold(0.0, f64::max);
+        let champion = blend::choose(&self.protocol.models, &forecasts, &losses, before, rounds);
         memory.champion_changes += u32::from(before.is_some_and(|b| b != champion));
         memory.champion = Some(champion);
         forecasts.push(forecasts[champion].clone());

@@ -98,6 +98,8 @@ pub struct PanelForecast {
     pub champions: Vec<ModelKind>,
     /// Champions that changed at this origin.
     pub champions_changed: u32,
+    /// Forecasts made anew before their time, because reality had left them behind.
+    pub refitted: u32,
     /// Mean absolute error of each model at the origins scored now, over the series.
     pub last_mae: Vec<(ModelKind, f32)>,
     /// Windows whose bound was made before they were known, and that are known now.
@@ -132,11 +134,12 @@ pub fn advance(
     (forecast.windows_scored, forecast.windows_covered) = next.score_held(config, &series, first_step);
     let origins = scoring::origins_due(config, state, length, first_step);
     forecast.last_mae = scoring::score(config, &mut next, &series, &origins, first_step);
-    forecast.champions_changed = next.choose_champions(config.hysteresis);
+    forecast.champions_changed = next.choose_champions(config);
     next.origin = Some(origin);
     let mut scratch = Vec::new();
     for (s, view) in series.iter().enumerate() {
         let mut points = vec![0.0; config.horizon];
+        forecast.refitted += u32::from(next.drop_drifted(s, *view, origin));
         let used = forecast_of(config, &mut next, s, *view, first_step, &mut points, &mut scratch);
         bound_values(&mut points, config.cap);
         forecast.points.push(points);
@@ -188,7 +191,7 @@ fn forecast_of(
         return model;
     }
     let used = forecast_with(config, state, s, champion, view, first_step, out, scratch);
-    if used.is_dear() && !used.is_global() && !used.is_combination() {
+    if used.is_costly() {
         // As far as it may be asked for before it is too old.
         let age_max = age_max(config);
         let mut longer = vec![0.0; out.len() + age_max];
@@ -290,7 +293,7 @@ fn upper(
         Band::WindowPeak => window_peaks(points, config.window),
         Band::Simultaneous => points.first().cloned().unwrap_or_default(),
     };
-    let fallback = match state.offsets(config.level, SCORES_MIN) {
+    let fallback = match state.offsets(state.level(config.level), SCORES_MIN) {
         Some(offsets) => {
             for (h, value) in upper.iter_mut().enumerate() {
                 *value += offsets[scoring::bucket(h)];

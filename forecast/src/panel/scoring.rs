@@ -59,13 +59,12 @@ pub(super) fn score(
 ) -> Vec<(ModelKind, f32)> {
     let mut totals = vec![(0.0_f32, 0_u32); config.models.len()];
     let mut scratch = Vec::new();
-    let is_costly = |m: &ModelKind| m.is_dear() && !m.is_global() && !m.is_combination();
     for origin in origins {
         let ahead = series.first().map_or(0, |s| s.len() - origin.known).min(config.horizon);
         let mut points = vec![vec![0.0; ahead]; series.len()];
         let mut champion_points = vec![Vec::new(); series.len()];
         for (m, model) in config.models.iter().enumerate() {
-            if is_costly(model) && !origin.dear {
+            if model.is_costly() && !origin.dear {
                 continue;
             }
             // Nobody is judged on what it was trained on.
@@ -93,7 +92,7 @@ pub(super) fn score(
         if champion_points.iter().all(|p| p.len() == ahead) {
             conform(config, state, series, origin.known, &champion_points);
         }
-        state.choose_champions(config.hysteresis);
+        state.choose_champions(config);
     }
     let mean = |(model, (sum, count)): (&ModelKind, (f32, u32))| (count > 0).then(|| (*model, sum / count as f32));
     config.models.iter().zip(totals).filter_map(mean).collect()

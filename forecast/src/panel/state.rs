@@ -1,12 +1,20 @@
 //! What a panel remembers from origin to origin, in about a kilobyte.
 
 use super::{BUCKET_STARTS, Band, PanelConfig};
-use crate::interval::conformal_quantile;
+use crate::interval::{AdaptiveLevel, conformal_quantile};
 use crate::{ModelKind, SeriesView};
 use serde::{Deserialize, Serialize};
 
 /// Newest errors kept per lead bucket.
 const SCORES_MAX: usize = 48;
+/// How far one window moves the level asked of the scores.
+const LEVEL_STEP: f32 = 0.005;
+/// A kept forecast that errs this many times as much as its model usually does is made anew.
+const DRIFT: f32 = 2.0;
+/// A model that costs milliseconds a fit must be better by this share than one that costs nothing.
+const DEAR: f32 = 0.02;
+/// Fewest steps such a verdict rests on.
+const DRIFT_STEPS: usize = 2;
 
 /// State of a panel; the default is a new one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +29,9 @@ pub struct PanelState {
     losses: Vec<(f32, f32)>,
     /// Newest conformity scores, by lead bucket, oldest first.
     scores: [Vec<f32>; BUCKET_STARTS.len()],
+    /// Where the level asked of the scores has moved, so that bounds hold as often as they should under drift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    level: Option<f32>,
     /// A bound made earlier, kept until enough of it is known to judge it by.
     held: Option<Held>,
     /// Forecasts of dear champions, by series, for as long as they are young.
@@ -34,6 +45,14 @@ struct Kept {
     origin: i64,
     until: i64,
     points: Vec<f32>,
+}
+
+impl Kept {
+    /// Errors of the `age` steps known since it was made; `None` where the history does not reach back so far.
+    fn errors<'a>(&'a self, view: SeriesView<'a>, age: usize) -> Option<impl Iterator<Item = f32> + 'a> {
+        let begin = view.len().checked_sub(age)?;
+        Some(self.points.iter().take(age).enumerate().filter_map(move |(i, p)| view.get(begin + i).map(|v| v - p)))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,13 +112,26 @@ impl PanelState {
     ) -> Option<ModelKind> {
         let kept = self.kept.get(series)?.as_ref().filter(|k| k.model == champion && origin <= k.until)?;
         let age = usize::try_from(origin - kept.origin).ok()?;
-        let begin = view.len().checked_sub(age)?;
         let points = kept.points.get(age..age + out.len())?;
-        let errors = (0..age).filter_map(|i| view.get(begin + i).map(|v| v - kept.points[i]));
+        let errors = kept.errors(view, age)?;
         let (sum, count) = errors.fold((0.0, 0.0), |(s, c), e| (s + e, c + 1.0));
         let moved = if count > 0.0 { 0.5 * sum / count } else { 0.0 };
         out.iter_mut().zip(points).for_each(|(out, p)| *out = p + moved);
         Some(champion)
+    }
+
+    /// Drops a kept forecast that reality has left behind. Did it?
+    pub(super) fn drop_drifted(&mut self, series: usize, view: SeriesView<'_>, origin: i64) -> bool {
+        let drifted = self.kept.get(series).and_then(Option::as_ref).is_some_and(|kept| {
+            let usual = self.loss(series, self.champion(series));
+            let age = usize::try_from(origin - kept.origin).unwrap_or(0);
+            let errors = kept.errors(view, age).map(|e| e.fold((0.0, 0_usize), |(s, c), e| (s + e.abs(), c + 1)));
+            matches!((usual, errors), (Some(usual), Some((sum, count))) if count >= DRIFT_STEPS && sum > DRIFT * usual * count as f32)
+        });
+        if drifted {
+            self.kept[series] = None;
+        }
+        drifted
     }
 
     pub(super) fn loss(&self, series: usize, model: usize) -> Option<f32> {
@@ -107,17 +139,26 @@ impl PanelState {
         (*weight > 0.0).then(|| sum / weight)
     }
 
-    /// Lets challengers that are clearly better take over. Returns how many did.
-    pub(super) fn choose_champions(&mut self, hysteresis: f32) -> u32 {
+    /// Level to ask of the scores now.
+    pub(super) fn level(&self, target: f32) -> f32 {
+        AdaptiveLevel::new(target, LEVEL_STEP, self.level).level()
+    }
+
+    /// Lets challengers that are clearly better take over; a dear one must be better by [`DEAR`] more. Returns how many did.
+    pub(super) fn choose_champions(&mut self, config: &PanelConfig) -> u32 {
         let mut changed = 0;
         for series in 0..self.champions.len() {
             let champion = self.champion(series);
+            let price = |m: usize| {
+                let dear = config.models.get(m).is_some_and(|kind| kind.is_costly());
+                self.loss(series, m).map(|loss| loss * if dear { 1.0 + DEAR } else { 1.0 })
+            };
             let best = (0..usize::from(self.models))
-                .filter_map(|m| self.loss(series, m).map(|loss| (m, loss)))
+                .filter_map(|m| price(m).map(|loss| (m, loss)))
                 .min_by(|(_, a), (_, b)| a.total_cmp(b));
             let Some((best, loss)) = best else { continue };
             // Without a loss of its own a champion holds nothing.
-            let beaten = self.loss(series, champion).is_none_or(|own| loss < own * (1.0 - hysteresis));
+            let beaten = price(champion).is_none_or(|own| loss < own * (1.0 - config.hysteresis));
             if best != champion && beaten {
                 self.champions[series] = best as u8;
                 changed += 1;
@@ -199,6 +240,9 @@ impl PanelState {
             };
             scored += 1;
             covered += u32::from(under);
+            let mut level = AdaptiveLevel::new(config.level, LEVEL_STEP, self.level);
+            level.update(under);
+            self.level = Some(level.level());
         }
         self.held = None;
         (scored, covered)

@@ -360,7 +360,8 @@ mod tests {
     #[test]
     fn lenient_skips_and_clip_clips_and_both_count() {
         let text = format!("{HEAD}a,0,5,\na,300,x,\na,600,140,\n");
-        let options = ReadOptions { lenient: true, clip: true, metrics: Some(vec!["cpu".to_owned()]), any_number: false };
+        let options =
+            ReadOptions { lenient: true, clip: true, metrics: Some(vec!["cpu".to_owned()]), any_number: false };
         let recording = read_text(&text, &options).unwrap();
         assert_eq!((recording.skipped, recording.clipped), (1, 1));
         assert_eq!(recording.series(0, 0).last(), Some(&100.0));

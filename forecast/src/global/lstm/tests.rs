@@ -36,7 +36,12 @@ fn forward_and_backward_pass_are_those_of_onnx_runtime_and_jax() {
     let file = SafeTensors::deserialize(bytes).unwrap();
     let weights = read_weights(&file, "weights").unwrap();
     let size = file.tensor("leads").unwrap().shape()[0];
-    let batch = Batch { size, inputs: numbers(&file, "inputs"), leads: numbers(&file, "leads"), targets: numbers(&file, "targets") };
+    let batch = Batch {
+        size,
+        inputs: numbers(&file, "inputs"),
+        leads: numbers(&file, "leads"),
+        targets: numbers(&file, "targets"),
+    };
     let mut pass = Pass::default();
     forward(&weights, &batch, &mut pass);
     assert!(furthest(pass.last_states(size), &numbers(&file, "states")) < 1e-5);
