@@ -2,6 +2,8 @@
 
 mod data;
 mod document;
+mod examples;
+mod findings;
 mod print;
 mod show;
 
@@ -173,7 +175,9 @@ pub(crate) fn backtest(protocol: Protocol, entries: Vec<Entry>) -> Finished {
 fn write_out(out: &Path, data: &Data, finished: &Finished, document: &serde_json::Value) -> Result<()> {
     use slacktide_reports::files::write_aside;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    write_aside(&out.join("comparison.json"), serde_json::to_string_pretty(document)?.as_bytes())?;
+    let text = serde_json::to_string_pretty(document)?;
+    write_aside(&out.join("comparison.json"), text.as_bytes())?;
+    write_aside(&out.join("report.html"), slacktide_reports::comparison::html(&text)?.as_bytes())?;
     write_aside(&out.join("forecasts.csv"), document::forecasts_csv(data, finished).as_bytes())?;
     write_aside(&out.join("scores.csv"), document::scores_csv(finished).as_bytes())?;
     Ok(())

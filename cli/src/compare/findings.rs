@@ -1,0 +1,163 @@
+//! What a comparison of arms found, in sentences: only what is more than chance is called a difference.
+
+use super::MEASURES;
+use super::pairs::{ORACLE, Verdict};
+use slacktide_reports::text::number;
+use slacktide_sim::compare::{Arm, measures};
+
+const OVERLOAD: &str = MEASURES[0];
+const MAKESPAN: &str = MEASURES[1];
+/// Mean absolute error of the forecasts a rollout was planned with, in points of load; not every run has it.
+const FORECAST_ERROR: &str = "forecast_mae_points";
+
+/// The sentences.
+pub(super) fn findings(arms: &[Arm], verdicts: &[Verdict], ranking: &[String], forecasters: bool) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(best) = ranking.first().and_then(|name| arms.iter().find(|a| a.name == *name)) {
+        let mean = |measure| measures(&best.runs).get(measure).map(|s| s.mean);
+        if let (Some(overload), Some(makespan)) = (mean(OVERLOAD), mean(MAKESPAN)) {
+            said.push(format!(
+                "Least overload caused, on average: {}, {} device-minutes in {} h.",
+                best.name,
+                number(overload),
+                number(makespan / 3600.0)
+            ));
+        }
+    }
+    if let Some(first) = arms.first() {
+        let others = arms[1..].iter().filter(|b| !(forecasters && b.name == ORACLE));
+        said.extend(others.map(|other| pair(first, other, verdicts, forecasters)));
+    }
+    if forecasters {
+        said.extend(worth_of_accuracy(arms, verdicts));
+        said.extend(what_perfect_would_buy(arms, verdicts, ranking));
+    }
+    said.push(format!(
+        "Every arm ran the same {} seeds; a difference is called one when a paired t-test, corrected for the pairs of a measure (Holm), \
+         leaves less than 5 % to chance. Noise does not show that arms are equal: more replications would show smaller differences.",
+        arms.first().map_or(0, |a| a.runs.len())
+    ));
+    let broken = arms.iter().flat_map(|a| a.runs.iter().flat_map(move |r| r.violations.iter().map(move |v| (a, r, v))));
+    said.extend(broken.map(|(arm, run, v)| format!("PROMISE BROKEN {} seed {}: {v}.", arm.name, run.seed)));
+    said
+}
+
+fn find<'a>(verdicts: &'a [Verdict], a: &str, b: &str, measure: &str) -> Option<&'a Verdict> {
+    verdicts.iter().find(|v| v.difference.a == a && v.difference.b == b && v.difference.measure == measure)
+}
+
+/// How far off an arm's forecasts were, on average; `None` when its runs do not say.
+fn forecast_error(arm: &Arm) -> Option<f64> {
+    measures(&arm.runs).get(FORECAST_ERROR).map(|s| s.mean)
+}
+
+/// `−12 … 8`, in the unit people read.
+fn interval(verdict: &Verdict, scale: f64) -> String {
+    let [low, high] = verdict.difference.summary.ci95.map(|v| number(v / scale));
+    format!("{low} … {high}")
+}
+
+fn overload_words(verdict: &Verdict) -> String {
+    let mean = verdict.difference.summary.mean;
+    if verdict.is_different() {
+        let word = if mean < 0.0 { "less" } else { "more" };
+        format!("{} device-minutes {word} overload caused ({})", number(mean.abs()), interval(verdict, 1.0))
+    } else if verdict.difference.summary.ci95 == [0.0, 0.0] {
+        "the same overload caused in every run".to_owned()
+    } else {
+        format!("overload caused differs by {} device-minutes: noise", interval(verdict, 1.0))
+    }
+}
+
+fn makespan_words(verdict: &Verdict) -> String {
+    let mean = verdict.difference.summary.mean;
+    if verdict.is_different() {
+        let word = if mean < 0.0 { "shorter" } else { "longer" };
+        format!("{} h {word} ({})", number(mean.abs() / 3600.0), interval(verdict, 3600.0))
+    } else if verdict.difference.summary.ci95 == [0.0, 0.0] {
+        "as long in every run".to_owned()
+    } else {
+        format!("makespan differs by {} h: noise", interval(verdict, 3600.0))
+    }
+}
+
+/// The first arm against another one.
+fn pair(first: &Arm, other: &Arm, verdicts: &[Verdict], forecasters: bool) -> String {
+    let about = |measure| find(verdicts, &first.name, &other.name, measure);
+    let parts = [about(OVERLOAD).map(overload_words), about(MAKESPAN).map(makespan_words)];
+    let mut parts: Vec<String> = parts.into_iter().flatten().collect();
+    let else_where = MEASURES[2..].iter().filter_map(|m| about(m)).filter(|v| v.is_different());
+    parts.extend(else_where.map(|v| {
+        let word = if v.difference.summary.mean < 0.0 { "less" } else { "more" };
+        format!("{} {word} {}", number(v.difference.summary.mean.abs()), v.difference.measure)
+    }));
+    let accuracy = match (forecast_error(first), forecast_error(other)) {
+        (Some(own), Some(its)) if forecasters => {
+            format!(" (forecasts off by {} points on average, against {})", number(own), number(its))
+        }
+        _ => String::new(),
+    };
+    format!("{} against {}{accuracy}: {}.", first.name, other.name, parts.join("; "))
+}
+
+/// Did better forecasts make a better rollout? Judged over the pairs whose forecasts and outcomes are both known.
+fn worth_of_accuracy(arms: &[Arm], verdicts: &[Verdict]) -> Option<String> {
+    let first = arms.first()?;
+    let main = |v: &&Verdict| [OVERLOAD, MAKESPAN].contains(&v.difference.measure.as_str());
+    let of_models = |v: &&Verdict| v.difference.a != ORACLE && v.difference.b != ORACLE;
+    let pairs: Vec<&Verdict> = verdicts.iter().filter(main).filter(of_models).collect();
+    if pairs.is_empty() {
+        return None;
+    }
+    let different: Vec<&&Verdict> = pairs.iter().filter(|v| v.is_different()).collect();
+    if different.is_empty() {
+        let errors: Vec<f64> = arms.iter().filter(|a| a.name != ORACLE).filter_map(forecast_error).collect();
+        let low = errors.iter().copied().reduce(f64::min);
+        let high = errors.iter().copied().reduce(f64::max);
+        return Some(match (low, high) {
+            (Some(low), Some(high)) if high > low => format!(
+                "Forecasts were off by {} to {} points; accuracy bought nothing measurable in this world.",
+                number(low),
+                number(high)
+            ),
+            _ => format!("Which model forecasts made no measurable difference to {} in this world.", first.name),
+        });
+    }
+    let own = forecast_error(first);
+    let accurate_gained = |v: &Verdict| {
+        let its = arms.iter().find(|a| a.name == v.difference.b).and_then(forecast_error);
+        own.zip(its).map(|(own, its)| (own < its) == (v.difference.summary.mean < 0.0))
+    };
+    let verdicts: Option<Vec<bool>> = different.iter().map(|v| accurate_gained(v)).collect();
+    verdicts.map(|gained| match (gained.contains(&true), gained.contains(&false)) {
+        (true, false) => "Where arms differ, the more accurate forecasts made the better rollout.".to_owned(),
+        (false, _) => "Where arms differ, the more accurate forecasts made the worse rollout.".to_owned(),
+        (true, true) => "Where arms differ, the more accurate forecasts bought one thing and cost another.".to_owned(),
+    })
+}
+
+/// What the best arm still leaves to a perfect forecast.
+fn what_perfect_would_buy(arms: &[Arm], verdicts: &[Verdict], ranking: &[String]) -> Option<String> {
+    let best = ranking.iter().find(|name| *name != ORACLE)?;
+    arms.iter().find(|a| a.name == ORACLE)?;
+    // The first arm may be the best one: then the pair stands the other way round.
+    let words = |measure: &str, words: fn(&Verdict) -> String| {
+        find(verdicts, ORACLE, best, measure)
+            .cloned()
+            .or_else(|| find(verdicts, best, ORACLE, measure).map(reversed))
+            .map(|v| words(&v))
+    };
+    let parts: Vec<String> =
+        [words(OVERLOAD, overload_words), words(MAKESPAN, makespan_words)].into_iter().flatten().collect();
+    Some(format!("A perfect forecast (oracle) against the best of the others, {best}: {}.", parts.join("; ")))
+}
+
+fn reversed(verdict: &Verdict) -> Verdict {
+    let mut other = verdict.clone();
+    let difference = &mut other.difference;
+    std::mem::swap(&mut difference.a, &mut difference.b);
+    difference.summary.mean = -difference.summary.mean;
+    let [low, high] = difference.summary.ci95;
+    difference.summary.ci95 = [-high, -low];
+    other
+}
