@@ -12,7 +12,7 @@ h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h
 table{border-collapse:collapse;font-size:.9rem;width:100%}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.best{font-weight:700}td.quiet{color:var(--soft)}
 .wide{overflow-x:auto}.wide td:first-child,.wide th:first-child{position:sticky;left:0;background:var(--bg)}
-.small table{font-size:.75rem}.small th,.small td{padding:.2rem .35rem}
+.small table{font-size:.75rem}.small th,.small td{padding:.2rem .35rem}.small td{white-space:nowrap}
 figure{margin:0;overflow-x:auto}svg{width:100%;height:auto;min-width:44rem}ul{margin:.3rem 0;padding-left:1.2rem}dt{font-weight:600}dd{margin:0 0 .4rem}
 .bad{color:var(--alarm);font-weight:600}
 svg [fill='#FFFFFF']{fill:var(--bg)}

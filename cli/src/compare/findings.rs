@@ -2,6 +2,8 @@
 
 use super::MEASURES;
 use super::pairs::{ORACLE, Verdict};
+use slacktide_engine::rollout::RolloutState;
+use slacktide_reports::arms::unit;
 use slacktide_reports::text::number;
 use slacktide_sim::compare::{Arm, measures};
 
@@ -13,17 +15,8 @@ const FORECAST_ERROR: &str = "forecast_mae_points";
 /// The sentences.
 pub(super) fn findings(arms: &[Arm], verdicts: &[Verdict], ranking: &[String], forecasters: bool) -> Vec<String> {
     let mut said = Vec::new();
-    if let Some(best) = ranking.first().and_then(|name| arms.iter().find(|a| a.name == *name)) {
-        let mean = |measure| measures(&best.runs).get(measure).map(|s| s.mean);
-        if let (Some(overload), Some(makespan)) = (mean(OVERLOAD), mean(MAKESPAN)) {
-            said.push(format!(
-                "Least overload caused, on average: {}, {} device-minutes in {} h.",
-                best.name,
-                number(overload),
-                number(makespan / 3600.0)
-            ));
-        }
-    }
+    said.extend(leader(arms, ranking));
+    said.extend(unfinished(arms));
     if let Some(first) = arms.first() {
         let others = arms[1..].iter().filter(|b| !(forecasters && b.name == ORACLE));
         said.extend(others.map(|other| pair(first, other, verdicts, forecasters)));
@@ -40,6 +33,37 @@ pub(super) fn findings(arms: &[Arm], verdicts: &[Verdict], ranking: &[String], f
     let broken = arms.iter().flat_map(|a| a.runs.iter().flat_map(move |r| r.violations.iter().map(move |v| (a, r, v))));
     said.extend(broken.map(|(arm, run, v)| format!("PROMISE BROKEN {} seed {}: {v}.", arm.name, run.seed)));
     said
+}
+
+/// Who leads by the means, which says nothing of chance.
+fn leader(arms: &[Arm], ranking: &[String]) -> Option<String> {
+    let best = ranking.first().and_then(|name| arms.iter().find(|a| a.name == *name))?;
+    let mean = |arm: &Arm, measure: &str| measures(&arm.runs).get(measure).map(|s| s.mean);
+    let (overload, makespan) = (mean(best, OVERLOAD)?, mean(best, MAKESPAN)?);
+    let hours = number(makespan / 3600.0);
+    Some(if arms.iter().all(|arm| mean(arm, OVERLOAD) == Some(overload)) {
+        format!(
+            "All arms caused {} device-minutes of overload; the shortest on average is {}, {hours} h.",
+            number(overload),
+            best.name
+        )
+    } else {
+        format!(
+            "By the means {} causes the least overload, {} device-minutes, and takes {hours} h.",
+            best.name,
+            number(overload)
+        )
+    })
+}
+
+/// Arms whose rollouts did not all finish: their makespan is the time to wherever they ended.
+fn unfinished(arms: &[Arm]) -> Option<String> {
+    let finished = |arm: &Arm| arm.runs.iter().filter(|r| r.state == RolloutState::Finished).count();
+    let short = arms.iter().filter(|arm| finished(arm) < arm.runs.len());
+    let said: Vec<String> = short.map(|arm| format!("{} {} of {}", arm.name, finished(arm), arm.runs.len())).collect();
+    (!said.is_empty()).then(|| {
+        format!("Not every rollout finished: {}; the makespan of the others is the time to their end.", said.join(", "))
+    })
 }
 
 fn find<'a>(verdicts: &'a [Verdict], a: &str, b: &str, measure: &str) -> Option<&'a Verdict> {
@@ -89,7 +113,9 @@ fn pair(first: &Arm, other: &Arm, verdicts: &[Verdict], forecasters: bool) -> St
     let else_where = MEASURES[2..].iter().filter_map(|m| about(m)).filter(|v| v.is_different());
     parts.extend(else_where.map(|v| {
         let word = if v.difference.summary.mean < 0.0 { "less" } else { "more" };
-        format!("{} {word} {}", number(v.difference.summary.mean.abs()), v.difference.measure)
+        let (label, scale) =
+            unit(&v.difference.measure).map_or((v.difference.measure.as_str(), 1.0), |u| (u.label, u.scale));
+        format!("{label}: {} {word}", number(v.difference.summary.mean.abs() / scale))
     }));
     let accuracy = match (forecast_error(first), forecast_error(other)) {
         (Some(own), Some(its)) if forecasters => {
@@ -120,7 +146,8 @@ fn worth_of_accuracy(arms: &[Arm], verdicts: &[Verdict]) -> Option<String> {
                 number(low),
                 number(high)
             ),
-            _ => format!("Which model forecasts made no measurable difference to {} in this world.", first.name),
+            _ => "Which forecaster is used made no measurable difference to overload or makespan in this world."
+                .to_owned(),
         });
     }
     let own = forecast_error(first);

@@ -102,7 +102,7 @@ pub(super) fn coverage(name: &str, metric: &Metric) -> String {
     draw(&title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(8), TOP - 6, bottom, "values within the interval, %")?;
-        for (nominal, colour, label) in [(80.0, FIRST, "80 % should be"), (95.0, SECOND, "95 % should be")] {
+        for (nominal, colour, label) in [(80.0, FIRST, "80 % promised"), (95.0, SECOND, "95 % promised")] {
             let pen = Pen { colour, dash: Some((6, 4)), marker: None };
             canvas.stroke(&[(x.at(nominal), TOP - 6), (x.at(nominal), bottom)], pen)?;
             canvas.text((x.at(nominal), 10), Hold::Middle, label)?;

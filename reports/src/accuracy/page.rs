@@ -201,8 +201,8 @@ fn matrix(page: &mut Page, name: &str, metric: &Metric, tests: &[Test]) {
             Some(test) if test.p_corrected >= SIGNIFICANT => Cell::quiet("noise"),
             Some(test) => {
                 let is_better = (test.statistic < 0.0) == (test.a == a.name);
-                let p = if test.p_corrected < 0.001 { "< .001".to_owned() } else { format!("{:.3}", test.p_corrected) };
-                format!("{} {p}", if is_better { "better" } else { "worse" }).into()
+                let p = if test.p_corrected < 0.001 { "<.001".to_owned() } else { format!("{:.3}", test.p_corrected) };
+                format!("{} {p}", if is_better { "▲" } else { "▼" }).into()
             }
         }
     };
@@ -213,7 +213,7 @@ fn matrix(page: &mut Page, name: &str, metric: &Metric, tests: &[Test]) {
     let header: Vec<&str> = [""].into_iter().chain(models.iter().map(|m| m.name.as_str())).collect();
     page.small_table(&header, &models.iter().map(row).collect::<Vec<_>>());
     page.note(&format!(
-        "The row against the column, with the corrected probability. Diebold–Mariano over {} {}, Holm-corrected for {} pairs.",
+        "The row against the column: ▲ its errors are lower, ▼ higher, with the corrected probability. Diebold–Mariano over {} {}, Holm-corrected for {} pairs.",
         any.count,
         any.over,
         tests.len()

@@ -55,20 +55,24 @@ pub(super) fn scatter(document: &Document) -> String {
         Some((hours, *arm.measures.get("overload_caused_device_minutes")?))
     };
     let arms: Vec<_> = document.arms.iter().filter_map(|arm| both(arm).map(|both| (arm, both))).collect();
-    let xs = arms.iter().flat_map(|(_, (hours, _))| hours.ci95);
-    let ys = arms.iter().flat_map(|(_, (_, overload))| overload.ci95);
-    let (Some(x), Some(y)) = (Scale::over(xs, 72, WIDTH - 40), Scale::over(ys, HEIGHT - 48, 14)) else {
+    // Neither measure can be negative, though the interval of a mean over few runs may reach there.
+    let xs = arms.iter().flat_map(|(_, (hours, _))| hours.ci95).map(|v| v.max(0.0));
+    let ys = arms.iter().flat_map(|(_, (_, overload))| overload.ci95).map(|v| v.max(0.0));
+    let (Some(mut x), Some(mut y)) = (Scale::over(xs, 72, WIDTH - 40), Scale::over(ys, HEIGHT - 48, 14)) else {
         return nothing(title);
     };
-    let points: Vec<Point<'_>> = arms
+    (x.low, y.low) = (x.low.max(0.0), y.low.max(0.0));
+    let mut points: Vec<Point<'_>> = arms
         .iter()
         .map(|(arm, (hours, overload))| Point {
             name: &arm.name,
             at: (x.at(hours.mean), y.at(overload.mean)),
-            across: hours.ci95.map(|v| x.at(v)),
-            upright: overload.ci95.map(|v| y.at(v)),
+            across: hours.ci95.map(|v| x.at(v.max(0.0))),
+            upright: overload.ci95.map(|v| y.at(v.max(0.0))),
         })
         .collect();
+    // Labels stand on the right where there is room: who is furthest right is served first.
+    points.sort_by_key(|point| std::cmp::Reverse(point.at.0));
     let description = "a point for each arm with the 95 % intervals of both means as whiskers";
     draw(title, description, HEIGHT, |area| {
         let canvas = Canvas(area);

@@ -68,15 +68,15 @@ pub struct Difference {
 
 /// How a measure is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Unit {
+pub struct Unit {
     /// What people call it.
-    pub(super) label: &'static str,
+    pub label: &'static str,
     /// What its value is divided by.
-    pub(super) scale: f64,
+    pub scale: f64,
 }
 
 /// The name and unit of a measure; those without an entry are written as they are.
-pub(super) fn unit(measure: &str) -> Option<Unit> {
+pub fn unit(measure: &str) -> Option<Unit> {
     let unit = |label, scale| Some(Unit { label, scale });
     match measure {
         "overload_caused_device_minutes" => unit("overload caused, device-minutes", 1.0),

@@ -38,7 +38,7 @@ pub fn html(document: &Document) -> String {
     page.section("Overload against time");
     page.figure(
         &charts::scatter(document),
-        "Down and to the left is better. Whiskers are 95 % intervals of the mean over the seeds of each arm; arms share their seeds, so the paired differences below tell more.",
+        "Down and to the left is better. Whiskers are 95 % intervals of the mean over the seeds of each arm, cut at 0; arms share their seeds, so the paired differences below tell more.",
     );
     for measure in ["overload_caused_device_minutes", "makespan_s"] {
         page.section(&format!("Differences: {}", unit(measure).map_or(measure, |u| u.label)));
