@@ -56,9 +56,12 @@ fn leader(arms: &[Arm], ranking: &[String]) -> Option<String> {
     })
 }
 
+fn finished(arm: &Arm) -> usize {
+    arm.runs.iter().filter(|r| r.state == RolloutState::Finished).count()
+}
+
 /// Arms whose rollouts did not all finish: their makespan is the time to wherever they ended.
 fn unfinished(arms: &[Arm]) -> Option<String> {
-    let finished = |arm: &Arm| arm.runs.iter().filter(|r| r.state == RolloutState::Finished).count();
     let short = arms.iter().filter(|arm| finished(arm) < arm.runs.len());
     let said: Vec<String> = short.map(|arm| format!("{} {} of {}", arm.name, finished(arm), arm.runs.len())).collect();
     (!said.is_empty()).then(|| {
@@ -155,18 +158,22 @@ fn worth_of_accuracy(arms: &[Arm], verdicts: &[Verdict]) -> Option<String> {
         let its = arms.iter().find(|a| a.name == v.difference.b).and_then(forecast_error);
         own.zip(its).map(|(own, its)| (own < its) == (v.difference.summary.mean < 0.0))
     };
-    let verdicts: Option<Vec<bool>> = different.iter().map(|v| accurate_gained(v)).collect();
-    verdicts.map(|gained| match (gained.contains(&true), gained.contains(&false)) {
-        (true, false) => "Where arms differ, the more accurate forecasts made the better rollout.".to_owned(),
-        (false, _) => "Where arms differ, the more accurate forecasts made the worse rollout.".to_owned(),
-        (true, true) => "Where arms differ, the more accurate forecasts bought one thing and cost another.".to_owned(),
-    })
+    let gained: Option<Vec<bool>> = different.iter().map(|v| accurate_gained(v)).collect();
+    let said = match gained.map(|g| (g.contains(&true), g.contains(&false))) {
+        Some((true, false)) => "Where arms differ, the more accurate forecasts made the better rollout.",
+        Some((false, _)) => "Where arms differ, the more accurate forecasts made the worse rollout.",
+        Some((true, true)) => "Where arms differ, the more accurate forecasts bought one thing and cost another.",
+        None => {
+            "These runs do not measure how far off their forecasts were, so whether accuracy made the difference is not known."
+        }
+    };
+    Some(said.to_owned())
 }
 
 /// What the best arm still leaves to a perfect forecast.
 fn what_perfect_would_buy(arms: &[Arm], verdicts: &[Verdict], ranking: &[String]) -> Option<String> {
     let best = ranking.iter().find(|name| *name != ORACLE)?;
-    arms.iter().find(|a| a.name == ORACLE)?;
+    let oracle = arms.iter().find(|a| a.name == ORACLE)?;
     // The first arm may be the best one: then the pair stands the other way round.
     let words = |measure: &str, words: fn(&Verdict) -> String| {
         find(verdicts, ORACLE, best, measure)
@@ -176,7 +183,8 @@ fn what_perfect_would_buy(arms: &[Arm], verdicts: &[Verdict], ranking: &[String]
     };
     let parts: Vec<String> =
         [words(OVERLOAD, overload_words), words(MAKESPAN, makespan_words)].into_iter().flatten().collect();
-    Some(format!("A perfect forecast (oracle) against the best of the others, {best}: {}.", parts.join("; ")))
+    let caution = if finished(oracle) < oracle.runs.len() { " (not all of its rollouts finished)" } else { "" };
+    Some(format!("A perfect forecast (oracle) against the best of the others, {best}: {}{caution}.", parts.join("; ")))
 }
 
 fn reversed(verdict: &Verdict) -> Verdict {

@@ -201,7 +201,11 @@ fn matrix(page: &mut Page, name: &str, metric: &Metric, tests: &[Test]) {
             Some(test) if test.p_corrected >= SIGNIFICANT => Cell::quiet("noise"),
             Some(test) => {
                 let is_better = (test.statistic < 0.0) == (test.a == a.name);
-                let p = if test.p_corrected < 0.001 { "<.001".to_owned() } else { format!("{:.3}", test.p_corrected) };
+                let p = if test.p_corrected < 0.001 {
+                    "<.001".to_owned()
+                } else {
+                    format!("{:.3}", test.p_corrected).trim_start_matches('0').to_owned()
+                };
                 format!("{} {p}", if is_better { "▲" } else { "▼" }).into()
             }
         }
