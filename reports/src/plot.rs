@@ -105,7 +105,7 @@ impl Scale {
         let finite = values.into_iter().filter(|v| v.is_finite());
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         let room = if high > low { (high - low) * 0.05 } else { high.abs().max(1.0) * 0.1 };
-        (low <= high).then(|| Self { low: low - room, high: high + room, from, to })
+        (low <= high).then_some(Self { low: low - room, high: high + room, from, to })
     }
 
     /// The pixel of a value.

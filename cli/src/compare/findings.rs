@@ -196,3 +196,60 @@ fn reversed(verdict: &Verdict) -> Verdict {
     difference.summary.ci95 = [-high, -low];
     other
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::pairs::verdicts;
+    use slacktide_sim::RunResult;
+    use slacktide_sim::compare::ranking;
+
+    fn arm(name: &str, error: Option<f64>, overload: [f64; 4]) -> Arm {
+        let run = |(seed, overload): (usize, f64)| {
+            let mut measures = std::collections::BTreeMap::new();
+            measures.insert(OVERLOAD.to_owned(), overload);
+            measures.insert(MAKESPAN.to_owned(), 3600.0);
+            measures.extend(error.map(|e| (FORECAST_ERROR.to_owned(), e)));
+            RunResult {
+                seed: seed as u64,
+                journal: Vec::new(),
+                journal_hash: String::new(),
+                state: RolloutState::Finished,
+                measures,
+                violations: Vec::new(),
+                events: 0,
+                device_ticks: 0,
+            }
+        };
+        Arm { name: name.to_owned(), runs: overload.into_iter().enumerate().map(run).collect() }
+    }
+
+    fn said(mut arms: Vec<Arm>) -> String {
+        let verdicts = verdicts(&mut arms, &MEASURES, true);
+        findings(&arms, &verdicts, &ranking(&arms), true).join("\n")
+    }
+
+    #[test]
+    fn accuracy_that_bought_nothing_is_said_to() {
+        let arms = vec![
+            arm("arima", Some(3.1), [10.0, 30.0, 20.0, 25.0]),
+            arm("naive", Some(6.0), [30.0, 10.0, 25.0, 21.0]),
+            arm("oracle", Some(0.0), [9.0, 31.0, 20.0, 24.0]),
+        ];
+        let said = said(arms);
+        assert!(said.contains("arima against naive (forecasts off by 3.10 points on average, against 6)"), "{said}");
+        assert!(said.contains("noise") && said.contains("accuracy bought nothing measurable"), "{said}");
+        assert!(said.contains("A perfect forecast (oracle) against the best of the others, arima"), "{said}");
+    }
+
+    #[test]
+    fn a_difference_is_laid_to_accuracy_only_when_that_was_measured() {
+        let low = [1.0, 2.0, 1.0, 2.0];
+        let high = [50.0, 52.0, 51.0, 50.0];
+        let known = said(vec![arm("arima", Some(3.0), low), arm("naive", Some(6.0), high)]);
+        assert!(known.contains("device-minutes less overload") && known.contains("made the better rollout"), "{known}");
+        let worse = said(vec![arm("arima", Some(3.0), high), arm("naive", Some(6.0), low)]);
+        assert!(worse.contains("made the worse rollout"), "{worse}");
+        assert!(said(vec![arm("arima", None, low), arm("naive", None, high)]).contains("is not known"));
+    }
+}
