@@ -131,7 +131,7 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
         anyhow::bail!(
             "no series is long enough: {} steps are known at most, and a context of {} before a horizon of {} is needed; lower --context, --season or --horizon",
             data.entries.iter().map(|e| e.values.len()).max().unwrap_or(0),
-            data.context.unwrap_or(2 * data.seasons.first().copied().unwrap_or(4)),
+            data.context.unwrap_or_else(|| 2 * data.seasons.first().copied().unwrap_or(4)),
             data.horizon
         );
     }
