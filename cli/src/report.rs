@@ -1,27 +1,44 @@
-//! `slacktide report`: the page of a journal.
+//! `slacktide report`: the page of a journal or of an `--out` folder.
 
 use crate::Outcome;
-use anyhow::Result;
-use slacktide_reports::{files, page, tables::Tables};
-use std::path::PathBuf;
+use anyhow::{Context, Result, bail};
+use slacktide_reports::{comparison, files, page, tables::Tables, text};
+use std::path::{Path, PathBuf};
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A journal, or a folder with journal.jsonl in it
+    /// A journal, or a folder with journal.jsonl or comparison.json in it
     path: PathBuf,
-    /// Where to write the page (default: report.html beside the journal)
+    /// Where to write the page (default: report.html beside what it is made of)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
-    let journal = if args.path.is_dir() { args.path.join("journal.jsonl") } else { args.path.clone() };
-    let text = files::read_journal(&journal)?;
-    let tables = Tables::read(text.lines())?;
-    let out = args.out.clone().unwrap_or_else(|| journal.with_file_name("report.html"));
-    files::write_aside(&out, page::html(&tables).as_bytes())?;
-    println!("{}The page: {}", slacktide_reports::text::summary(&tables), out.display());
+    let source = source(&args.path)?;
+    let (summary, html) = if source.file_name().is_some_and(|name| name == "comparison.json") {
+        let document = std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+        (String::new(), comparison::html(&document).with_context(|| source.display().to_string())?)
+    } else {
+        let tables = Tables::read(files::read_journal(&source)?.lines())?;
+        (text::summary(&tables), page::html(&tables))
+    };
+    let out = args.out.clone().unwrap_or_else(|| source.with_file_name("report.html"));
+    files::write_aside(&out, html.as_bytes())?;
+    println!("{summary}The page: {}", out.display());
     Ok(Outcome::Good)
+}
+
+/// The file a page is made of.
+fn source(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let known = ["journal.jsonl", "comparison.json"].map(|name| path.join(name));
+    match known.into_iter().find(|file| file.is_file()) {
+        Some(file) => Ok(file),
+        None => bail!("{} holds neither journal.jsonl nor comparison.json", path.display()),
+    }
 }

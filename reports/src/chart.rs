@@ -1,25 +1,14 @@
-//! Plots as SVG text. Colours are fixed marks that the page's style sheet turns into light or dark ones; lines differ in dashes too, so
-//! that the plots read without colour.
+//! The plots of a rollout.
 
+use crate::plot::{ALARM, FIRST, GRID, INK, SECOND, SOFT, THIRD, draw, nothing};
 use crate::tables::Tables;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use slacktide_engine::time::Instant;
 
-const SIZE: (u32, u32) = (960, 300);
+const HEIGHT: i32 = 300;
 /// Most points of a line.
 const POINTS_MAX: usize = 2000;
 
-/// Marks: `page` gives each a light and a dark colour.
-const INK: RGBColor = RGBColor(1, 1, 1);
-const GRID: RGBColor = RGBColor(2, 2, 2);
-const FIRST: RGBColor = RGBColor(3, 3, 3);
-const SECOND: RGBColor = RGBColor(4, 4, 4);
-const ALARM: RGBColor = RGBColor(5, 5, 5);
-const SOFT: RGBColor = RGBColor(6, 6, 6);
-const THIRD: RGBColor = RGBColor(7, 7, 7);
-
-type Failed = Box<dyn std::error::Error>;
 type Points = Vec<(f64, f64)>;
 
 /// One line of a plot.
@@ -47,40 +36,15 @@ fn over_ticks(tables: &Tables, value: impl Fn(&slacktide_engine::journal::entry:
     thin(ticks.filter_map(|(at, tick)| value(tick).map(|v| (hours(tables, *at), v))).collect())
 }
 
-fn named(svg: String, title: &str, description: &str) -> String {
-    let head = format!("<svg role=\"img\" aria-label=\"{title}: {description}\" ");
-    let body = svg.replacen("<svg ", &head, 1);
-    match body.find('>') {
-        Some(end) => format!("{}><title>{title}</title><desc>{description}</desc>{}", &body[..end], &body[end + 1..]),
-        None => body,
-    }
-}
-
-fn draw(
-    title: &str,
-    description: &str,
-    paint: impl FnOnce(&DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Failed>,
-) -> String {
-    let mut svg = String::new();
-    let painted = {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        paint(&area).and_then(|()| area.present().map_err(Into::into))
-    };
-    match painted {
-        Ok(()) => named(svg, title, description),
-        Err(error) => format!("<p>The plot “{title}” could not be drawn: {error}</p>"),
-    }
-}
-
 /// Lines over hours, with the batches as bars at the foot.
 fn lines(title: &str, description: &str, tables: &Tables, unit: &str, top: f64, curves: Vec<Curve<'_>>) -> String {
     let all = || curves.iter().flat_map(|c| &c.points);
     let (low, high) = all().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), (x, _)| (l.min(*x), h.max(*x)));
     if low >= high {
-        return format!("<p>{title}: nothing to draw.</p>");
+        return nothing(title);
     }
     let top = all().map(|(_, y)| *y).fold(top, f64::max) * 1.02;
-    draw(title, description, |area| {
+    draw(title, description, HEIGHT, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .margin_right(16)

@@ -1,7 +1,13 @@
-//! Journals in; tables, plots and pages out. Cannot tell a live journal from a simulated one.
+//! Journals and comparisons in; tables, plots and pages out. Cannot tell a live journal from a simulated one.
 
+pub mod accuracy;
+pub mod arms;
 pub mod chart;
+pub mod comparison;
+mod curves;
 pub mod files;
+pub mod html;
 pub mod page;
+mod plot;
 pub mod tables;
 pub mod text;

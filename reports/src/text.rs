@@ -20,6 +20,11 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// A field as CSV wants it.
+pub fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
 /// Columns aligned by their widest cell; numbers are for the caller to write.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let cell = |row: &[String], i: usize| row.get(i).map_or(0, |c| c.chars().count());

@@ -2,14 +2,21 @@
 
 use super::Args;
 use super::data::Data;
+use super::examples::examples;
+use super::findings::sentences;
 use serde_json::{Map, Value, json};
 use slacktide_forecast::backtest::{Contestant, Finished, LEVELS, MetricScores, Part, Score, TestKind};
+use slacktide_reports::text::csv_field;
 
 /// The document of `--json`.
 pub(crate) fn document(verb: &str, args: &Args, data: &Data, finished: &Finished) -> Value {
     let metrics = finished.metrics();
     let by_metric: Vec<(String, MetricScores)> =
         metrics.iter().map(|m| (m.clone(), finished.metric_scores(m))).collect();
+    let findings: Map<String, Value> =
+        by_metric.iter().map(|(m, scores)| (m.clone(), json!(sentences(m, scores, finished)))).collect();
+    let examples: Map<String, Value> =
+        by_metric.iter().map(|(m, scores)| (m.clone(), json!(examples(m, scores, data, finished)))).collect();
     let tests: Vec<Value> = by_metric.iter().flat_map(|(metric, scores)| tests(metric, scores, finished)).collect();
     let by_metric: Map<String, Value> =
         by_metric.iter().map(|(metric, scores)| (metric.clone(), one_metric(scores, finished))).collect();
@@ -28,6 +35,8 @@ pub(crate) fn document(verb: &str, args: &Args, data: &Data, finished: &Finished
         "by_metric": by_metric,
         "tests": tests,
         "champion_changes": finished.champion_changes,
+        "findings": findings,
+        "examples": examples,
     })
 }
 
@@ -43,6 +52,7 @@ fn models(scores: &[Score], finished: &Finished) -> Vec<Value> {
         let each = f64::from(count.max(1));
         json!({
             "name": contestant.name(),
+            "trivial": matches!(contestant, Contestant::Model(kind) if !kind.is_dear()),
             "series": score.series,
             "origins": if score.series > 0 { score.origins.div_ceil(score.series) } else { 0 },
             "forecasts": score.origins,
@@ -121,8 +131,8 @@ pub(crate) fn forecasts_csv(data: &Data, finished: &Finished) -> String {
             let at = data.time_of(origin + lead as i64);
             csv.push_str(&format!(
                 "{},{},{name},{},{at},{},{point}",
-                quoted(&entry.name),
-                quoted(&entry.metric),
+                csv_field(&entry.name),
+                csv_field(&entry.metric),
                 data.time_of(origin),
                 lead + 1
             ));
@@ -136,11 +146,6 @@ pub(crate) fn forecasts_csv(data: &Data, finished: &Finished) -> String {
     csv
 }
 
-/// A field as CSV wants it.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
-}
-
 /// Scores by metric and model.
 pub(crate) fn scores_csv(finished: &Finished) -> String {
     let mut csv =
@@ -150,7 +155,7 @@ pub(crate) fn scores_csv(finished: &Finished) -> String {
         for (position, s) in finished.scores(Some(&metric)).iter().enumerate() {
             csv.push_str(&format!(
                 "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
-                quoted(&metric),
+                csv_field(&metric),
                 finished.contestants[position].name(),
                 s.series,
                 s.origins,

@@ -2,6 +2,8 @@
 
 mod data;
 mod document;
+mod examples;
+mod findings;
 mod print;
 mod show;
 
@@ -129,7 +131,7 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
         anyhow::bail!(
             "no series is long enough: {} steps are known at most, and a context of {} before a horizon of {} is needed; lower --context, --season or --horizon",
             data.entries.iter().map(|e| e.values.len()).max().unwrap_or(0),
-            data.context.unwrap_or(2 * data.seasons.first().copied().unwrap_or(4)),
+            data.context.unwrap_or_else(|| 2 * data.seasons.first().copied().unwrap_or(4)),
             data.horizon
         );
     }
@@ -173,7 +175,9 @@ pub(crate) fn backtest(protocol: Protocol, entries: Vec<Entry>) -> Finished {
 fn write_out(out: &Path, data: &Data, finished: &Finished, document: &serde_json::Value) -> Result<()> {
     use slacktide_reports::files::write_aside;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    write_aside(&out.join("comparison.json"), serde_json::to_string_pretty(document)?.as_bytes())?;
+    let text = serde_json::to_string_pretty(document)?;
+    write_aside(&out.join("comparison.json"), text.as_bytes())?;
+    write_aside(&out.join("report.html"), slacktide_reports::comparison::html(&text)?.as_bytes())?;
     write_aside(&out.join("forecasts.csv"), document::forecasts_csv(data, finished).as_bytes())?;
     write_aside(&out.join("scores.csv"), document::scores_csv(finished).as_bytes())?;
     Ok(())

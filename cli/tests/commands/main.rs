@@ -69,6 +69,80 @@ fn compare_shows_paired_differences() {
     assert!(makespan["ci95"][0].as_f64().unwrap() > 0.0, "{makespan}");
 }
 
+/// Remakes the page of an `--out` folder and holds it against what stood there.
+fn page_is_remade(folder: &str, dir: &Path) -> String {
+    let page = dir.join(folder).join("report.html");
+    let first = std::fs::read_to_string(&page).unwrap();
+    std::fs::remove_file(&page).unwrap();
+    assert_eq!(slacktide(&["report", folder], dir).status.code(), Some(0));
+    assert!(std::fs::read_to_string(&page).unwrap() == first, "the same document makes the same bytes");
+    first
+}
+
+#[test]
+fn compare_writes_a_page_and_every_measure() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [
+        "compare",
+        "first-rollout",
+        "--forecasters",
+        "naive,oracle,seasonal-naive",
+        "--devices",
+        "20",
+        "--replications",
+        "2",
+        "--json",
+        "--out",
+        "o",
+    ];
+    let document = json(&arguments, dir.path());
+    let pairs = document["differences"].as_array().unwrap().iter().filter(|d| d["measure"] == "makespan_s");
+    let pairs: Vec<_> = pairs.map(|d| (d["a"].as_str().unwrap(), d["b"].as_str().unwrap())).collect();
+    assert_eq!(pairs, [("naive", "oracle"), ("naive", "seasonal-naive"), ("oracle", "seasonal-naive")]);
+    let findings = document["findings"].to_string();
+    assert!(findings.contains("A perfect forecast (oracle) against the best of the others"), "{findings}");
+    let csv = std::fs::read_to_string(dir.path().join("o/measures.csv")).unwrap();
+    assert!(csv.starts_with("arm,seed,measure,value\n") && csv.matches("makespan_s").count() == 6, "{csv}");
+    let page = page_is_remade("o", dir.path());
+    assert!(page.contains("What was found") && page.matches("<svg ").count() == 3);
+}
+
+#[test]
+fn a_comparison_of_forecasts_writes_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut csv = "device_id,timestamp,cpu\n".to_owned();
+    for device in 0..3 {
+        for hour in 0..(8 * 24) {
+            let ripple = f64::from((hour * 7 + device * 3) % 11);
+            let load = 20.0 + 10.0 * f64::from((hour + device) % 24) / 24.0 + ripple / 4.0;
+            csv.push_str(&format!("m{device},{},{load:.2}\n", 1_700_006_400 + hour * 3600));
+        }
+    }
+    std::fs::write(dir.path().join("t.csv"), csv).unwrap();
+    let arguments = [
+        "forecast",
+        "compare",
+        "--data",
+        "t.csv",
+        "--context",
+        "3d",
+        "--horizon",
+        "6h",
+        "--origins",
+        "4",
+        "--models",
+        "naive,seasonal-naive,seasonal-mean",
+        "--json",
+        "--out",
+        "o",
+    ];
+    let document = json(&arguments, dir.path());
+    assert_eq!(document["examples"]["cpu"].as_array().unwrap().len(), 3, "worst, middling, best");
+    let lowest = document["findings"]["cpu"][0].as_str().unwrap();
+    let page = page_is_remade("o", dir.path());
+    assert!(page.contains(lowest) && page.contains("seasonal-mean (trivial)"), "{lowest}");
+}
+
 #[test]
 fn recorded_load_drives_a_rollout() {
     let dir = tempfile::tempdir().unwrap();
@@ -131,6 +205,14 @@ fn mistakes_exit_2_with_one_clear_message() {
     refused(&simulate(&["--devices", "0"]), dir.path(), &["--devices"]);
     refused(&["replay", "nowhere.jsonl"], dir.path(), &["nowhere.jsonl"]);
     refused(&["report", "text.csv"], dir.path(), &["line 1 is no journal entry"]);
+    refused(&["report", "empty"], dir.path(), &["empty holds neither journal.jsonl nor comparison.json"]);
+    std::fs::create_dir(dir.path().join("newer")).unwrap();
+    write("newer/comparison.json", br#"{"schema": "slacktide/compare/9"}"#);
+    refused(
+        &["report", "newer"],
+        dir.path(),
+        &["comparison.json", "`slacktide/compare/9` is no schema that has a page"],
+    );
     refused(&["compare", "--policies", "predictive"], dir.path(), &["at least two"]);
     assert!(!dir.path().join("slacktide-out").exists(), "nothing is written when nothing ran");
 }

@@ -1,19 +1,24 @@
 //! `slacktide compare`: arms on the same worlds, with paired intervals.
 
+mod findings;
+mod pairs;
+
 use crate::Outcome;
 use crate::simulate::{bar, set_field, set_forecaster};
 use crate::worlds::World;
 use anyhow::{Context, Result, bail};
+use pairs::{Verdict, verdicts};
 use serde_json::json;
-use slacktide_reports::text;
-use slacktide_sim::compare::{Arm, Difference, differences, measures, ranking};
+use slacktide_reports::files::write_aside;
+use slacktide_reports::{comparison, text};
+use slacktide_sim::compare::{Arm, measures, ranking};
 use slacktide_sim::{Setup, Summary, replicate};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every arm runs the same seeds, so differences are paired: an interval that contains 0 is noise.\nExample:\n  slacktide compare busy-evening --policies predictive,all-at-once,fixed-rate,maintenance-window --replications 20"
+    after_help = "Every arm runs the same seeds, so differences are paired; what chance explains is called noise.\nExample:\n  slacktide compare busy-evening --policies predictive,all-at-once,fixed-rate,maintenance-window --replications 20"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -36,7 +41,7 @@ pub(crate) struct Args {
     /// Runs of every arm
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     replications: u32,
-    /// Folder for comparison.json and measures.csv
+    /// Folder for report.html, comparison.json and measures.csv
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON document and nothing else
@@ -60,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let base = args.world.setup()?;
     let setups = setups(args, &base)?;
     let progress = bar(u64::from(args.replications) * setups.len() as u64, "runs");
-    let arms: Vec<Arm> = setups
+    let mut arms: Vec<Arm> = setups
         .iter()
         .map(|(name, setup)| Arm {
             name: name.clone(),
@@ -68,26 +73,49 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         })
         .collect();
     progress.finish_and_clear();
-    let found = differences(&arms, &MEASURES);
-    let document = document(args, &base, &arms, &found);
+    let found = verdicts(&mut arms, &MEASURES, is_of_forecasters(args));
+    let findings = findings::findings(&arms, &found, &ranking(&arms), is_of_forecasters(args));
+    let document = document(args, &base, &arms, &found, &findings);
     if let Some(out) = &args.out {
-        std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-        slacktide_reports::files::write_aside(
-            &out.join("comparison.json"),
-            serde_json::to_string_pretty(&document)?.as_bytes(),
-        )?;
+        write_out(out, &arms, &document)?;
     }
     if args.json {
         println!("{document}")
     } else {
-        print_plain(args, &base, &arms, &found)
+        print_plain(args, &base, &arms, &found, &findings)
     }
     let good = arms.iter().flat_map(|a| &a.runs).all(|r| r.violations.is_empty());
     Ok(if good { Outcome::Good } else { Outcome::Bad })
 }
 
+/// Are the arms forecasters rather than policies?
+const fn is_of_forecasters(args: &Args) -> bool {
+    args.policies.is_empty()
+}
+
+fn write_out(out: &Path, arms: &[Arm], document: &serde_json::Value) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let text = serde_json::to_string_pretty(document)?;
+    write_aside(&out.join("comparison.json"), text.as_bytes())?;
+    write_aside(&out.join("measures.csv"), measures_csv(arms).as_bytes())?;
+    write_aside(&out.join("report.html"), comparison::html(&text)?.as_bytes())?;
+    Ok(())
+}
+
+/// A row per arm, seed and measure. Arms are names of policies and models or paths, which may hold a comma.
+fn measures_csv(arms: &[Arm]) -> String {
+    let mut csv = "arm,seed,measure,value\n".to_owned();
+    for arm in arms {
+        let name = text::csv_field(&arm.name);
+        for run in &arm.runs {
+            run.measures.iter().for_each(|(m, v)| csv.push_str(&format!("{name},{},{m},{v}\n", run.seed)));
+        }
+    }
+    csv
+}
+
 fn setups(args: &Args, base: &Setup) -> Result<Vec<(String, Setup)>> {
-    let names = if args.policies.is_empty() { &args.forecasters } else { &args.policies };
+    let names = if is_of_forecasters(args) { &args.forecasters } else { &args.policies };
     if names.len() < 2 {
         bail!("name at least two arms to compare, such as --policies predictive,all-at-once");
     }
@@ -96,8 +124,8 @@ fn setups(args: &Args, base: &Setup) -> Result<Vec<(String, Setup)>> {
         if setups.iter().any(|(known, _)| known == name) {
             bail!("`{name}` stands twice among the arms");
         }
-        let mut setup = if args.policies.is_empty() { base.clone() } else { World::with_policy(base, name)? };
-        if args.policies.is_empty() {
+        let mut setup = if is_of_forecasters(args) { base.clone() } else { World::with_policy(base, name)? };
+        if is_of_forecasters(args) {
             set_forecaster(&mut setup, name)?;
         }
         args.set.iter().try_for_each(|text| set_field(&mut setup, text))?;
@@ -106,7 +134,7 @@ fn setups(args: &Args, base: &Setup) -> Result<Vec<(String, Setup)>> {
     Ok(setups)
 }
 
-fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Difference]) -> serde_json::Value {
+fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings: &[String]) -> serde_json::Value {
     let summary = |s: &Summary| json!({"mean": s.mean, "ci95": s.ci95});
     let arm = |arm: &Arm| {
         let measures: serde_json::Map<_, _> =
@@ -115,21 +143,27 @@ fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Difference]) -> se
         let violations: Vec<_> = arm.runs.iter().flat_map(|r| &r.violations).collect();
         json!({"name": arm.name, "measures": measures, "rollout_states": states, "invariant_violations": violations})
     };
-    let difference = |d: &Difference| json!({"a": d.a, "b": d.b, "measure": d.measure, "mean": d.summary.mean, "ci95": d.summary.ci95, "noise": d.is_noise()});
+    let difference = |v: &Verdict| {
+        let d = &v.difference;
+        json!({"a": d.a, "b": d.b, "measure": d.measure, "mean": d.summary.mean, "ci95": d.summary.ci95, "noise": d.is_noise(),
+            "p": v.p, "p_corrected": v.p_corrected, "different": v.is_different()})
+    };
     json!({
         "schema": "slacktide/compare/1",
         "scenario": base.scenario.name,
         "seed": args.world.seed,
         "devices": base.scenario.devices,
         "replications": args.replications,
+        "arms_are": if is_of_forecasters(args) { "forecasters" } else { "policies" },
         "remarks": base.remarks(),
+        "findings": findings,
         "arms": arms.iter().map(arm).collect::<Vec<_>>(),
         "differences": found.iter().map(difference).collect::<Vec<_>>(),
         "ranking": ranking(arms),
     })
 }
 
-fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Difference]) {
+fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings: &[String]) {
     println!(
         "{} ({} devices), {} runs of each arm, seeds from {}",
         base.scenario.name, base.scenario.devices, args.replications, args.world.seed
@@ -152,14 +186,15 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Difference]) {
     let header =
         ["arm", "overload caused (device-min)", "makespan", "unserved %", "patch latency (device-h)", "updated"];
     println!("\n{}", text::table(&header, &arms.iter().map(row).collect::<Vec<_>>()));
-    let shown = found.iter().filter(|d| MEASURES[..2].contains(&d.measure.as_str()));
-    let row = |d: &Difference| {
+    let shown = found.iter().filter(|v| MEASURES[..2].contains(&v.difference.measure.as_str()));
+    let row = |v: &Verdict| {
+        let d = &v.difference;
         let scale = if d.measure == "makespan_s" { 3600.0 } else { 1.0 };
         let measure = if d.measure == "makespan_s" { "makespan (h)" } else { "overload caused (device-min)" };
-        let verdict = if d.is_noise() {
-            "noise: may be 0".to_owned()
-        } else {
+        let verdict = if v.is_different() {
             format!("{} less", if d.summary.mean < 0.0 { &d.a } else { &d.b })
+        } else {
+            "noise: may be 0".to_owned()
         };
         let n = |v: f64| text::number(v / scale);
         vec![
@@ -175,11 +210,9 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Difference]) {
         "Paired differences, seed by seed:\n{}",
         text::table(&["pair", "measure", "mean", "95 % interval", ""], &rows)
     );
-    println!("Least overload caused first, then time: {}", ranking(arms).join(", "));
-    for arm in arms {
-        arm.runs
-            .iter()
-            .flat_map(|r| r.violations.iter().map(move |v| (r.seed, v)))
-            .for_each(|(seed, v)| println!("PROMISE BROKEN {} seed {seed}: {v}", arm.name));
+    println!("Least overload caused first, then time: {}\n", ranking(arms).join(", "));
+    findings.iter().for_each(|sentence| println!("{sentence}"));
+    if let Some(out) = &args.out {
+        println!("\nPage: {}", out.join("report.html").display());
     }
 }

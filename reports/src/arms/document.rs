@@ -1,0 +1,92 @@
+//! The document of a comparison of arms, as `comparison.json` holds it.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Everything the page needs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Document {
+    /// Name of the world.
+    pub scenario: String,
+    /// First seed.
+    pub seed: u64,
+    /// Devices of the world.
+    pub devices: usize,
+    /// Runs of every arm.
+    pub replications: u32,
+    /// What the arms are: `policies` or `forecasters`.
+    pub arms_are: String,
+    /// What the reader should know.
+    pub remarks: Vec<String>,
+    /// What was found, in sentences.
+    pub findings: Vec<String>,
+    /// The arms, in the order they were named.
+    pub arms: Vec<Arm>,
+    /// Paired differences.
+    pub differences: Vec<Difference>,
+    /// Names from the least overload caused to the most.
+    pub ranking: Vec<String>,
+}
+
+/// One arm.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Arm {
+    /// Its name.
+    pub name: String,
+    /// Its measures.
+    pub measures: BTreeMap<String, Summary>,
+    /// How its rollouts ended, seed by seed.
+    pub rollout_states: Vec<String>,
+}
+
+/// A mean and its 95 % interval.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Summary {
+    /// Mean.
+    pub mean: f64,
+    /// Interval.
+    pub ci95: [f64; 2],
+}
+
+/// A paired difference, `a − b`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Difference {
+    /// First arm.
+    pub a: String,
+    /// Second arm.
+    pub b: String,
+    /// Which measure.
+    pub measure: String,
+    /// Mean and interval.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Probability of so large a difference by chance, corrected for the pairs of this measure; none when it rests on one run.
+    pub p_corrected: Option<f64>,
+    /// More than chance, after that correction.
+    pub different: bool,
+}
+
+/// How a measure is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Unit {
+    /// What people call it.
+    pub label: &'static str,
+    /// What its value is divided by.
+    pub scale: f64,
+}
+
+/// The name and unit of a measure; those without an entry are written as they are.
+pub fn unit(measure: &str) -> Option<Unit> {
+    let unit = |label, scale| Some(Unit { label, scale });
+    match measure {
+        "overload_caused_device_minutes" => unit("overload caused, device-minutes", 1.0),
+        "makespan_s" => unit("makespan, h", 3600.0),
+        "unserved_demand_percent" => unit("demand not served, %", 1.0),
+        "patch_latency_device_hours" => unit("patch latency, device-hours", 1.0),
+        "updated_devices" => unit("devices updated", 1.0),
+        "failed_devices" => unit("devices failed", 1.0),
+        "exposed_devices" => unit("devices exposed to a bad release", 1.0),
+        "forecast_mae_points" => unit("forecasts off by, points", 1.0),
+        _ => None,
+    }
+}

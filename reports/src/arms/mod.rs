@@ -1,0 +1,8 @@
+//! The page of `slacktide compare`: policies or forecasters on the same worlds.
+
+mod charts;
+mod document;
+mod page;
+
+pub use document::{Arm, Difference, Document, Summary, Unit, unit};
+pub use page::html;

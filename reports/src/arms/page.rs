@@ -1,0 +1,149 @@
+//! The page itself: findings first, then measures, pictures and all differences.
+
+use super::charts;
+use super::document::{Difference, Document, Summary, unit};
+use crate::html::{Cell, Page};
+use crate::text::number;
+
+/// Measures that stand in the first table, where they were measured.
+const MAIN: [&str; 8] = [
+    "overload_caused_device_minutes",
+    "makespan_s",
+    "unserved_demand_percent",
+    "patch_latency_device_hours",
+    "forecast_mae_points",
+    "updated_devices",
+    "failed_devices",
+    "exposed_devices",
+];
+
+/// The page.
+pub fn html(document: &Document) -> String {
+    let under = format!(
+        "{} on the scenario {}: {} devices, {} runs of each, seeds {} to {}",
+        document.arms_are,
+        document.scenario,
+        document.devices,
+        document.replications,
+        document.seed,
+        document.seed + u64::from(document.replications.saturating_sub(1))
+    );
+    let names: Vec<&str> = document.arms.iter().map(|a| a.name.as_str()).collect();
+    let mut page = Page::new(&names.join(" · "), &under);
+    page.section("What was found");
+    page.sentences(&document.findings);
+    document.remarks.iter().for_each(|remark| page.note(remark));
+    page.section("Measures");
+    measures(&mut page, document);
+    page.section("Overload against time");
+    page.figure(
+        &charts::scatter(document),
+        "Down and to the left is better. Whiskers are 95 % intervals of the mean over the seeds of each arm, cut at 0; arms share their seeds, so the paired differences below tell more.",
+    );
+    for measure in ["overload_caused_device_minutes", "makespan_s"] {
+        page.section(&format!("Differences: {}", unit(measure).map_or(measure, |u| u.label)));
+        page.figure(
+            &charts::forest(document, measure),
+            "Seed by seed, the first arm minus the second, with 95 % intervals. A disc differs by more than chance after correction for the number of pairs; a ring is noise.",
+        );
+    }
+    page.section("All differences");
+    differences(&mut page, document);
+    page.section("All measures");
+    all_measures(&mut page, document);
+    page.section("How to read it");
+    page.glossary(&[
+        ("Overload caused", "Minutes that devices spent over their limit, less those they would have spent there without a rollout."),
+        ("Makespan", "From the beginning of the rollout to its end."),
+        ("Patch latency", "Hours that devices waited for the new release, summed over devices."),
+        ("Paired difference", "Every arm ran the same seeds: the same load, the same failures. Differences are taken seed by seed, which cancels what the worlds have in common."),
+        ("Noise", "Chance explains the difference: paired t-test, corrected (Holm) for the pairs of the same measure, at 5 %. It does not show that the arms are equal: more replications would show smaller differences."),
+    ]);
+    page.finish()
+}
+
+/// `mean ± half width`.
+fn cell(measure: &str, summary: &Summary) -> Cell {
+    let scale = unit(measure).map_or(1.0, |u| u.scale);
+    let half = (summary.ci95[1] - summary.ci95[0]) / 2.0;
+    Cell::number(format!("{} ± {}", number(summary.mean / scale), number(half / scale)))
+}
+
+fn row_of(document: &Document, measure: &str) -> impl Iterator<Item = Cell> {
+    document
+        .arms
+        .iter()
+        .map(move |arm| arm.measures.get(measure).map_or_else(|| Cell::number("–"), |summary| cell(measure, summary)))
+}
+
+fn header(document: &Document) -> Vec<&str> {
+    ["measure"].into_iter().chain(document.arms.iter().map(|a| a.name.as_str())).collect()
+}
+
+fn measures(page: &mut Page, document: &Document) {
+    let is_known = |measure: &&str| document.arms.iter().any(|a| a.measures.contains_key(*measure));
+    let row = |measure: &str| {
+        let label = unit(measure).map_or(measure, |u| u.label);
+        [Cell::from(label)].into_iter().chain(row_of(document, measure)).collect::<Vec<_>>()
+    };
+    let mut rows: Vec<Vec<Cell>> = MAIN.into_iter().filter(is_known).map(row).collect();
+    let ended = document.arms.iter().map(|arm| {
+        let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+        arm.rollout_states.iter().for_each(|state| *counts.entry(state).or_default() += 1);
+        Cell::number(counts.into_iter().map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", "))
+    });
+    rows.push([Cell::from("rollouts ended")].into_iter().chain(ended).collect());
+    page.table(&header(document), &rows);
+    page.note(&format!(
+        "Mean ± half of the 95 % interval. Least overload caused first, then time: {}.",
+        document.ranking.join(", ")
+    ));
+}
+
+fn all_measures(page: &mut Page, document: &Document) {
+    let mut names: Vec<&str> = document.arms.iter().flat_map(|a| a.measures.keys().map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let row = |measure: &&str| {
+        let cells = document.arms.iter().map(|arm| {
+            let half = |s: &Summary| (s.ci95[1] - s.ci95[0]) / 2.0;
+            let text = |s: &Summary| format!("{} ± {}", number(s.mean), number(half(s)));
+            Cell::number(arm.measures.get(*measure).map_or_else(|| "–".to_owned(), text))
+        });
+        [Cell::from(*measure)].into_iter().chain(cells).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<Cell>> = names.iter().map(row).collect();
+    page.folded_table(&format!("All {} measures, as comparison.json has them", names.len()), &header(document), &rows);
+}
+
+/// The verdict on a difference.
+fn verdict(difference: &Difference) -> Cell {
+    if difference.different {
+        let less = if difference.summary.mean < 0.0 { &difference.a } else { &difference.b };
+        format!("{less} less").into()
+    } else {
+        Cell::quiet("noise")
+    }
+}
+
+fn differences(page: &mut Page, document: &Document) {
+    let row = |d: &Difference| {
+        let unit = unit(&d.measure);
+        let n = |v: f64| number(v / unit.map_or(1.0, |u| u.scale));
+        let p = match d.p_corrected {
+            Some(p) if p < 0.001 => "< .001".to_owned(),
+            Some(p) => format!("{p:.3}"),
+            None => "–".to_owned(),
+        };
+        vec![
+            format!("{} − {}", d.a, d.b).into(),
+            unit.map_or(d.measure.as_str(), |u| u.label).into(),
+            Cell::number(n(d.summary.mean)),
+            Cell::number(format!("{} … {}", n(d.summary.ci95[0]), n(d.summary.ci95[1]))),
+            Cell::number(p),
+            verdict(d),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = document.differences.iter().map(row).collect();
+    page.table(&["pair", "measure", "mean", "95 % interval", "p, corrected", "verdict"], &rows);
+}
