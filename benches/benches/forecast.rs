@@ -61,7 +61,8 @@ fn fits(c: &mut Criterion) {
 
 fn updates(c: &mut Criterion) {
     let week = load(3, HOURS);
-    for kind in [ModelKind::ArimaFast, ModelKind::Arima, ModelKind::MstlArima, ModelKind::Theta, ModelKind::SeasonalEts] {
+    for kind in [ModelKind::ArimaFast, ModelKind::Arima, ModelKind::MstlArima, ModelKind::Theta, ModelKind::SeasonalEts]
+    {
         let mut fitted = fit(kind, &week);
         let mut values = week.iter().cycle();
         c.bench_function(&format!("update by one sample/{kind}"), |b| b.iter(|| fitted.update(values.next().copied())));
@@ -81,8 +82,7 @@ fn fleet(c: &mut Criterion) {
 /// As many series and hours as a recorded set of 29 machines over 14 days.
 fn global(c: &mut Criterion) {
     let fleet: Vec<Vec<f32>> = (0..29).map(|d| load(d, 336)).collect();
-    let series: Vec<TrainingSeries<'_>> =
-        fleet.iter().map(|values| TrainingSeries { values, first_step: 0 }).collect();
+    let series: Vec<TrainingSeries<'_>> = fleet.iter().map(|values| TrainingSeries { values, first_step: 0 }).collect();
     for kind in [ModelKind::Ridge, ModelKind::Lstm] {
         let train = || Trained::train(kind, None, &series, &[DAY], DAY, 1).expect("enough to learn from");
         c.bench_function(&format!("training on 29 devices × 336 hours/{kind}"), |b| b.iter(train));

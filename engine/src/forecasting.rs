@@ -217,7 +217,8 @@ impl Forecasting {
         };
         // Global models cost a device little, combinations are made of what costs nothing.
         let all_dear = policy.forecast.models.iter().all(|m| m.is_costly());
-        let fast = |m: ModelKind| if m == ModelKind::Arima && !dear_allowed { ModelKind::ArimaFast } else { m };
+        let fast = |m: ModelKind| if dear_allowed { m } else { m.fast() };
+        let season = policy.forecast.season.steps_up(self.slot);
         let models =
             policy.forecast.models.iter().copied().filter(|m| dear_allowed || all_dear || !m.is_costly()).map(fast);
         let (level, band, cap) = match key {
@@ -226,7 +227,9 @@ impl Forecasting {
         };
         PanelConfig {
             models: models.collect(),
-            season: policy.forecast.season.steps_up(self.slot),
+            season,
+            // Few series can afford a fit every few hours, a fleet one a day.
+            refit_every: if dear_allowed { (season / 8).max(1) } else { season },
             horizon: self.horizon,
             window,
             level: level as f32,
@@ -304,7 +307,7 @@ impl Forecasting {
             let notes = self.shared.as_ref().map(|s| s.notes.clone()).unwrap_or_default();
             // What was trained is wanted at once.
             self.next_at = Some(now);
-            return Ok(RoundSummary { notes, ..RoundSummary::default() });
+            return Ok(RoundSummary { notes, only_trained: true, ..RoundSummary::default() });
         }
         self.devices.resize_with(fleet.len(), Current::default);
         self.pools.resize_with(fleet.pools.len(), Current::default);
@@ -378,6 +381,8 @@ fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize) -> Fi
 /// What a round looked like.
 #[derive(Debug, Clone, Default)]
 pub struct RoundSummary {
+    /// Models were trained, and nothing was forecast.
+    pub only_trained: bool,
     /// Series forecast.
     pub series: u32,
     /// Series by champion.

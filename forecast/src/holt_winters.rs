@@ -3,10 +3,16 @@
 //! The smoothing parameters minimise the squared one-step errors; start values come from the first seasons as in the R package
 //! `forecast`; the form is chosen by AICc.
 
+use crate::arima::FAST_STEPS;
 use crate::decomposition::{Kind, classical_indices};
 use crate::model::Guard;
+use crate::model::Warm;
 use crate::optimise::minimise;
 use crate::{FitError, Fitted, Model, ModelKind, SeriesView};
+use serde::{Deserialize, Serialize};
+
+/// Fewest steps for a choice of form to mean anything.
+const STEPS_MIN: usize = 12;
 
 /// Additive Holt–Winters.
 #[derive(Debug, Clone, Copy)]
@@ -82,22 +88,84 @@ impl Model for HoltWinters {
             return Err(FitError::TooShort { model: kind, needed, given: filled.len() });
         }
         let values: Vec<Option<f64>> = (0..series.len()).map(|t| series.get(t).map(f64::from)).collect();
-        let known = values.iter().flatten().count();
-        let mut best: Option<(f64, Smoothing)> = None;
-        for trended in [false, true] {
-            let Some(start) = start(&filled, season, trended) else { continue };
-            let (squares, found) = smooth(&start, &values, trended);
-            let (n, k) = (known as f64, 4.0 + if trended { 3.0 } else { 0.0 });
-            let criterion = n * libm::log(squares / n) + 2.0 * k * n / (n - k - 1.0).max(1.0);
-            if criterion.is_finite() && best.as_ref().is_none_or(|(lowest, _)| criterion < *lowest) {
-                best = Some((criterion, found));
-            }
-        }
+        let forms = [false, true]
+            .into_iter()
+            .filter_map(|trended| best_form(&start(&filled, season, trended)?, &values, trended));
+        let best = forms.min_by(|a, b| a.0.total_cmp(&b.0));
         let Some((_, state)) = best else {
             return Err(FitError::NoFit { model: kind, reason: "the series is constant".to_owned() });
         };
         Ok(Box::new(FittedHoltWinters { state, guard: Guard::of(series) }))
     }
+}
+
+/// Exponential smoothing without season, ETS(A,N,N) or ETS(A,Ad,N) by AICc, on the newest [`FAST_STEPS`] steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Smooth;
+
+impl Model for Smooth {
+    fn kind(&self) -> ModelKind {
+        ModelKind::EtsFast
+    }
+
+    fn fit(&self, series: SeriesView<'_>, _seasons: &[usize]) -> Result<Box<dyn Fitted>, FitError> {
+        let kind = ModelKind::EtsFast;
+        let values = newest(series).ok_or(FitError::NoValue)?;
+        if values.len() < STEPS_MIN {
+            return Err(FitError::TooShort { model: kind, needed: STEPS_MIN, given: values.len() });
+        }
+        let Some((_, state)) = [false, true]
+            .into_iter()
+            .filter_map(|trended| best_form(&level_of(&values), &values, trended))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+        else {
+            return Err(FitError::NoFit { model: kind, reason: "the series is constant".to_owned() });
+        };
+        Ok(Box::new(FittedHoltWinters { state, guard: Guard::of(series) }))
+    }
+}
+
+/// Smoothing parameters of a model without season.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct WarmSmoothing {
+    alpha: f64,
+    beta: Option<f64>,
+    phi: f64,
+}
+
+impl WarmSmoothing {
+    /// The model at the end of `series`.
+    pub(crate) fn resume(&self, series: SeriesView<'_>) -> Option<Box<dyn Fitted>> {
+        let values = newest(series)?;
+        let mut state = Smoothing { alpha: self.alpha, beta: self.beta, phi: self.phi, ..level_of(&values) };
+        for value in &values {
+            state.step(*value);
+        }
+        Some(Box::new(FittedHoltWinters { state, guard: Guard::of(series) }))
+    }
+}
+
+/// The newest steps from the first known one on; `None` when nothing is known of them.
+fn newest(series: SeriesView<'_>) -> Option<Vec<Option<f64>>> {
+    let values = (series.len().saturating_sub(FAST_STEPS)..series.len()).map(|t| series.get(t).map(f64::from));
+    let values: Vec<Option<f64>> = values.skip_while(Option::is_none).collect();
+    (!values.is_empty()).then_some(values)
+}
+
+/// A state at the mean of the first known values, before the first step.
+fn level_of(values: &[Option<f64>]) -> Smoothing {
+    let first: Vec<f64> = values.iter().flatten().take(10).copied().collect();
+    let level = first.iter().sum::<f64>() / first.len().max(1) as f64;
+    Smoothing::new((0.0, None, 0.0, 1.0), level, 0.0, vec![0.0])
+}
+
+/// One form fitted, with its AICc; `None` when there is no error to fit to.
+fn best_form(start: &Smoothing, values: &[Option<f64>], trended: bool) -> Option<(f64, Smoothing)> {
+    let (squares, found) = smooth(start, values, trended);
+    let seasonal = if start.season.len() > 1 { 1.0 } else { 0.0 };
+    let (n, k) = (values.iter().flatten().count() as f64, 3.0 + seasonal + if trended { 3.0 } else { 0.0 });
+    let criterion = n * libm::log(squares / n) + 2.0 * k * n / (n - k - 1.0).max(1.0);
+    criterion.is_finite().then_some((criterion, found))
 }
 
 /// Level and trend from the first season but one, seasonal parts from the classical decomposition of the first four.
@@ -125,10 +193,14 @@ fn smooth(start: &Smoothing, values: &[Option<f64>], trended: bool) -> (f64, Smo
         let alpha = 0.0001 + 0.9998 * sigmoid(free[0]);
         let mut state = start.clone();
         state.alpha = alpha;
-        state.gamma = (1.0 - alpha) * sigmoid(free[1]);
+        let (mut rest, seasonal) = (&free[1..], start.season.len() > 1);
+        if seasonal {
+            state.gamma = (1.0 - alpha) * sigmoid(rest[0]);
+            rest = &rest[1..];
+        }
         if trended {
-            state.beta = Some(alpha * sigmoid(free[2]));
-            state.phi = 0.8 + 0.18 * sigmoid(free[3]);
+            state.beta = Some(alpha * sigmoid(rest[0]));
+            state.phi = 0.8 + 0.18 * sigmoid(rest[1]);
         }
         state
     };
@@ -137,8 +209,10 @@ fn smooth(start: &Smoothing, values: &[Option<f64>], trended: bool) -> (f64, Smo
         let sum: f64 = values.iter().map(|v| state.step(*v)).map(|e| e * e).sum();
         (sum, state)
     };
-    let begin: &[f64] = if trended { &[-1.0, -2.0, -3.0, 2.0] } else { &[-1.0, -2.0] };
-    let found = minimise(|free| libm::log(squares(free).0.max(1e-300)), begin, 60, 1e-8);
+    let mut begin = vec![-1.0];
+    begin.extend((start.season.len() > 1).then_some(-2.0));
+    begin.extend(if trended { &[-3.0, 2.0][..] } else { &[] });
+    let found = minimise(|free| libm::log(squares(free).0.max(1e-300)), &begin, 60, 1e-8);
     let (sum, state) = squares(&found.at);
     (if sum > 1e-12 { sum } else { f64::NAN }, state)
 }
@@ -162,6 +236,11 @@ impl Fitted for FittedHoltWinters {
 
     fn bytes(&self) -> usize {
         self.state.season.len() * 8 + size_of::<Self>()
+    }
+
+    fn warm(&self) -> Option<Warm> {
+        let Smoothing { alpha, beta, phi, .. } = self.state;
+        (self.state.season.len() == 1).then_some(Warm::Smoothing(WarmSmoothing { alpha, beta, phi }))
     }
 }
 

@@ -25,6 +25,6 @@ pub mod special;
 pub mod theta;
 pub mod trivial;
 
-pub use model::{FitError, Fitted, Model, ModelKind, UnknownModel};
+pub use model::{FitError, Fitted, Model, ModelKind, UnknownModel, Warm};
 pub use panel::{Band, Fallback, PanelConfig, PanelForecast, PanelState, advance};
 pub use series::SeriesView;

@@ -1,6 +1,7 @@
 //! What a model is, and which there are.
 
-use crate::arima::{Arima, Effort};
+use crate::arima::{Arima, Effort, WarmArima};
+use crate::holt_winters::WarmSmoothing;
 use crate::{SeriesView, classical, decomposition, holt_winters, theta, trivial};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +21,8 @@ pub enum ModelKind {
     Average,
     /// Exponential smoothing without season, form chosen by AICc.
     Ets,
+    /// The same two additive forms, level and damped trend, fitted to the newest steps by our own code: for fleets.
+    EtsFast,
     /// Seasonal-trend decomposition by LOESS, the trend forecast by exponential smoothing.
     Mstl,
     /// Holt–Winters exponential smoothing with an additive season.
@@ -44,12 +47,13 @@ pub enum ModelKind {
 
 impl ModelKind {
     /// Every model there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Naive,
         Self::SeasonalNaive,
         Self::SeasonalMean,
         Self::Average,
         Self::Ets,
+        Self::EtsFast,
         Self::SeasonalEts,
         Self::Theta,
         Self::Mstl,
@@ -70,6 +74,7 @@ impl ModelKind {
             Self::SeasonalMean => "seasonal-mean",
             Self::Average => "average",
             Self::Ets => "ets",
+            Self::EtsFast => "ets-fast",
             Self::Mstl => "mstl",
             Self::SeasonalEts => "seasonal-ets",
             Self::Theta => "theta",
@@ -86,6 +91,21 @@ impl ModelKind {
     /// Does a fit cost milliseconds rather than microseconds?
     pub const fn is_dear(self) -> bool {
         !matches!(self, Self::Naive | Self::SeasonalNaive | Self::SeasonalMean | Self::Average)
+    }
+
+    /// The form of it for fleets, where there is one.
+    #[must_use]
+    pub const fn fast(self) -> Self {
+        match self {
+            Self::Arima => Self::ArimaFast,
+            Self::Ets => Self::EtsFast,
+            other => other,
+        }
+    }
+
+    /// Is it the form for fleets of another model?
+    pub const fn is_fast_form(self) -> bool {
+        matches!(self, Self::ArimaFast | Self::EtsFast)
     }
 
     /// Does a forecast of one series cost milliseconds? Global models are trained once for all, combinations are made of others.
@@ -112,6 +132,7 @@ impl ModelKind {
             Self::Mstl => Box::new(decomposition::Mstl { rest: decomposition::Rest::Ets }),
             Self::MstlArima => Box::new(decomposition::Mstl { rest: decomposition::Rest::Arima }),
             Self::SeasonalEts => Box::new(holt_winters::HoltWinters),
+            Self::EtsFast => Box::new(holt_winters::Smooth),
             Self::Theta => Box::new(theta::Theta),
             Self::Arima => Box::new(Arima { effort: Effort::Full }),
             Self::ArimaFast => Box::new(Arima { effort: Effort::Fast }),
@@ -197,6 +218,31 @@ pub trait Fitted: fmt::Debug {
 
     /// Bytes held in memory, roughly.
     fn bytes(&self) -> usize;
+
+    /// What it takes to go on from a later origin without fitting anew; `None` where the model has no such form.
+    fn warm(&self) -> Option<Warm> {
+        None
+    }
+}
+
+/// A fitted model without its history, small enough to keep and to write down for every device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Warm {
+    /// ARIMA.
+    Arima(WarmArima),
+    /// Exponential smoothing without season.
+    Smoothing(WarmSmoothing),
+}
+
+impl Warm {
+    /// The model at the end of `series`, `age` steps after it was fitted.
+    pub fn resume(&self, series: SeriesView<'_>, age: usize) -> Option<Box<dyn Fitted>> {
+        match self {
+            Self::Arima(arima) => arima.resume(series, age),
+            Self::Smoothing(smoothing) => smoothing.resume(series),
+        }
+    }
 }
 
 /// Keeps forecasts within what the history makes thinkable: its range, and as much again on either side. A model with roots near the

@@ -108,8 +108,8 @@ pub(crate) fn models(names: &[String]) -> Result<Vec<ModelKind>> {
         models.push(kind);
     }
     if models.is_empty() {
-        // The fast form stands in for the full one where a fleet is large; both together say nothing new.
-        models = ModelKind::ALL.into_iter().filter(|m| *m != ModelKind::ArimaFast).collect();
+        // A fast form stands in for the full one where a fleet is large; both together say nothing new.
+        models = ModelKind::ALL.into_iter().filter(|m| !m.is_fast_form()).collect();
     }
     Ok(models)
 }

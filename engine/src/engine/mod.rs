@@ -164,9 +164,9 @@ impl Engine {
         match self.forecasting.take(self.now, &self.fleet, self.policy.forecast.every, answers) {
             Err(reason) => self.ignore(reason),
             // Training alone changes no forecast.
-            Ok(summary) if summary.series == 0 && summary.notes.is_empty() => {}
+            Ok(summary) if summary.only_trained && summary.notes.is_empty() => {}
             Ok(summary) => {
-                let trained_only = summary.series == 0;
+                let only_trained = summary.only_trained;
                 let entry = ForecastEntry {
                     origin: self.now,
                     series: summary.series,
@@ -179,7 +179,7 @@ impl Engine {
                     notes: summary.notes,
                 };
                 self.record(Entry::Forecast(Box::new(entry)));
-                if !trained_only {
+                if !only_trained {
                     self.replan("new forecasts");
                 }
             }

@@ -14,7 +14,7 @@ pub(super) const STATE_MAX: usize = 64;
 
 /// Steps of the optimiser, and the relative gain at which it stops.
 const STEPS: usize = 80;
-const TOLERANCE: f64 = 1e-8;
+pub(super) const TOLERANCE: f64 = 1e-8;
 
 /// How to estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,11 @@ pub(super) const fn state_size(order: Order) -> usize {
 /// Estimates the parameters of `order` on `values` (gaps are not finite). `None` where nothing can be estimated: fewer known steps than
 /// parameters need, or no variance at all.
 pub fn fit(order: Order, values: &[f64], method: Method) -> Option<Fit> {
+    fit_within(order, values, method, TOLERANCE)
+}
+
+/// The same; the conditional fit stops at another gain.
+pub(super) fn fit_within(order: Order, values: &[f64], method: Method, tolerance: f64) -> Option<Fit> {
     let differenced = difference_all(values, order.differences, order.seasonal_differences, order.season);
     let known: Vec<f64> = differenced.iter().copied().filter(|v| v.is_finite()).collect();
     if known.len() < order.parameters() + 3 || known.len() <= order.ar_reach() || is_constant(&known) {
@@ -113,7 +118,7 @@ pub fn fit(order: Order, values: &[f64], method: Method) -> Option<Fit> {
     let centre = if order.constant { known.iter().sum::<f64>() / known.len() as f64 } else { 0.0 };
     let scale = (known.iter().map(|v| (v - centre) * (v - centre)).sum::<f64>() / known.len() as f64).sqrt();
     let read = |free: &[f64]| Parameters::from_free(order, free, centre, scale);
-    let conditional = conditional_fit(order, &differenced, read)?;
+    let conditional = conditional_fit(order, &differenced, tolerance, read)?;
     if method == Method::ConditionalSquares || state_size(order) > STATE_MAX {
         let (variance, count) = conditional.1;
         let log_likelihood = -0.5 * count as f64 * (libm::log(std::f64::consts::TAU * variance) + 1.0);
@@ -125,7 +130,12 @@ pub fn fit(order: Order, values: &[f64], method: Method) -> Option<Fit> {
 
 type Conditional = (Vec<f64>, (f64, usize));
 
-fn conditional_fit(order: Order, differenced: &[f64], read: impl Fn(&[f64]) -> Parameters) -> Option<Conditional> {
+fn conditional_fit(
+    order: Order,
+    differenced: &[f64],
+    tolerance: f64,
+    read: impl Fn(&[f64]) -> Parameters,
+) -> Option<Conditional> {
     let (mut w, mut e) = (Vec::new(), Vec::new());
     // Errors of the first season only show that nothing was known before it: they count for no order, so that orders compare.
     let from = order.season.min(differenced.len() / 4);
@@ -135,7 +145,7 @@ fn conditional_fit(order: Order, differenced: &[f64], read: impl Fn(&[f64]) -> P
         (squares / count.max(1) as f64, count)
     };
     let start = vec![0.0; order.parameters()];
-    let found = minimise(|free| 0.5 * libm::log(squares(free).0), &start, STEPS, TOLERANCE);
+    let found = minimise(|free| 0.5 * libm::log(squares(free).0), &start, STEPS, tolerance);
     let (variance, count) = squares(&found.at);
     (variance > 0.0 && count > order.parameters()).then_some((found.at, (variance, count)))
 }

@@ -25,9 +25,11 @@ pub use differencing::{kpss, plain_differences, seasonal_differences, seasonal_s
 pub use fit::{Fit, Method, Running, fit};
 pub use order::Order;
 pub use polynomial::{Coefficients, Parameters};
-pub use search::{Effort, search};
+pub use search::{Effort, FAST_STEPS, search};
 
+use crate::model::Warm;
 use crate::{FitError, Fitted, Model, ModelKind, SeriesView};
+use serde::{Deserialize, Serialize};
 
 /// Seasons longer than this are regressors, not lags.
 pub const LONG_SEASON: usize = 31;
@@ -57,28 +59,65 @@ impl Model for Arima {
         if filled.len() < STEPS_MIN {
             return Err(FitError::TooShort { model: kind, needed: STEPS_MIN, given: filled.len() });
         }
-        let values: Vec<f64> = series.raw().iter().map(|v| f64::from(*v)).collect();
+        let values = values_of(series);
         // Before the first known value there is nothing to filter.
         let begin = values.iter().position(|v| v.is_finite()).unwrap_or(0);
         let (values, filled) = (&values[begin..], &filled[begin..]);
         let season = seasons.first().copied().unwrap_or(1);
         let cycle = if season > LONG_SEASON { cycle_of(filled, season) } else { Vec::new() };
-        let less = |values: &[f64]| -> Vec<f64> {
-            if cycle.is_empty() {
-                return values.to_vec();
-            }
-            // The cycle's first value belongs to the step after the end.
-            let shift = season - values.len() % season;
-            values.iter().enumerate().map(|(t, v)| v - cycle[(t + shift) % season]).collect()
-        };
-        let (values, filled) = (less(values), less(filled));
+        let (values, filled) = (without(values, &cycle), without(filled, &cycle));
         let lagged = if season > LONG_SEASON { 1 } else { season };
-        let running = search(&values, &filled, lagged, self.effort).and_then(|fit| fit.at_end_of(&values));
-        let Some(running) = running else {
-            return Err(FitError::NoFit { model: kind, reason: "the series is constant or too short".to_owned() });
-        };
-        Ok(Box::new(FittedArima { running, cycle, position: 0, guard: crate::model::Guard::of(series) }))
+        let found = search(&values, &filled, lagged, self.effort);
+        let fitted = found.and_then(|fit| FittedArima::new(fit, cycle, &values, series));
+        match fitted {
+            Some(fitted) => Ok(Box::new(fitted)),
+            None => Err(FitError::NoFit { model: kind, reason: "the series is constant or too short".to_owned() }),
+        }
     }
+}
+
+/// Order, parameters and long season of a fitted model: enough to go on from any later origin, a few microseconds a series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WarmArima {
+    order: Order,
+    parameters: Parameters,
+    /// From the step after the origin it was fitted at.
+    cycle: Vec<f64>,
+}
+
+impl WarmArima {
+    /// The model at the end of `series`, `age` steps after it was fitted.
+    pub(crate) fn resume(&self, series: SeriesView<'_>, age: usize) -> Option<Box<dyn Fitted>> {
+        let mut cycle = self.cycle.clone();
+        if !cycle.is_empty() {
+            let passed = age % cycle.len();
+            cycle.rotate_left(passed);
+        }
+        let values = without(&values_of(series), &cycle);
+        let newest = &values[values.len().saturating_sub(FAST_STEPS.max(2 * self.order.lost()))..];
+        let fit = Fit {
+            order: self.order,
+            parameters: self.parameters.clone(),
+            variance: 1.0,
+            log_likelihood: f64::NAN,
+            count: 0,
+            method: Method::ConditionalSquares,
+        };
+        Some(Box::new(FittedArima::new(fit, cycle, newest, series)?))
+    }
+}
+
+fn values_of(series: SeriesView<'_>) -> Vec<f64> {
+    series.raw().iter().map(|v| f64::from(*v)).collect()
+}
+
+/// A series less its long season, whose first value belongs to the step after the end.
+fn without(values: &[f64], cycle: &[f64]) -> Vec<f64> {
+    if cycle.is_empty() {
+        return values.to_vec();
+    }
+    let shift = cycle.len() - values.len() % cycle.len();
+    values.iter().enumerate().map(|(t, v)| v - cycle[(t + shift) % cycle.len()]).collect()
 }
 
 /// Mean of each phase less that of all, from the step after the end; nothing where the season explains little.
@@ -97,6 +136,7 @@ fn cycle_of(filled: &[f64], season: usize) -> Vec<f64> {
 
 #[derive(Debug)]
 struct FittedArima {
+    fit: Fit,
     running: Running,
     /// A long season, added back.
     cycle: Vec<f64>,
@@ -105,6 +145,12 @@ struct FittedArima {
 }
 
 impl FittedArima {
+    /// The fit at the end of `values`, which are `series` without `cycle`.
+    fn new(fit: Fit, cycle: Vec<f64>, values: &[f64], series: SeriesView<'_>) -> Option<Self> {
+        let running = fit.at_end_of(values)?;
+        Some(Self { fit, running, cycle, position: 0, guard: crate::model::Guard::of(series) })
+    }
+
     fn season_at(&self, step: usize) -> f64 {
         if self.cycle.is_empty() { 0.0 } else { self.cycle[step % self.cycle.len()] }
     }
@@ -126,6 +172,15 @@ impl Fitted for FittedArima {
 
     fn bytes(&self) -> usize {
         self.running.bytes() + self.cycle.len() * 8
+    }
+
+    fn warm(&self) -> Option<Warm> {
+        let mut cycle = self.cycle.clone();
+        if !cycle.is_empty() {
+            let passed = self.position % cycle.len();
+            cycle.rotate_left(passed);
+        }
+        Some(Warm::Arima(WarmArima { order: self.fit.order, parameters: self.fit.parameters.clone(), cycle }))
     }
 }
 

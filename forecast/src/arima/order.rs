@@ -1,9 +1,10 @@
 //! Which terms a model has.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Order of a seasonal ARIMA model, (p, d, q)(P, D, Q)ₛ, and whether it has a constant (Box & Jenkins 1970).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Order {
     /// Autoregressive terms, 0..=5.
     pub ar: usize,

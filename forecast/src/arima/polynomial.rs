@@ -6,6 +6,7 @@
 
 use super::Order;
 use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
 
 /// Coefficients of a model with its seasonal polynomials multiplied out: wₜ = Σ φᵢ wₜ₋ᵢ + eₜ + Σ θⱼ eₜ₋ⱼ.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -19,7 +20,7 @@ pub struct Coefficients {
 }
 
 /// Parameters by group, as people write them down.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Parameters {
     /// φ of the plain part.
     pub ar: Vec<f64>,

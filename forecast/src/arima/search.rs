@@ -3,7 +3,7 @@
 
 use super::Order;
 use super::differencing::{difference, is_constant, plain_differences, seasonal_differences};
-use super::fit::{Fit, Method, exact_criterion, fit, refit};
+use super::fit::{Fit, Method, exact_criterion, fit_within, refit};
 use std::collections::BTreeSet;
 
 /// Roots nearer to the unit circle than this make a model fragile: it is not taken.
@@ -12,11 +12,17 @@ const ROOT_MARGIN: f64 = 1.01;
 const FINALISTS: usize = 4;
 /// Models tried at most.
 const TRIALS_MAX: usize = 94;
+/// Relative gain of the criterion at which fits of a fast search and of a whole one stop.
+const TOLERANCE_FAST: f64 = 1e-5;
+const TOLERANCE_FULL: f64 = super::fit::TOLERANCE;
+
+/// Newest steps that a fast search looks at: order and parameters of what is left of a load without its season show in a few days.
+pub const FAST_STEPS: usize = 192;
 
 /// How much work a search may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// For fleets: small orders, conditional sum of squares only.
+    /// For fleets: small orders, conditional sum of squares only, on the newest [`FAST_STEPS`] steps.
     Fast,
     /// The whole search, the winner refitted by exact likelihood.
     Full,
@@ -30,9 +36,16 @@ struct Limits {
 }
 
 impl Effort {
+    const fn tolerance(self) -> f64 {
+        match self {
+            Self::Fast => TOLERANCE_FAST,
+            Self::Full => TOLERANCE_FULL,
+        }
+    }
+
     const fn limits(self) -> Limits {
         match self {
-            Self::Fast => Limits { plain: 2, seasonal: 1, trials: 24 },
+            Self::Fast => Limits { plain: 2, seasonal: 1, trials: 12 },
             Self::Full => Limits { plain: 5, seasonal: 2, trials: TRIALS_MAX },
         }
     }
@@ -41,6 +54,8 @@ impl Effort {
 /// Chooses an order for `values` (gaps are not finite) and fits it. `filled` is the same without gaps, for the tests that need it.
 /// `season` 1 is no season. `None` when not even a mean can be fitted: constant or too short.
 pub fn search(values: &[f64], filled: &[f64], season: usize, effort: Effort) -> Option<Fit> {
+    let newest = if effort == Effort::Fast { values.len().saturating_sub(FAST_STEPS.max(3 * season)) } else { 0 };
+    let (values, filled) = (&values[newest..], &filled[newest..]);
     if is_constant(filled) {
         return None;
     }
@@ -50,7 +65,7 @@ pub fn search(values: &[f64], filled: &[f64], season: usize, effort: Effort) -> 
     let rest = if seasonal_d > 0 { difference(filled, season) } else { filled.to_vec() };
     let plain_d = plain_differences(&rest).min(2 - seasonal_d);
     let base = Order::new(0, plain_d, 0).seasonal(0, seasonal_d, 0, season);
-    let mut trials = Trials { values, limits: effort.limits(), tried: BTreeSet::new(), ranked: Vec::new() };
+    let mut trials = Trials { values, effort, limits: effort.limits(), tried: BTreeSet::new(), ranked: Vec::new() };
     trials.begin(base, seasonal, plain_d + seasonal_d <= 1);
     trials.climb(seasonal, plain_d + seasonal_d <= 1);
     trials.ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -75,6 +90,7 @@ pub fn search(values: &[f64], filled: &[f64], season: usize, effort: Effort) -> 
 
 struct Trials<'a> {
     values: &'a [f64],
+    effort: Effort,
     limits: Limits,
     tried: BTreeSet<Order>,
     /// Criterion and fit of all that came out.
@@ -96,7 +112,9 @@ impl Trials<'_> {
         if !inside || self.tried.len() >= self.limits.trials || !self.tried.insert(order) {
             return false;
         }
-        let Some(found) = fit(order, self.values, Method::ConditionalSquares) else { return false };
+        let Some(found) = fit_within(order, self.values, Method::ConditionalSquares, self.effort.tolerance()) else {
+            return false;
+        };
         if !found.parameters.roots_beyond(ROOT_MARGIN) {
             return false;
         }

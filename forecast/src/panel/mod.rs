@@ -44,6 +44,9 @@ pub struct PanelConfig {
     pub decay: f32,
     /// A challenger becomes champion when its loss is lower by this share.
     pub hysteresis: f32,
+    /// Steps after which a dear model is fitted anew, ≥ 1; until then what was fitted goes on. It is scored once in four times as long,
+    /// at most once a season.
+    pub refit_every: usize,
     /// Past origins scored when a panel is new.
     pub origins_first: usize,
     /// The global models in force. They compete at origins after their training only.
@@ -62,6 +65,7 @@ impl Default for PanelConfig {
             cap: Some(100.0),
             decay: 0.9,
             hysteresis: 0.03,
+            refit_every: 6,
             origins_first: 8,
             shared: None,
         }
@@ -190,21 +194,21 @@ fn forecast_of(
     if let Some(model) = state.kept_forecast(s, champion, view, origin, out) {
         return model;
     }
-    let used = forecast_with(config, state, s, champion, view, first_step, out, scratch);
-    if used.is_costly() {
-        // As far as it may be asked for before it is too old.
-        let age_max = age_max(config);
-        let mut longer = vec![0.0; out.len() + age_max];
-        if forecast_with(config, state, s, used, view, first_step, &mut longer, scratch) == used {
-            state.keep_forecast(s, used, origin, age_max, longer);
-        }
+    if champion.is_costly()
+        && let Some(made) = forecast_to_keep(config, champion, view, out.len())
+    {
+        out.copy_from_slice(&made.points[..out.len()]);
+        state.keep_forecast(s, champion, origin, config.refit_every.max(1), made);
+        return champion;
     }
-    used
+    forecast_with(config, state, s, champion, view, first_step, out, scratch)
 }
 
-/// Steps after which a kept forecast is made anew.
-fn age_max(config: &PanelConfig) -> usize {
-    (config.season / 16).max(1)
+/// A dear model's forecast, as far as it may be asked for before it is too old.
+fn forecast_to_keep(config: &PanelConfig, kind: ModelKind, view: SeriesView<'_>, steps: usize) -> Option<state::Made> {
+    let fitted = kind.model()?.fit(view, &[config.season]).ok()?;
+    let points = fitted.forecast(steps + config.refit_every.max(1));
+    points.iter().all(|p| p.is_finite()).then(|| state::Made { points, warm: fitted.warm() })
 }
 
 /// Forecasts with `kind`; where it cannot be fitted (too short, constant), with the last value. Returns the model used.

@@ -1,7 +1,7 @@
 //! Rolling origins: what every model would have said, against what came.
 
 use super::{BUCKET_STARTS, Band, PanelConfig, PanelState, bound_values, forecast_with, window_peaks};
-use crate::{ModelKind, SeriesView};
+use crate::{ModelKind, SeriesView, Warm};
 
 /// The lead bucket of a step ahead.
 pub(super) fn bucket(lead: usize) -> usize {
@@ -34,10 +34,10 @@ pub(super) fn origins_due(config: &PanelConfig, state: &PanelState, length: usiz
         Some(newest) => {
             let newest = (newest - first_step).max(0) as usize;
             let far = length.saturating_sub(config.horizon);
-            // Dear models go over a whole horizon once in a quarter of a season.
-            let quarter = (config.season / 4).max(1) as i64;
-            let before = (newest as i64 + first_step).div_euclid(quarter);
-            let dear = (length as i64 + first_step).div_euclid(quarter) != before;
+            // Dear models go over a whole horizon now and then.
+            let every = (4 * config.refit_every).clamp(1, config.season) as i64;
+            let before = (newest as i64 + first_step).div_euclid(every);
+            let dear = (length as i64 + first_step).div_euclid(every) != before;
             if far < newest {
                 origins.push(Origin { known: far, dear });
             }
@@ -59,12 +59,13 @@ pub(super) fn score(
 ) -> Vec<(ModelKind, f32)> {
     let mut totals = vec![(0.0_f32, 0_u32); config.models.len()];
     let mut scratch = Vec::new();
+    let mut fits: Vec<Option<(usize, Warm)>> = vec![None; series.len() * config.models.len()];
     for origin in origins {
         let ahead = series.first().map_or(0, |s| s.len() - origin.known).min(config.horizon);
         let mut points = vec![vec![0.0; ahead]; series.len()];
         let mut champion_points = vec![Vec::new(); series.len()];
         for (m, model) in config.models.iter().enumerate() {
-            if model.is_costly() && !origin.dear {
+            if (model.is_costly() || *model == ModelKind::Lstm) && !origin.dear {
                 continue;
             }
             // Nobody is judged on what it was trained on.
@@ -77,7 +78,10 @@ pub(super) fn score(
                 if known.last().is_none() {
                     continue;
                 }
-                forecast_with(config, state, s, *model, known, first_step, &mut points[s], &mut scratch);
+                let fit = &mut fits[s * config.models.len() + m];
+                if !gone_on(config, *model, known, fit, &mut points[s]) {
+                    forecast_with(config, state, s, *model, known, first_step, &mut points[s], &mut scratch);
+                }
                 bound_values(&mut points[s], config.cap);
                 if let Some(mae) = error(&points[s], *view, origin.known) {
                     state.add_loss(s, m, mae, config.decay);
@@ -96,6 +100,32 @@ pub(super) fn score(
     }
     let mean = |(model, (sum, count)): (&ModelKind, (f32, u32))| (count > 0).then(|| (*model, sum / count as f32));
     config.models.iter().zip(totals).filter_map(mean).collect()
+}
+
+/// Forecasts with a dear model as the live system does: fitted at one origin, it goes on to those that follow within
+/// [`PanelConfig::refit_every`] steps. False where it has no such form.
+fn gone_on(
+    config: &PanelConfig,
+    model: ModelKind,
+    known: SeriesView<'_>,
+    fit: &mut Option<(usize, Warm)>,
+    out: &mut [f32],
+) -> bool {
+    if !model.is_costly() {
+        return false;
+    }
+    let age = |from: usize| known.len().checked_sub(from).filter(|age| *age <= config.refit_every);
+    let resumed = fit.as_ref().and_then(|(from, warm)| warm.resume(known, age(*from)?));
+    let fitted = resumed.or_else(|| {
+        let fitted = model.model()?.fit(known, &[config.season]).ok()?;
+        *fit = fitted.warm().map(|warm| (known.len(), warm));
+        Some(fitted)
+    });
+    let Some(points) = fitted.map(|f| f.forecast(out.len())).filter(|p| p.iter().all(|v| v.is_finite())) else {
+        return false;
+    };
+    out.copy_from_slice(&points);
+    true
 }
 
 fn error(points: &[f32], series: SeriesView<'_>, origin: usize) -> Option<f32> {

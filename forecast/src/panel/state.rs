@@ -2,6 +2,7 @@
 
 use super::{BUCKET_STARTS, Band, PanelConfig};
 use crate::interval::{AdaptiveLevel, conformal_quantile};
+use crate::model::Warm;
 use crate::{ModelKind, SeriesView};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,15 @@ struct Kept {
     origin: i64,
     until: i64,
     points: Vec<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warm: Option<Warm>,
+}
+
+/// A dear model's forecast, to be kept.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) points: Vec<f32>,
+    pub(super) warm: Option<Warm>,
 }
 
 impl Kept {
@@ -86,22 +96,16 @@ impl PanelState {
     }
 
     /// Keeps a dear model's forecast for the origins until `age_max` steps later.
-    pub(super) fn keep_forecast(
-        &mut self,
-        series: usize,
-        model: ModelKind,
-        origin: i64,
-        age_max: usize,
-        points: Vec<f32>,
-    ) {
+    pub(super) fn keep_forecast(&mut self, series: usize, model: ModelKind, origin: i64, age_max: usize, made: Made) {
         if self.kept.len() <= series {
             self.kept.resize(series + 1, None);
         }
-        self.kept[series] = Some(Kept { model, origin, until: origin + age_max as i64, points });
+        let Made { points, warm } = made;
+        self.kept[series] = Some(Kept { model, origin, until: origin + age_max as i64, points, warm });
     }
 
-    /// The kept forecast of `champion` from `origin` on, its level moved by half of its mean error since it was made. `None` where
-    /// there is none, or none young enough.
+    /// The kept forecast of `champion` from `origin` on: by the model as it was fitted, which has seen what came since; or as it was
+    /// made, its level moved by half of its mean error since. `None` where there is none, or none young enough.
     pub(super) fn kept_forecast(
         &self,
         series: usize,
@@ -112,6 +116,12 @@ impl PanelState {
     ) -> Option<ModelKind> {
         let kept = self.kept.get(series)?.as_ref().filter(|k| k.model == champion && origin <= k.until)?;
         let age = usize::try_from(origin - kept.origin).ok()?;
+        if age > 0
+            && let Some(model) = kept.warm.as_ref().and_then(|warm| warm.resume(view, age))
+        {
+            out.copy_from_slice(&model.forecast(out.len()));
+            return Some(champion);
+        }
         let points = kept.points.get(age..age + out.len())?;
         let errors = kept.errors(view, age)?;
         let (sum, count) = errors.fold((0.0, 0.0), |(s, c), e| (s + e, c + 1.0));
