@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use slacktide_engine::ids::{DeviceId, DeviceIndex, PoolIndex, RegionIndex, WaveIndex};
-use slacktide_engine::plan::{PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, WaitingOn};
+use slacktide_engine::plan::{Batch, Plan, PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, WaitingOn};
 use slacktide_engine::time::{Instant, Span};
+use std::collections::BTreeMap;
 
 pub(crate) fn device(n: u32, pool: u32) -> PlanDevice {
     PlanDevice {
@@ -57,6 +58,28 @@ pub(crate) fn calm(devices: u32) -> PlanInput {
             spread_regions: true,
         },
     }
+}
+
+/// The plan with one device taken from where it is, if anywhere, and put into another slot.
+pub(crate) fn put(made: &Plan, input: &PlanInput, device: DeviceIndex, slot: usize) -> Plan {
+    let d = input.devices.iter().position(|d| d.index == device).expect("a candidate");
+    let capacity = |slot: usize| match input.load_scores[d * input.slots + slot] {
+        load if load.is_nan() => 0.0,
+        load => 100.0 - f64::from(load),
+    };
+    let mut batches: BTreeMap<usize, Batch> = made.batches.iter().map(|b| (b.slot, b.clone())).collect();
+    for batch in batches.values_mut().filter(|batch| batch.devices.contains(&device)) {
+        batch.devices.retain(|other| *other != device);
+        batch.requirement -= input.devices[d].requirement;
+        batch.capacity -= capacity(batch.slot);
+    }
+    let start = input.start + input.slot.times(slot);
+    let new = || Batch { start, slot, devices: vec![], requirement: 0.0, capacity: 0.0 };
+    let batch = batches.entry(slot).or_insert_with(new);
+    batch.devices.push(device);
+    batch.requirement += input.devices[d].requirement;
+    batch.capacity += capacity(slot);
+    Plan { batches: batches.into_values().filter(|batch| !batch.devices.is_empty()).collect(), ..made.clone() }
 }
 
 prop_compose! {

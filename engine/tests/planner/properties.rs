@@ -1,9 +1,9 @@
 //! What must hold for any fleet.
 
-use crate::fleets::any_fleet;
+use crate::fleets::{any_fleet, put};
 use proptest::prelude::*;
 use slacktide_engine::ids::PlanNumber;
-use slacktide_engine::plan::{Batch, Plan, check::check, planner::plan};
+use slacktide_engine::plan::{Plan, check::check, planner::plan};
 use slacktide_engine::time::Span;
 use std::collections::BTreeMap;
 
@@ -39,18 +39,8 @@ proptest! {
     fn whoever_waits_really_fits_nowhere(input in any_fleet()) {
         let (made, report) = plan(&input, PlanNumber(1), None);
         for waiting in report.waiting.iter().take(4) {
-            let d = input.devices.iter().position(|d| d.index == waiting.device).unwrap();
             for slot in 0..input.slots {
-                let load = input.load_scores[d * input.slots + slot];
-                let capacity = if load.is_nan() { 0.0 } else { 100.0 - f64::from(load) };
-                let mut batches: BTreeMap<usize, Batch> = made.batches.iter().map(|b| (b.slot, b.clone())).collect();
-                let batch = batches.entry(slot).or_insert_with(|| Batch {
-                    start: input.start + input.slot.times(slot), slot, devices: vec![], requirement: 0.0, capacity: 0.0,
-                });
-                batch.devices.push(waiting.device);
-                batch.requirement += input.devices[d].requirement;
-                batch.capacity += capacity;
-                let more = Plan { batches: batches.into_values().collect(), ..made.clone() };
+                let more = put(&made, &input, waiting.device, slot);
                 prop_assert!(!check(&more, &input).is_empty(), "{:?} fits into slot {}", waiting, slot);
             }
         }
