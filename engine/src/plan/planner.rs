@@ -17,10 +17,23 @@ const ROUNDS_MAX: usize = 8;
 pub fn plan(input: &PlanInput, number: PlanNumber, parent: Option<PlanNumber>) -> (Plan, PlanReport) {
     let mut board = Board::new(input);
     board.fill();
-    let lower = lower_bound(&board);
-    shorten_whole(&mut board, lower);
-    settle(&mut board, lower);
-    finish(&board, number, parent)
+    let lower = Lower::of(&board);
+    shorten_whole(&mut board, lower.slots);
+    settle(&mut board, lower.slots);
+    finish(&board, lower, number, parent)
+}
+
+/// The lower bound for as many devices as had a place when it was made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lower {
+    pub(super) slots: usize,
+    placed: usize,
+}
+
+impl Lower {
+    pub(super) fn of(board: &Board<'_>) -> Self {
+        Self { slots: lower_bound(board), placed: board.windows().count() }
+    }
 }
 
 /// Searches for a shorter plan with all effort, unless somebody has no room: then the plan runs to the horizon anyway.
@@ -50,13 +63,21 @@ pub(super) fn settle(board: &mut Board<'_>, lower: usize) {
 }
 
 /// The plan and the report of a board that nobody will move on.
-pub(super) fn finish(board: &Board<'_>, number: PlanNumber, parent: Option<PlanNumber>) -> (Plan, PlanReport) {
+pub(super) fn finish(
+    board: &Board<'_>,
+    lower: Lower,
+    number: PlanNumber,
+    parent: Option<PlanNumber>,
+) -> (Plan, PlanReport) {
+    let placed = board.windows().count();
+    // Nobody loses a place after the bound is made, so as many are the same.
+    let lower = if placed == lower.placed { lower } else { Lower::of(board) };
     let slot = board.input.slot;
     let report = PlanReport {
-        placed: board.windows().count(),
+        placed,
         waiting: board.waiting(),
         makespan: slot.times(board.end()),
-        lower_bound: slot.times(lower_bound(board)),
+        lower_bound: slot.times(lower.slots),
         kept: 0,
         moved: Vec::new(),
     };

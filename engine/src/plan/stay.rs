@@ -5,8 +5,7 @@
 //! [`PlanLimits::shorter_min`] slots of the whole. Stability goes before priority: nobody who stands is pushed aside by a device ahead of it.
 
 use super::board::Board;
-use super::bound::lower_bound;
-use super::planner::{finish, plan, settle, shorten_whole};
+use super::planner::{Lower, finish, plan, settle, shorten_whole};
 use super::report::{MoveReason, Moved, PlanReport};
 use super::room::{EPSILON, load_allowed, load_score, open_windows, weight};
 use super::why::not_now;
@@ -28,20 +27,20 @@ pub fn replan(input: &PlanInput, number: PlanNumber, parent: &Plan) -> (Plan, Pl
     make_room(&mut board, &old, &mut forced);
     let stood = board.placed.clone();
     board.fill();
-    let lower = lower_bound(&board);
+    let lower = Lower::of(&board);
     let before = board.end();
     // Where most are new, the parent says little and the plan is worth a whole search.
     if stood.iter().flatten().count() * 2 < board.windows().count() {
         let filled = board.placed.clone();
-        shorten_whole(&mut board, lower);
+        shorten_whole(&mut board, lower.slots);
         if before - board.end() < PlanLimits::shorter_min(before) {
             board.restore(&filled);
         }
     }
-    settle(&mut board, lower);
+    settle(&mut board, lower.slots);
     go_back(&mut board, &old, &stood, before);
     board.fill();
-    let (plan, mut report) = finish(&board, number, Some(parent.number));
+    let (plan, mut report) = finish(&board, lower, number, Some(parent.number));
     report.moved = moves(&board, &old, forced, before);
     report.kept = old.iter().flatten().count() - report.moved.len();
     (plan, report)
@@ -269,6 +268,7 @@ fn go_back(board: &mut Board<'_>, old: &[Option<Instant>], stood: &[Option<usize
 /// Who stands elsewhere than in the parent, and why.
 fn moves(board: &Board<'_>, old: &[Option<Instant>], forced: Vec<Option<MoveReason>>, before: usize) -> Vec<Moved> {
     let input = board.input;
+    let whole = input.slot.times(before.saturating_sub(board.end()));
     let mut moved = Vec::new();
     for ((d, from), why) in old.iter().enumerate().zip(forced) {
         let Some(from) = *from else { continue };
@@ -277,7 +277,6 @@ fn moves(board: &Board<'_>, old: &[Option<Instant>], forced: Vec<Option<MoveReas
             continue;
         }
         let earlier = to.filter(|to| *to < from).map(|to| from.since(to));
-        let whole = input.slot.times(before.saturating_sub(board.end()));
         let why = why.unwrap_or_else(|| match earlier {
             Some(by) if by >= input.slot.times(PlanLimits::EARLIER_MIN) => MoveReason::Earlier { by },
             _ => MoveReason::ShorterPlan { by: whole },
