@@ -140,7 +140,12 @@ impl<'a> Room<'a> {
             let ruled = limits.pool_rule && pool.members >= limits.pool_members_min;
             for t in 0..input.slots {
                 let needed = (pool.demand_upper[t] + limits.pool_reserve * pool.weight_total) / limits.load_limit;
-                pool_spare.push(if ruled { pool.weight_total - pool.out_weight[t] - needed } else { f64::INFINITY });
+                pool_spare.push(match pool.weight_total - pool.out_weight[t] - needed {
+                    _ if !ruled => f64::INFINITY,
+                    // A demand that is no number is one that nothing meets.
+                    spare if spare.is_nan() => f64::NEG_INFINITY,
+                    spare => spare,
+                });
                 let left = |max| f64::from(max) - f64::from(pool.out_count[t]);
                 pool_count.push(pool.out_count_max.map_or(f64::INFINITY, left));
             }
@@ -196,7 +201,7 @@ impl<'a> Room<'a> {
     pub(super) fn batch_has_room(&self, d: usize, slot: usize) -> bool {
         let device = &self.input.devices[d];
         self.devices[slot] >= 1.0
-            && self.requirement[slot] + EPSILON >= device.requirement
+            && (self.requirement[slot] == f64::INFINITY || self.requirement[slot] + EPSILON >= device.requirement)
             && (self.capacity[slot] == f64::INFINITY
                 || self.capacity[slot] + EPSILON >= score::capacity(load_score(self.input, d, slot)))
     }
@@ -211,7 +216,10 @@ impl<'a> Room<'a> {
     pub(super) fn book(&mut self, d: usize, slot: usize, sign: f64) {
         let device = &self.input.devices[d];
         self.devices[slot] -= sign;
-        self.requirement[slot] -= sign * device.requirement;
+        // Where a rule is off, a number that is none must not turn infinity into no number.
+        if self.requirement[slot] != f64::INFINITY {
+            self.requirement[slot] -= sign * device.requirement;
+        }
         if self.capacity[slot] != f64::INFINITY {
             self.capacity[slot] -= sign * score::capacity(load_score(self.input, d, slot));
         }
@@ -220,7 +228,6 @@ impl<'a> Room<'a> {
         }
         for t in slot..slot + device.out_slots.max(1) {
             let (pool, region) = (self.cell(device.pool.0, t), self.cell(device.region.0, t));
-            // Where the rule is off, a weight that is no size must not turn infinity into no number.
             if self.pool_spare[pool] != f64::INFINITY {
                 self.pool_spare[pool] -= sign * weight(device);
             }

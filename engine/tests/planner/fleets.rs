@@ -82,9 +82,13 @@ pub(crate) fn put(made: &Plan, input: &PlanInput, device: DeviceIndex, slot: usi
     Plan { batches: batches.into_values().filter(|batch| !batch.devices.is_empty()).collect(), ..made.clone() }
 }
 
+fn hardly_ever_nan(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
+    prop_oneof![40 => range, 1 => Just(f64::NAN)]
+}
+
 prop_compose! {
     fn any_device(pools: u32, regions: u32)(
-        pool in 0..pools, region in 0..regions, weight in 0.1f64..4.0, requirement in 0.0f64..6.0,
+        pool in 0..pools, region in 0..regions, weight in hardly_ever_nan(0.1..4.0), requirement in hardly_ever_nan(0.0..6.0),
         priority in prop_oneof![Just(0.5), 0.0f64..1.0, Just(f64::NAN)], wave in 0u16..3, out_slots in 0usize..5,
         age in prop_oneof![Just(None), (0u64..2000).prop_map(|s| Some(Span::from_secs(s)))],
         barred in prop::bool::weighted(0.1), already_out in prop::bool::weighted(0.1),
@@ -118,9 +122,9 @@ pub(crate) fn any_fleet() -> impl Strategy<Value = PlanInput> {
     (1u32..4, 1u32..3, 1usize..14, 0usize..16).prop_flat_map(|(pools, regions, slots, devices)| {
         let pool = (
             1u32..12,
-            prop::collection::vec(0.0f64..8.0, slots),
+            prop::collection::vec(hardly_ever_nan(0.0..8.0), slots),
             prop_oneof![Just(None), (0u32..4).prop_map(Some)],
-            0.0f64..2.0,
+            prop::collection::vec((prop_oneof![Just(0.0), 0.0f64..3.0], 0u32..2), slots),
         );
         let cap = prop_oneof![Just(None), (0u32..5).prop_map(Some)];
         (
@@ -137,13 +141,14 @@ pub(crate) fn any_fleet() -> impl Strategy<Value = PlanInput> {
                     device.index = DeviceIndex(n as u32);
                     device.id = DeviceId::new(format!("d{n:03}"));
                 }
-                let pool = |(members, demand_upper, out_count_max, out): (u32, Vec<f64>, Option<u32>, f64)| PlanPool {
+                type Pool = (u32, Vec<f64>, Option<u32>, Vec<(f64, u32)>);
+                let pool = |(members, demand_upper, out_count_max, out): Pool| PlanPool {
                     name: "p".to_owned(),
                     weight_total: f64::from(members) * 1.5,
                     members,
                     demand_upper,
-                    out_weight: vec![out; slots],
-                    out_count: vec![0; slots],
+                    out_weight: out.iter().map(|(weight, _)| *weight).collect(),
+                    out_count: out.iter().map(|(_, members)| *members).collect(),
                     out_count_max,
                 };
                 let region =

@@ -8,7 +8,7 @@ use slacktide_engine::time::Span;
 use std::collections::BTreeMap;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn no_plan_breaks_a_rule_and_everybody_is_placed_or_waits_once(input in any_fleet()) {
@@ -24,6 +24,11 @@ proptest! {
         prop_assert!(report.lower_bound <= report.makespan, "{} > {}", report.lower_bound, report.makespan);
         prop_assert_eq!(report.placed == 0, report.makespan == Span::ZERO);
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn the_order_of_the_candidates_does_not_matter(input in any_fleet()) {
