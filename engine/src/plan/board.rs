@@ -57,16 +57,13 @@ impl<'a> Board<'a> {
         Some(slot)
     }
 
-    /// Puts everybody where they were.
-    pub(super) fn restore(&mut self, before: &[Option<usize>]) {
-        for (d, slot) in before.iter().enumerate() {
-            if self.placed[d] != *slot {
-                self.lift(d);
-            }
-        }
-        for (d, slot) in before.iter().enumerate() {
-            if let Some(slot) = slot.filter(|_| self.placed[d].is_none()) {
-                self.place(d, slot);
+    /// Puts everybody where `places` says, and books it in the order of service.
+    pub(super) fn stand_at(&mut self, places: Vec<Option<usize>>) {
+        self.room = Room::new(self.input);
+        self.placed = places;
+        for d in &self.order {
+            if let Some(slot) = self.placed[*d] {
+                self.room.book(*d, slot, 1.0);
             }
         }
     }

@@ -5,7 +5,7 @@
 use super::board::Board;
 use super::bound::lower_bound;
 use super::report::PlanReport;
-use super::shorten::{EFFORT_KEEP, EFFORT_PLAN, search, shorten};
+use super::shorten::{EFFORT_KEEP, search, shorten};
 use super::tidy::tidy;
 use super::{Plan, PlanInput, PlanLimits};
 use crate::ids::PlanNumber;
@@ -38,7 +38,7 @@ impl Lower {
 
 /// Searches for a shorter plan with all effort, unless somebody has no room: then the plan runs to the horizon anyway.
 pub(super) fn shorten_whole(board: &mut Board<'_>, lower: usize) {
-    if board.end() > lower && !board.is_short_of_room() && search(board, lower, EFFORT_PLAN) {
+    if board.end() > lower && !board.is_short_of_room() && search(board, lower) {
         let end = board.end();
         tidy(board, end);
     }

@@ -6,23 +6,24 @@
 
 use super::board::Board;
 
-/// Places and candidates looked at before a search gives up, for a plan made from nothing.
-pub(super) const EFFORT_PLAN: usize = 3_000_000;
-/// The same for one attempt to shorten a plan that is kept.
+/// Places and candidates looked at before an attempt is given up, for a plan made from nothing: tens of milliseconds. The attempts halve
+/// what there is to gain, so they are few.
+const EFFORT_PLAN: usize = 750_000;
+/// The same for the one attempt at a plan that is kept.
 pub(super) const EFFORT_KEEP: usize = 100_000;
 /// How much dearer a device is that has just been placed.
 const JUST_PLACED: f64 = 20.0;
 /// Steps for which it stays so, at least; chance adds up to as many.
 const JUST_PLACED_STEPS: usize = 6;
 
-/// Shortens as far as `effort` allows, at best to `lower` slots. True when the plan got shorter.
-pub(super) fn search(board: &mut Board<'_>, lower: usize, effort: usize) -> bool {
+/// Shortens as far as effort allows, at best to `lower` slots. True when the plan got shorter.
+pub(super) fn search(board: &mut Board<'_>, lower: usize) -> bool {
     let first = board.end();
     let (mut low, mut high) = (lower, first);
     // The bound is often met, so it is tried at once; then halves.
     let mut target = lower;
     while low < high {
-        if shorten(board, target, effort / 4) {
+        if shorten(board, target, EFFORT_PLAN) {
             high = board.end();
         } else {
             low = target + 1;
@@ -36,9 +37,9 @@ pub(super) fn search(board: &mut Board<'_>, lower: usize, effort: usize) -> bool
 pub(super) fn shorten(board: &mut Board<'_>, end: usize, effort: usize) -> bool {
     let before = board.placed.clone();
     let found = Search::new(board, end, effort).run();
-    if !found {
-        board.restore(&before);
-    }
+    // Booking anew either way, so that no rounding is left over from the search.
+    let after = if found { board.placed.clone() } else { before };
+    board.stand_at(after);
     found
 }
 

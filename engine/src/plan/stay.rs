@@ -34,7 +34,7 @@ pub fn replan(input: &PlanInput, number: PlanNumber, parent: &Plan) -> (Plan, Pl
         let filled = board.placed.clone();
         shorten_whole(&mut board, lower.slots);
         if before - board.end() < PlanLimits::shorter_min(before) {
-            board.restore(&filled);
+            board.stand_at(filled);
         }
     }
     settle(&mut board, lower.slots);

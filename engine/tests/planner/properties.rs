@@ -3,7 +3,7 @@
 use crate::fleets::{any_fleet, put};
 use proptest::prelude::*;
 use slacktide_engine::ids::PlanNumber;
-use slacktide_engine::plan::{Plan, check::check, planner::plan};
+use slacktide_engine::plan::{Plan, PlanLimits, check::check, planner::plan};
 use slacktide_engine::time::Span;
 use std::collections::BTreeMap;
 
@@ -47,6 +47,20 @@ proptest! {
             for slot in 0..input.slots {
                 let more = put(&made, &input, waiting.device, slot);
                 prop_assert!(!check(&more, &input).is_empty(), "{:?} fits into slot {}", waiting, slot);
+            }
+        }
+    }
+
+    /// Brute force again: put each placed device into each slot that lies far enough before its own.
+    #[test]
+    fn nobody_could_start_an_hour_earlier(input in any_fleet()) {
+        let (made, _) = plan(&input, PlanNumber(1), None);
+        for batch in made.batches.iter().filter(|batch| batch.slot >= PlanLimits::EARLIER_MIN) {
+            for device in &batch.devices {
+                for slot in 0..=batch.slot - PlanLimits::EARLIER_MIN {
+                    let sooner = put(&made, &input, *device, slot);
+                    prop_assert!(!check(&sooner, &input).is_empty(), "{:?} fits into slot {}", device, slot);
+                }
             }
         }
     }
