@@ -2,7 +2,7 @@
 
 use super::room::{Room, SlotSets, sane, weight};
 use super::why::{not_now, why};
-use super::{Batch, Plan, PlanInput, Waiting};
+use super::{Batch, Plan, PlanInput, PlanLimits, Waiting};
 use crate::ids::PlanNumber;
 use crate::score;
 use crate::time::Span;
@@ -101,15 +101,15 @@ impl<'a> Board<'a> {
         any
     }
 
-    /// Moves devices that can start at least `gain` slots earlier by now, the last first: each takes the most there is to gain, and
-    /// leaves a place that nobody later wants. True when somebody moved.
-    pub(super) fn advance(&mut self, gain: usize) -> bool {
+    /// Moves devices up that gain at least [`PlanLimits::earlier_min`] slots by it, the last first: each takes the most there is to gain,
+    /// and leaves a place that nobody later wants. True when somebody moved.
+    pub(super) fn advance(&mut self) -> bool {
         let mut last_first: Vec<(usize, usize)> = self.windows().map(|(d, slot)| (slot, self.rank[d])).collect();
         last_first.sort_unstable_by(|a, b| b.cmp(a));
         let mut any = false;
         for (slot, rank) in last_first {
             let d = self.order[rank];
-            let Some(latest) = slot.checked_sub(gain) else { continue };
+            let Some(latest) = slot.checked_sub(PlanLimits::earlier_min(slot)) else { continue };
             // Tried with the device still in its place: windows that overlap it are seldom freed by its leaving.
             let better = self.possible.from(d, 0).take_while(|s| *s <= latest).find(|s| self.room.fits(d, *s));
             if let Some(better) = better {

@@ -142,8 +142,11 @@ impl PlanLimits {
     /// How far above its lowest score a never-calm device may go, in points.
     pub const BEST_WINDOW_TOLERANCE: f64 = 1.0;
 
-    /// A planned device moves up only where it gains as many slots: an hour of quarter hours.
-    pub const EARLIER_MIN: usize = 4;
+    /// Slots that a device planned for a slot must gain before it moves up though it could stay: a quarter of its wait, at least two.
+    pub const fn earlier_min(slot: usize) -> usize {
+        let share = slot.div_ceil(4);
+        if share > 2 { share } else { 2 }
+    }
 
     /// Slots by which a plan of `end` slots must become shorter before devices that could stay are moved for it: 5 %, at least two.
     pub const fn shorter_min(end: usize) -> usize {

@@ -48,7 +48,7 @@ pub(super) fn shorten_whole(board: &mut Board<'_>, lower: usize) {
 /// made again from the same input stays as it is.
 pub(super) fn settle(board: &mut Board<'_>, lower: usize) {
     for _ in 0..ROUNDS_MAX {
-        let moved = board.advance(PlanLimits::EARLIER_MIN);
+        let moved = board.advance();
         let filled = board.fill();
         if moved || filled {
             continue;

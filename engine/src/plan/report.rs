@@ -95,7 +95,7 @@ pub enum MoveReason {
     },
     /// Its batch is full without it.
     BatchFull,
-    /// It gains at least [`super::PlanLimits::EARLIER_MIN`] slots.
+    /// It gains at least [`super::PlanLimits::earlier_min`] slots.
     Earlier {
         /// What it gains.
         by: Span,

@@ -1,7 +1,7 @@
 //! Plans anew and leaves as many devices as can be where the parent plan has them.
 //!
 //! Who could stay is left standing; where a limit is broken, as few as will do make room, the last in order first; then the rest find
-//! places round those who stay. A device that could stay moves only for a gain of at least [`PlanLimits::EARLIER_MIN`] slots of its own or
+//! places round those who stay. A device that could stay moves only for a gain of at least [`PlanLimits::earlier_min`] slots of its own or
 //! [`PlanLimits::shorter_min`] slots of the whole. Stability goes before priority: nobody who stands is pushed aside by a device ahead of it.
 
 use super::board::Board;
@@ -11,7 +11,7 @@ use super::room::{EPSILON, load_allowed, load_score, open_windows, weight};
 use super::why::not_now;
 use super::{Plan, PlanInput, PlanLimits};
 use crate::ids::{DeviceIndex, PlanNumber};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
 
 /// Makes the plan that follows `parent`: pure, like [`plan`], and judged by the same checker. The report says who moved and why.
@@ -247,7 +247,7 @@ fn go_back(board: &mut Board<'_>, old: &[Option<Instant>], stood: &[Option<usize
             else {
                 continue;
             };
-            let gained = |slot: usize| stood[d].is_some() && slot + PlanLimits::EARLIER_MIN <= home;
+            let gained = |slot: usize| stood[d].is_some() && slot + PlanLimits::earlier_min(home) <= home;
             if board.placed[d].is_some_and(gained) || home + board.out(d) > end {
                 continue;
             }
@@ -277,8 +277,9 @@ fn moves(board: &Board<'_>, old: &[Option<Instant>], forced: Vec<Option<MoveReas
             continue;
         }
         let earlier = to.filter(|to| *to < from).map(|to| from.since(to));
+        let enough = slot_of(input, from).map_or(Span::ZERO, |slot| input.slot.times(PlanLimits::earlier_min(slot)));
         let why = why.unwrap_or_else(|| match earlier {
-            Some(by) if by >= input.slot.times(PlanLimits::EARLIER_MIN) => MoveReason::Earlier { by },
+            Some(by) if by >= enough => MoveReason::Earlier { by },
             _ => MoveReason::ShorterPlan { by: whole },
         });
         moved.push(Moved { device: input.devices[d].index, from, to, why });
