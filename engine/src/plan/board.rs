@@ -110,13 +110,19 @@ impl<'a> Board<'a> {
         for (slot, rank) in last_first {
             let d = self.order[rank];
             let Some(latest) = slot.checked_sub(PlanLimits::earlier_min(slot)) else { continue };
-            // Tried with the device still in its place: windows that overlap it are seldom freed by its leaving.
-            let better = self.possible.from(d, 0).take_while(|s| *s <= latest).find(|s| self.room.fits(d, *s));
-            if let Some(better) = better {
+            // Windows that overlap its own can only be judged without it.
+            let clear = (slot + 1).saturating_sub(self.out(d));
+            let is_before = |s: &usize| *s < clear && *s <= latest;
+            let mut better = self.possible.from(d, 0).take_while(is_before).find(|s| self.room.fits(d, *s));
+            if better.is_none() && clear <= latest {
+                self.lift(d);
+                better = self.possible.from(d, clear).take_while(|s| *s <= latest).find(|s| self.room.fits(d, *s));
+                self.place(d, better.unwrap_or(slot));
+            } else if let Some(better) = better {
                 self.lift(d);
                 self.place(d, better);
-                any = true;
             }
+            any |= better.is_some();
         }
         any
     }

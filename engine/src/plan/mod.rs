@@ -142,10 +142,11 @@ impl PlanLimits {
     /// How far above its lowest score a never-calm device may go, in points.
     pub const BEST_WINDOW_TOLERANCE: f64 = 1.0;
 
-    /// Slots that a device planned for a slot must gain before it moves up though it could stay: a quarter of its wait, at least two.
+    /// Slots that a device planned for a slot must gain before it moves up though it could stay: a quarter of its wait, at least one.
+    /// Far ahead, stability counts for more; close at hand, room that would go unused does.
     pub const fn earlier_min(slot: usize) -> usize {
         let share = slot.div_ceil(4);
-        if share > 2 { share } else { 2 }
+        if share > 1 { share } else { 1 }
     }
 
     /// Slots by which a plan of `end` slots must become shorter before devices that could stay are moved for it: 5 %, at least two.

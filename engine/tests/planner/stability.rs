@@ -98,9 +98,10 @@ fn calmer_forecasts_move_a_device_up_only_where_it_gains_enough() {
         input.pools[0].demand_upper.fill(7.2);
         (input, parent)
     };
-    let (input, parent) = planned(1);
+    let (mut input, parent) = planned(5);
+    input.pools[0].demand_upper[..4].fill(9.0);
     assert_eq!(again(&input, &parent).1.moved, vec![]);
-    let (input, parent) = planned(2);
+    input.pools[0].demand_upper[3] = 7.2;
     let (_, report) = again(&input, &parent);
     assert_eq!(report.moved[0].why, MoveReason::Earlier { by: Span::from_secs(2 * 900) });
 }
