@@ -2,78 +2,34 @@
 #![allow(missing_docs, reason = "criterion's macros make public items without documentation")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use slacktide_engine::ids::{DeviceId, DeviceIndex, PlanNumber, PoolIndex, RegionIndex, WaveIndex};
+use slacktide_benches::large_fleet;
+use slacktide_engine::ids::{DeviceId, PlanNumber};
 use slacktide_engine::input::{DeviceFacts, Input, TelemetryBatch};
 use slacktide_engine::journal::{ChainWriter, Entry, verify};
-use slacktide_engine::plan::{PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, check::check, planner::plan};
+use slacktide_engine::plan::{check::check, planner::plan, stay::replan};
 use slacktide_engine::policy::Policy;
-use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::time::Instant;
 use slacktide_engine::{Engine, Output};
 use std::hint::black_box;
 
-/// `devices` devices × 96 slots × 50 pools × 10 regions, demand between 50 and 80 % of capacity over the day.
-fn instance(devices: u32) -> PlanInput {
-    let slots = 96;
-    let pools = 50;
-    let members = devices / pools;
-    let device = |n: u32| PlanDevice {
-        index: DeviceIndex(n),
-        id: DeviceId::new(format!("device-{n:06}")),
-        pool: PoolIndex(n % pools),
-        region: RegionIndex(n % 10),
-        weight: 1.0 + f64::from(n % 3) * 0.5,
-        requirement: 1.0,
-        priority: f64::from(n.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24),
-        wave: WaveIndex(0),
-        out_slots: 2,
-        telemetry_age: Some(Span::from_secs(60)),
-        barred: None,
-        already_out: false,
-    };
-    let demand = |t: usize| f64::from(members) * 1.5 * (0.65 - 0.15 * (t as f64 / 96.0 * std::f64::consts::TAU).cos());
-    let pool = |p: u32| PlanPool {
-        name: format!("pool-{p}"),
-        weight_total: f64::from(members) * 1.5,
-        members,
-        demand_upper: (0..slots).map(demand).collect(),
-        out_weight: vec![0.0; slots],
-        out_count: vec![0; slots],
-        out_count_max: Some(members / 4),
-    };
-    PlanInput {
-        start: Instant::from_secs(900_000),
-        slot: Span::from_secs(900),
-        slots,
-        load_scores: (0..devices as usize * slots).map(|i| (i * 37 % 90) as f32).collect(),
-        devices: (0..devices).map(device).collect(),
-        pools: (0..pools).map(pool).collect(),
-        regions: (0..10)
-            .map(|r| PlanRegion { name: format!("region-{r}"), out_count: vec![0; slots], out_count_max: None })
-            .collect(),
-        slot_open: vec![true; slots],
-        next_open: None,
-        open_wave: WaveIndex(0),
-        limits: PlanLimits {
-            batch_requirement_max: None,
-            batch_capacity_max: None,
-            batch_devices_max: None,
-            load_limit: 0.9,
-            pool_reserve: 0.0,
-            pool_rule: true,
-            pool_members_min: 2,
-            device_load_max: Some(70.0),
-            telemetry_age_max: Some(Span::from_secs(900)),
-            spread_regions: true,
-        },
-    }
-}
-
 fn planner(c: &mut Criterion) {
     for devices in [1_000, 10_000, 100_000] {
-        let input = instance(devices);
-        c.bench_function(&format!("plan/{devices}"), |b| b.iter(|| plan(black_box(&input), PlanNumber(1), None)));
-        let (made, _) = plan(&input, PlanNumber(1), None);
-        c.bench_function(&format!("check/{devices}"), |b| b.iter(|| check(black_box(&made), &input)));
+        for tight in [false, true] {
+            let mut input = large_fleet(devices, tight);
+            let name = if tight { "every limit" } else { "pools" };
+            c.bench_function(&format!("plan, {name}/{devices}"), |b| {
+                b.iter(|| plan(black_box(&input), PlanNumber(1), None));
+            });
+            let (made, _) = plan(&input, PlanNumber(1), None);
+            c.bench_function(&format!("check, {name}/{devices}"), |b| b.iter(|| check(black_box(&made), &input)));
+            // A new forecast: one pool in ten is busier than was thought.
+            for pool in input.pools.iter_mut().step_by(10) {
+                pool.demand_upper.iter_mut().for_each(|demand| *demand *= 1.1);
+            }
+            c.bench_function(&format!("re-plan, {name}/{devices}"), |b| {
+                b.iter(|| replan(black_box(&input), PlanNumber(2), &made));
+            });
+        }
     }
 }
 

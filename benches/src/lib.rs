@@ -1,7 +1,10 @@
 //! One criterion set-up for all benches, and the workloads they share.
 
 use criterion::Criterion;
+use slacktide_engine::ids::{DeviceId, DeviceIndex, PoolIndex, RegionIndex, WaveIndex};
+use slacktide_engine::plan::{PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion};
 use slacktide_engine::policy::Policy;
+use slacktide_engine::time::{Instant, Span};
 use slacktide_scenarios::{Scenario, library};
 use slacktide_sim::Setup;
 use std::time::Duration;
@@ -24,4 +27,69 @@ pub fn busy_evening(devices: usize) -> Setup {
     scenario.devices = devices;
     let policy: Policy = scenario.policy().expect("the library is valid");
     Setup::new(scenario, policy)
+}
+
+/// `devices` devices × 96 slots × 50 pools × 10 regions, demand between 50 and 80 % of capacity over the day. With `tight`, every other
+/// limit binds too, so that the update takes most of the day.
+pub fn large_fleet(devices: u32, tight: bool) -> PlanInput {
+    let slots = 96;
+    let pools = 50;
+    let members = devices / pools;
+    let device = |n: u32| PlanDevice {
+        index: DeviceIndex(n),
+        id: DeviceId::new(format!("device-{n:06}")),
+        pool: PoolIndex(n % pools),
+        region: RegionIndex(n / pools % 10),
+        weight: 1.0 + f64::from(n / 7 % 3) * 0.5,
+        requirement: if tight { f64::from(1 + n / 3 % 4) } else { 1.0 },
+        priority: f64::from(n.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24),
+        wave: WaveIndex(0),
+        out_slots: 2,
+        telemetry_age: Some(Span::from_secs(60)),
+        barred: None,
+        already_out: false,
+    };
+    let demand = |p: u32, t: usize| {
+        let phase = f64::from(p % 5) * 0.1;
+        f64::from(members) * 1.5 * (0.65 - 0.15 * ((t as f64 / 96.0 + phase) * std::f64::consts::TAU).cos())
+    };
+    let pool = |p: u32| PlanPool {
+        name: format!("pool-{p}"),
+        weight_total: f64::from(members) * 1.5,
+        members,
+        demand_upper: (0..slots).map(|t| demand(p, t)).collect(),
+        out_weight: vec![0.0; slots],
+        out_count: vec![0; slots],
+        out_count_max: Some(if tight { (members / 36).max(1) } else { members / 4 }),
+    };
+    let region = |r| PlanRegion {
+        name: format!("region-{r}"),
+        out_count: vec![0; slots],
+        out_count_max: tight.then_some(devices / 390),
+    };
+    let batches = 75.0;
+    PlanInput {
+        start: Instant::from_secs(900_000),
+        slot: Span::from_secs(900),
+        slots,
+        load_scores: (0..devices as usize * slots).map(|i| (i * 37 % 90) as f32).collect(),
+        devices: (0..devices).map(device).collect(),
+        pools: (0..pools).map(pool).collect(),
+        regions: (0..10).map(region).collect(),
+        slot_open: (0..slots).map(|t| !tight || !(40..44).contains(&t)).collect(),
+        next_open: None,
+        open_wave: WaveIndex(0),
+        limits: PlanLimits {
+            batch_requirement_max: tight.then_some((f64::from(devices) * 2.5 / batches).ceil()),
+            batch_capacity_max: tight.then_some((f64::from(devices) * 66.0 / batches).ceil()),
+            batch_devices_max: tight.then_some(devices / 70),
+            load_limit: 0.9,
+            pool_reserve: 0.0,
+            pool_rule: true,
+            pool_members_min: 2,
+            device_load_max: Some(70.0),
+            telemetry_age_max: Some(Span::from_secs(900)),
+            spread_regions: true,
+        },
+    }
 }

@@ -8,7 +8,9 @@ use crate::input::DeviceFacts;
 use crate::journal::Entry;
 use crate::journal::entry::{BatchFacts, PlanEntry};
 use crate::output::CommandKind;
-use crate::plan::{PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, planner};
+use crate::plan::{
+    PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, planner, stay,
+};
 use crate::policy::Basis;
 use crate::policy::priority::priority;
 use crate::rollout::RolloutState;
@@ -126,8 +128,10 @@ impl Engine {
         let input = self.plan_input(slot_start);
         self.plans_made += 1;
         let number = PlanNumber(self.plans_made);
-        let parent = self.run.as_ref().and_then(|run| run.plan.as_ref()).map(|plan| plan.number);
-        let (plan, report) = planner::plan(&input, number, parent);
+        let (plan, report) = match self.run.as_ref().and_then(|run| run.plan.as_ref()) {
+            Some(parent) => stay::replan(&input, number, parent),
+            None => planner::plan(&input, number, None),
+        };
         let violations = check::check(&plan, &input);
         let Some(run) = &mut self.run else { return };
         run.planned_slot = Some(slot_start);
@@ -303,6 +307,7 @@ fn plan_entry(plan: &crate::plan::Plan, report: &PlanReport, reason: &str, later
         reason: reason.to_owned(),
         batches: plan.batches.iter().map(facts).collect(),
         waiting,
+        moved: report.moved_by_reason().into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
         makespan: report.makespan,
         lower_bound: report.lower_bound,
     }

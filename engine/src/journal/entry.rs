@@ -199,6 +199,9 @@ pub struct PlanEntry {
     pub batches: Vec<BatchFacts>,
     /// Devices waiting, by reason.
     pub waiting: BTreeMap<String, u32>,
+    /// Devices that the parent had elsewhere, by why they moved.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved: BTreeMap<String, u32>,
     /// Length.
     pub makespan: Span,
     /// Shortest possible.

@@ -76,6 +76,11 @@ impl fmt::Display for Violation {
 /// Slack for sums of fractions that are added in another order.
 const SLACK: f64 = 1e-6;
 
+/// Does a sum keep its limit? What is not a number keeps none.
+fn keeps(sum: f64, max: f64) -> bool {
+    sum <= max
+}
+
 /// Every rule the plan breaks; empty for a good plan.
 pub fn check(plan: &Plan, input: &PlanInput) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -156,12 +161,12 @@ fn check_batch(input: &PlanInput, batch: &super::Batch, members: &[usize], found
         found.push(Violation::WrongSums(batch.slot));
     }
     if let Some(max) = input.limits.batch_requirement_max
-        && requirement > max + tolerance
+        && !keeps(requirement, max + tolerance)
     {
         found.push(Violation::Requirement(batch.slot, requirement, max));
     }
     if let Some(max) = input.limits.batch_capacity_max
-        && capacity > max + tolerance
+        && !keeps(capacity, max + tolerance)
     {
         found.push(Violation::Capacity(batch.slot, capacity, max));
     }
@@ -194,7 +199,7 @@ fn check_sets(input: &PlanInput, starts: &BTreeMap<usize, usize>, found: &mut Ve
         for t in (0..slots).filter(|t| heads[p * slots + *t] > 0) {
             let usable = limits.load_limit * (pool.weight_total - pool.out_weight[t] - weight[p * slots + t]);
             let needed = pool.demand_upper[t] + limits.pool_reserve * pool.weight_total;
-            if limits.pool_rule && pool.members >= limits.pool_members_min && usable + SLACK < needed {
+            if limits.pool_rule && pool.members >= limits.pool_members_min && !keeps(needed, usable + SLACK) {
                 found.push(Violation::PoolCapacity(pool.name.clone(), t, usable, needed));
             }
             let out = pool.out_count[t] + heads[p * slots + t];

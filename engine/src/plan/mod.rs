@@ -1,16 +1,22 @@
 //! A plan: which device goes when, decided by one pure function and judged by an independent one.
 //!
-//! [`planner::plan`] places devices, [`check::check`] judges the result from the same [`PlanInput`] and shares no
-//! code with it. A plan is immutable, numbered, and names its parent.
+//! [`planner::plan`] places devices, [`stay::replan`] changes a plan as little as new forecasts allow, [`check::check`] judges the result
+//! from the same [`PlanInput`] and shares no code with them. A plan is immutable, numbered, and names its parent.
 
-pub mod bound;
+mod board; // a plan under construction
+mod bound; // how short it could be at best
 pub mod check;
 pub mod planner;
 pub mod report;
+mod room; // what is left of every limit
+mod shorten; // the search for a shorter one
+pub mod stay;
+mod tidy; // priority, after a search
+mod why; // reasons of those who wait
 
 use crate::ids::{DeviceId, DeviceIndex, PlanNumber, PoolIndex, RegionIndex, WaveIndex};
 use crate::time::{Instant, Span};
-pub use report::{PlanReport, Waiting, WaitingOn};
+pub use report::{MoveReason, Moved, PlanReport, Waiting, WaitingOn};
 
 /// Everything the planner may know. Slots are numbered from 0, the one that begins at `start`.
 #[derive(Debug, Clone)]
@@ -135,6 +141,19 @@ pub struct PlanLimits {
 impl PlanLimits {
     /// How far above its lowest score a never-calm device may go, in points.
     pub const BEST_WINDOW_TOLERANCE: f64 = 1.0;
+
+    /// Slots that a device planned for a slot must gain before it moves up though it could stay: a quarter of its wait, at least one.
+    /// Far ahead, stability counts for more; close at hand, room that would go unused does.
+    pub const fn earlier_min(slot: usize) -> usize {
+        let share = slot.div_ceil(4);
+        if share > 1 { share } else { 1 }
+    }
+
+    /// Slots by which a plan of `end` slots must become shorter before devices that could stay are moved for it: 5 %, at least two.
+    pub const fn shorter_min(end: usize) -> usize {
+        let share = end.div_ceil(20);
+        if share > 2 { share } else { 2 }
+    }
 }
 
 /// Who goes when. Immutable once made.

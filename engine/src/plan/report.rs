@@ -3,6 +3,7 @@
 use crate::ids::{DeviceIndex, WaveIndex};
 use crate::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What the planner says about its plan.
 #[must_use = "an unread report helps nobody"]
@@ -16,6 +17,10 @@ pub struct PlanReport {
     pub makespan: Span,
     /// No plan for the same placed devices can be shorter.
     pub lower_bound: Span,
+    /// Devices that stand where the parent plan had them; zero without a parent.
+    pub kept: usize,
+    /// Devices that the parent plan had elsewhere, in the order of the input.
+    pub moved: Vec<Moved>,
 }
 
 impl PlanReport {
@@ -25,6 +30,103 @@ impl PlanReport {
             return 0.0;
         }
         (self.makespan.as_secs_f64() / self.lower_bound.as_secs_f64() - 1.0) * 100.0
+    }
+
+    /// Devices moved, by reason.
+    pub fn moved_by_reason(&self) -> BTreeMap<&'static str, u32> {
+        let mut counts = BTreeMap::new();
+        for moved in &self.moved {
+            *counts.entry(moved.why.name()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// A device that the parent plan had elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    /// Which.
+    pub device: DeviceIndex,
+    /// Where the parent had it start.
+    pub from: Instant,
+    /// Where it starts now; `None` when it has no place any more (see [`PlanReport::waiting`]).
+    pub to: Option<Instant>,
+    /// Why it did not stay.
+    pub why: MoveReason,
+}
+
+/// Why a device did not stay where the parent plan had it. The numbers are those the rule was judged by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MoveReason {
+    /// Its start has passed.
+    Missed,
+    /// It may not go now.
+    MayNotGo {
+        /// Why.
+        on: WaitingOn,
+    },
+    /// Its window is not open any more.
+    WindowClosed,
+    /// It has become too busy for its window.
+    DeviceLoad {
+        /// Its load score there.
+        score: f64,
+        /// Highest score allowed.
+        max: f64,
+    },
+    /// Its pool cannot spare it there any more.
+    PoolCapacity {
+        /// The slot that lacks the most.
+        at: Instant,
+        /// Its weight.
+        weight: f64,
+        /// The weight its pool can spare then, less what others of the plan take.
+        spare: f64,
+    },
+    /// As many members of its pool are out then as may be.
+    PoolOutMax {
+        /// How many may be.
+        max: u32,
+    },
+    /// As many devices of its region are out then as may be.
+    RegionOutMax {
+        /// How many may be.
+        max: u32,
+    },
+    /// Its batch is full without it.
+    BatchFull,
+    /// It gains at least [`super::PlanLimits::earlier_min`] slots.
+    Earlier {
+        /// What it gains.
+        by: Span,
+    },
+    /// The whole plan becomes shorter by at least [`super::PlanLimits::shorter_min`] slots.
+    ShorterPlan {
+        /// What the plan gains.
+        by: Span,
+    },
+}
+
+impl MoveReason {
+    /// The reason's short name, as in the journal.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Missed => "missed",
+            Self::MayNotGo { .. } => "may-not-go",
+            Self::WindowClosed => "window-closed",
+            Self::DeviceLoad { .. } => "device-load",
+            Self::PoolCapacity { .. } => "pool-capacity",
+            Self::PoolOutMax { .. } => "pool-out-max",
+            Self::RegionOutMax { .. } => "region-out-max",
+            Self::BatchFull => "batch-full",
+            Self::Earlier { .. } => "earlier",
+            Self::ShorterPlan { .. } => "shorter-plan",
+        }
+    }
+
+    /// Could it not stay, whatever there was to gain?
+    pub const fn is_forced(&self) -> bool {
+        !matches!(self, Self::Earlier { .. } | Self::ShorterPlan { .. })
     }
 }
 

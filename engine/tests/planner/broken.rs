@@ -51,6 +51,7 @@ fn every_rule() {
     assert_eq!(found(|p, _| p.batches[0].requirement += 1.0), ["WrongSums"]);
     assert_eq!(found(|p, _| p.batches[0].capacity += 1.0), ["WrongSums"]);
     assert_eq!(found(|_, i| i.pools[0].demand_upper[1] = 7.5), ["PoolCapacity"]);
+    assert_eq!(found(|_, i| i.pools[0].demand_upper[1] = f64::NAN), ["PoolCapacity"]);
     assert_eq!(found(|_, i| i.limits.pool_reserve = 0.05), ["PoolCapacity"]);
     assert_eq!(found(|_, i| i.pools[0].out_count_max = Some(1)), ["PoolOut"]);
     assert_eq!(found(|_, i| i.regions[0].out_count_max = Some(1)), ["RegionOut"]);

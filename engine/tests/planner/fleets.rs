@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use slacktide_engine::ids::{DeviceId, DeviceIndex, PoolIndex, RegionIndex, WaveIndex};
-use slacktide_engine::plan::{PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, WaitingOn};
+use slacktide_engine::plan::{Batch, Plan, PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, WaitingOn};
 use slacktide_engine::time::{Instant, Span};
+use std::collections::BTreeMap;
 
 pub(crate) fn device(n: u32, pool: u32) -> PlanDevice {
     PlanDevice {
@@ -59,9 +60,35 @@ pub(crate) fn calm(devices: u32) -> PlanInput {
     }
 }
 
+/// The plan with one device taken from where it is, if anywhere, and put into another slot.
+pub(crate) fn put(made: &Plan, input: &PlanInput, device: DeviceIndex, slot: usize) -> Plan {
+    let d = input.devices.iter().position(|d| d.index == device).expect("a candidate");
+    let capacity = |slot: usize| match input.load_scores[d * input.slots + slot] {
+        load if load.is_nan() => 0.0,
+        load => 100.0 - f64::from(load),
+    };
+    let mut batches: BTreeMap<usize, Batch> = made.batches.iter().map(|b| (b.slot, b.clone())).collect();
+    for batch in batches.values_mut().filter(|batch| batch.devices.contains(&device)) {
+        batch.devices.retain(|other| *other != device);
+        batch.requirement -= input.devices[d].requirement;
+        batch.capacity -= capacity(batch.slot);
+    }
+    let start = input.start + input.slot.times(slot);
+    let new = || Batch { start, slot, devices: vec![], requirement: 0.0, capacity: 0.0 };
+    let batch = batches.entry(slot).or_insert_with(new);
+    batch.devices.push(device);
+    batch.requirement += input.devices[d].requirement;
+    batch.capacity += capacity(slot);
+    Plan { batches: batches.into_values().filter(|batch| !batch.devices.is_empty()).collect(), ..made.clone() }
+}
+
+fn hardly_ever_nan(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
+    prop_oneof![40 => range, 1 => Just(f64::NAN)]
+}
+
 prop_compose! {
     fn any_device(pools: u32, regions: u32)(
-        pool in 0..pools, region in 0..regions, weight in 0.1f64..4.0, requirement in 0.0f64..6.0,
+        pool in 0..pools, region in 0..regions, weight in hardly_ever_nan(0.1..4.0), requirement in hardly_ever_nan(0.0..6.0),
         priority in prop_oneof![Just(0.5), 0.0f64..1.0, Just(f64::NAN)], wave in 0u16..3, out_slots in 0usize..5,
         age in prop_oneof![Just(None), (0u64..2000).prop_map(|s| Some(Span::from_secs(s)))],
         barred in prop::bool::weighted(0.1), already_out in prop::bool::weighted(0.1),
@@ -95,9 +122,9 @@ pub(crate) fn any_fleet() -> impl Strategy<Value = PlanInput> {
     (1u32..4, 1u32..3, 1usize..14, 0usize..16).prop_flat_map(|(pools, regions, slots, devices)| {
         let pool = (
             1u32..12,
-            prop::collection::vec(0.0f64..8.0, slots),
+            prop::collection::vec(hardly_ever_nan(0.0..8.0), slots),
             prop_oneof![Just(None), (0u32..4).prop_map(Some)],
-            0.0f64..2.0,
+            prop::collection::vec((prop_oneof![Just(0.0), 0.0f64..3.0], 0u32..2), slots),
         );
         let cap = prop_oneof![Just(None), (0u32..5).prop_map(Some)];
         (
@@ -114,13 +141,14 @@ pub(crate) fn any_fleet() -> impl Strategy<Value = PlanInput> {
                     device.index = DeviceIndex(n as u32);
                     device.id = DeviceId::new(format!("d{n:03}"));
                 }
-                let pool = |(members, demand_upper, out_count_max, out): (u32, Vec<f64>, Option<u32>, f64)| PlanPool {
+                type Pool = (u32, Vec<f64>, Option<u32>, Vec<(f64, u32)>);
+                let pool = |(members, demand_upper, out_count_max, out): Pool| PlanPool {
                     name: "p".to_owned(),
                     weight_total: f64::from(members) * 1.5,
                     members,
                     demand_upper,
-                    out_weight: vec![out; slots],
-                    out_count: vec![0; slots],
+                    out_weight: out.iter().map(|(weight, _)| *weight).collect(),
+                    out_count: out.iter().map(|(_, members)| *members).collect(),
                     out_count_max,
                 };
                 let region =

@@ -1,14 +1,14 @@
 //! What must hold for any fleet.
 
-use crate::fleets::any_fleet;
+use crate::fleets::{any_fleet, put};
 use proptest::prelude::*;
 use slacktide_engine::ids::PlanNumber;
-use slacktide_engine::plan::{Batch, Plan, check::check, planner::plan};
+use slacktide_engine::plan::{Plan, PlanLimits, check::check, planner::plan};
 use slacktide_engine::time::Span;
 use std::collections::BTreeMap;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn no_plan_breaks_a_rule_and_everybody_is_placed_or_waits_once(input in any_fleet()) {
@@ -25,6 +25,11 @@ proptest! {
         prop_assert_eq!(report.placed == 0, report.makespan == Span::ZERO);
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     #[test]
     fn the_order_of_the_candidates_does_not_matter(input in any_fleet()) {
         let mut turned = input.clone();
@@ -39,19 +44,23 @@ proptest! {
     fn whoever_waits_really_fits_nowhere(input in any_fleet()) {
         let (made, report) = plan(&input, PlanNumber(1), None);
         for waiting in report.waiting.iter().take(4) {
-            let d = input.devices.iter().position(|d| d.index == waiting.device).unwrap();
             for slot in 0..input.slots {
-                let load = input.load_scores[d * input.slots + slot];
-                let capacity = if load.is_nan() { 0.0 } else { 100.0 - f64::from(load) };
-                let mut batches: BTreeMap<usize, Batch> = made.batches.iter().map(|b| (b.slot, b.clone())).collect();
-                let batch = batches.entry(slot).or_insert_with(|| Batch {
-                    start: input.start + input.slot.times(slot), slot, devices: vec![], requirement: 0.0, capacity: 0.0,
-                });
-                batch.devices.push(waiting.device);
-                batch.requirement += input.devices[d].requirement;
-                batch.capacity += capacity;
-                let more = Plan { batches: batches.into_values().collect(), ..made.clone() };
+                let more = put(&made, &input, waiting.device, slot);
                 prop_assert!(!check(&more, &input).is_empty(), "{:?} fits into slot {}", waiting, slot);
+            }
+        }
+    }
+
+    /// Brute force again: put each placed device into each slot that lies far enough before its own.
+    #[test]
+    fn nobody_could_start_much_earlier(input in any_fleet()) {
+        let (made, _) = plan(&input, PlanNumber(1), None);
+        for batch in made.batches.iter().filter(|batch| batch.slot >= PlanLimits::earlier_min(batch.slot)) {
+            for device in &batch.devices {
+                for slot in 0..=batch.slot - PlanLimits::earlier_min(batch.slot) {
+                    let sooner = put(&made, &input, *device, slot);
+                    prop_assert!(!check(&sooner, &input).is_empty(), "{:?} fits into slot {}", device, slot);
+                }
             }
         }
     }

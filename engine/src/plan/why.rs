@@ -1,0 +1,78 @@
+//! Why a device has no place: the typed reason, with the numbers.
+
+use super::room::{EPSILON, Room, load_allowed, load_score, open_windows, weight};
+use super::{PlanDevice, PlanInput, WaitingOn};
+use crate::score;
+use crate::time::Instant;
+
+/// Reasons that need no look at any slot.
+pub(super) fn not_now(input: &PlanInput, device: &PlanDevice) -> Option<(WaitingOn, Option<Instant>)> {
+    let limits = &input.limits;
+    if let Some((on, earliest)) = &device.barred {
+        return Some((on.clone(), *earliest));
+    }
+    if device.wave > input.open_wave {
+        return Some((WaitingOn::WaveNotOpen { wave: device.wave, open: input.open_wave }, None));
+    }
+    if let Some(max) = limits.telemetry_age_max {
+        match device.telemetry_age {
+            None => return Some((WaitingOn::NoTelemetry, None)),
+            Some(age) if age > max => return Some((WaitingOn::StaleTelemetry { age, max }, None)),
+            Some(_) => {}
+        }
+    }
+    match limits.batch_requirement_max {
+        Some(max) if device.requirement.is_nan() || device.requirement > max => {
+            Some((WaitingOn::OversizeRequirement { requirement: device.requirement, max }, None))
+        }
+        _ => None,
+    }
+}
+
+/// The rule that keeps a device from every slot of a finished plan: the first that, taken alone, leaves no slot at all, else the one
+/// that bars the most.
+pub(super) fn why(room: &Room<'_>, d: usize) -> (WaitingOn, Option<Instant>) {
+    let input = room.input;
+    let device = &input.devices[d];
+    let out = device.out_slots.max(1);
+    let after = Some(input.start + input.slot.times(input.slots));
+    let open = open_windows(input, out);
+    let slots: Vec<usize> = (0..input.slots).filter(|s| open[*s]).collect();
+    if slots.is_empty() {
+        return (WaitingOn::WindowClosed { need: input.slot.times(out) }, input.next_open.or(after));
+    }
+    let lowest_capacity = slots.iter().map(|s| score::capacity(load_score(input, d, *s))).fold(f64::INFINITY, f64::min);
+    if let Some(max) = input.limits.batch_capacity_max.filter(|max| lowest_capacity > max + EPSILON) {
+        return (WaitingOn::OversizeCapacity { capacity: lowest_capacity, max }, None);
+    }
+    let lowest = slots.iter().map(|s| load_score(input, d, *s)).fold(f64::INFINITY, f64::min);
+    let load_max = load_allowed(input, lowest).unwrap_or(f64::INFINITY);
+    let calm: Vec<usize> = slots.iter().copied().filter(|s| load_score(input, d, *s) <= load_max).collect();
+    let whole = |s: usize, holds: &dyn Fn(usize) -> bool| (s..s + out).all(holds);
+    let pool = |t: usize| room.cell(device.pool.0, t);
+    let rules: [(&dyn Fn(usize) -> bool, u8); 4] = [
+        (&|s| whole(s, &|t| room.pool_spare[pool(t)] + EPSILON >= weight(device)), 0),
+        (&|s| whole(s, &|t| room.pool_count[pool(t)] >= 1.0), 1),
+        (&|s| whole(s, &|t| room.region_count[room.cell(device.region.0, t)] >= 1.0), 2),
+        (&|s| room.batch_has_room(d, s), 3),
+    ];
+    let barred = |rule: &dyn Fn(usize) -> bool| calm.iter().filter(|s| !rule(**s)).count();
+    let worst =
+        rules.iter().map(|(rule, kind)| (barred(*rule), *kind)).max_by_key(|(n, kind)| (*n, std::cmp::Reverse(*kind)));
+    if worst.is_none_or(|(n, _)| n < calm.len()) && calm.len() < slots.len() {
+        return (WaitingOn::DeviceLoad { score: lowest, max: input.limits.device_load_max.unwrap_or(100.0) }, after);
+    }
+    let on = match worst {
+        Some((_, 1)) => WaitingOn::PoolOutMax { max: input.pools[device.pool.index()].out_count_max.unwrap_or(0) },
+        Some((_, 2)) => {
+            WaitingOn::RegionOutMax { max: input.regions[device.region.index()].out_count_max.unwrap_or(0) }
+        }
+        Some((_, 3)) => WaitingOn::BatchesFull,
+        _ => {
+            let tightest = |s: &usize| (*s..s + out).map(|t| room.pool_spare[pool(t)]).fold(f64::INFINITY, f64::min);
+            let spare = calm.iter().map(tightest).fold(f64::NEG_INFINITY, f64::max);
+            WaitingOn::PoolCapacity { weight: device.weight, spare: spare.max(-1e12) }
+        }
+    };
+    (on, after)
+}
