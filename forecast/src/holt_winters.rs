@@ -274,4 +274,33 @@ mod tests {
         assert!(matches!(HoltWinters.fit(SeriesView::new(&[4.0; 96]), &[24]), Err(FitError::NoFit { .. })));
         assert!(matches!(HoltWinters.fit(SeriesView::new(&y[..30]), &[24]), Err(FitError::TooShort { .. })));
     }
+
+    /// augurs 0.10.3 chooses between more forms by the same likelihood: on a level with noise and on a damped trend both say the same.
+    #[test]
+    fn the_form_for_fleets_says_what_augurs_says() {
+        let noise = |t: usize| ((t * 7919 + 31) % 101) as f32 / 25.0 - 2.0;
+        let level: Vec<f32> = (0..150).map(|t| 30.0 + noise(t)).collect();
+        let walk: Vec<f32> = (0..150)
+            .scan(50.0, |at, t| {
+                *at += noise(t) / 2.0;
+                Some(*at)
+            })
+            .collect();
+        for y in [level, walk] {
+            let ours = Smooth.fit(SeriesView::new(&y), &[]).unwrap().forecast(12);
+            let theirs = crate::classical::Ets.fit(SeriesView::new(&y), &[]).unwrap().forecast(12);
+            assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 0.5), "{ours:?} {theirs:?}");
+        }
+        assert!(matches!(Smooth.fit(SeriesView::new(&[4.0; 96]), &[]), Err(FitError::NoFit { .. })));
+    }
+
+    #[test]
+    fn a_warm_model_goes_on_where_an_updated_one_stands() {
+        let y: Vec<f32> = (0..220).map(|t| 30.0 + ((t * 7919 + 31) % 101) as f32 / 25.0 + t as f32 * 0.05).collect();
+        let mut fitted = Smooth.fit(SeriesView::new(&y[..180]), &[]).unwrap();
+        let warm = fitted.warm().unwrap();
+        y[180..].iter().for_each(|v| fitted.update(Some(*v)));
+        let resumed = warm.resume(SeriesView::new(&y), 40).unwrap();
+        assert!((fitted.forecast(5)[4] - resumed.forecast(5)[4]).abs() < 0.1);
+    }
 }

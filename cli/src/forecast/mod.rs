@@ -6,6 +6,7 @@ mod examples;
 mod findings;
 mod print;
 mod show;
+mod train;
 
 use crate::Outcome;
 use crate::simulate::bar;
@@ -14,6 +15,7 @@ use data::Data;
 use rayon::prelude::*;
 use slacktide_forecast::ModelKind;
 use slacktide_forecast::backtest::{Backtest, Entry, Finished, Protocol};
+use slacktide_forecast::global::lstm::Lstm;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -32,6 +34,8 @@ pub(crate) enum Verb {
     Compare(Args),
     /// The forecast of one series from the end of the data, with intervals
     Show(show::Args),
+    /// Trains the network on the data and saves it, for `--network`
+    Train(train::Args),
 }
 
 /// What data, and how it is cut.
@@ -58,6 +62,9 @@ pub(crate) struct Source {
     /// Skip bad rows and count them
     #[arg(long)]
     pub(crate) lenient: bool,
+    /// A network that `forecast train` saved, to start from: it forecasts from origins after what it has seen, and learns on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) network: Option<PathBuf>,
     /// Seed of what is drawn by chance: the training of the network
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -94,6 +101,7 @@ pub(crate) fn run(verb: &Verb) -> Result<Outcome> {
         Verb::Backtest(args) => compare(args, "backtest"),
         Verb::Compare(args) => compare(args, "compare"),
         Verb::Show(args) => show::run(args),
+        Verb::Train(args) => train::run(args),
     }
 }
 
@@ -126,7 +134,8 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
         origins: args.origins.map(|n| n as usize),
         seed: args.source.seed,
     };
-    let finished = backtest(protocol, data.entries.clone());
+    let network = train::network(&args.source, &data, &protocol.models)?;
+    let finished = backtest(protocol, data.entries.clone(), network);
     if finished.lines.is_empty() {
         anyhow::bail!(
             "no series is long enough: {} steps are known at most, and a context of {} before a horizon of {} is needed; lower --context, --season or --horizon",
@@ -151,10 +160,13 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
 }
 
 /// Runs all rounds, the fits of each in parallel.
-pub(crate) fn backtest(protocol: Protocol, entries: Vec<Entry>) -> Finished {
+pub(crate) fn backtest(protocol: Protocol, entries: Vec<Entry>, network: Option<Lstm>) -> Finished {
     let began = Instant::now();
     let clock = move || began.elapsed().as_secs_f64() * 1000.0;
     let mut backtest = Backtest::new(protocol, entries);
+    if let Some(network) = network {
+        backtest = backtest.starting_from(network);
+    }
     let total: usize = backtest.rounds().iter().map(Vec::len).sum();
     let progress = bar(total as u64, "forecasts");
     for round in 0..backtest.rounds().len() {

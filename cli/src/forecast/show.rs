@@ -64,7 +64,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     };
     // The origin lies at the end of what is known: what comes is all gaps.
     let open = |e: &Entry| Entry { values: [&e.values[..], &vec![f32::NAN; data.horizon]].concat(), ..e.clone() };
-    let finished = backtest(protocol, data.entries.iter().map(open).collect());
+    let network = super::train::network(&args.source, &data, &protocol.models)?;
+    let finished = backtest(protocol, data.entries.iter().map(open).collect(), network);
     let wanted = if args.model == "selected" { Contestant::Selected } else { finished.contestants[0] };
     let is_asked = |line: &&Line| {
         finished.contestants[line.contestant] == wanted && finished.entries[line.origin.entry].name == device

@@ -1,5 +1,7 @@
 //! The binary as people use it, mistakes included.
 
+mod forecast;
+
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -148,6 +148,23 @@ fn tests_of_statsmodels() {
     assert!((statistic - 63.971_712).abs() < 1e-5 && (p / 1.831_145e-12 - 1.0).abs() < 1e-3, "{statistic} {p}");
 }
 
+/// A model kept by its parameters alone and run over the newest history says what one says that was updated sample by sample.
+#[test]
+fn a_warm_model_goes_on_where_an_updated_one_stands() {
+    let wave =
+        |t: usize| 40.0 + 20.0 * libm::sinf(t as f32 / 96.0 * std::f32::consts::TAU) + ((t * 7919) % 13) as f32 * 0.4;
+    let values: Vec<f32> = (0..700).map(wave).collect();
+    let mut fitted = Arima { effort: Effort::Fast }.fit(SeriesView::new(&values[..600]), &[96]).unwrap();
+    let warm = fitted.warm().unwrap();
+    for value in &values[600..] {
+        fitted.update(Some(*value));
+    }
+    let resumed = warm.resume(SeriesView::new(&values), 100).unwrap();
+    for (a, b) in fitted.forecast(150).iter().zip(resumed.forecast(150)) {
+        assert!((a - b).abs() < 0.02, "{a} {b}");
+    }
+}
+
 #[test]
 fn residuals_of_a_good_fit_are_white() {
     let found = fit(Order::new(0, 1, 1).seasonal(0, 1, 1, 12), &log_air(), Method::ExactLikelihood).unwrap();

@@ -19,6 +19,7 @@ pub use origins::{OriginResult, rolling_origin};
 pub use protocol::{Entry, Origin, Protocol, rounds};
 pub use scores::{CLASSES, MetricScores, Pair, Part, Score, TestKind};
 
+use crate::global::lstm::Lstm;
 use crate::global::{Trained, TrainingSeries};
 use crate::{ModelKind, measure, trivial};
 use memory::{Adaptation, Pool, Record, bucket, common_shift};
@@ -147,6 +148,14 @@ impl Backtest {
         }
     }
 
+    /// The same, with a network trained before. It forecasts, and is trained on, from the first origin that lies no earlier than the
+    /// end of what it has seen.
+    #[must_use]
+    pub fn starting_from(mut self, network: Lstm) -> Self {
+        self.trained.insert(ModelKind::Lstm, Trained::Lstm(Box::new(network)));
+        self
+    }
+
     /// Origins by round, oldest round first. Empty when every series is too short.
     pub fn rounds(&self) -> &[Vec<Origin>] {
         &self.rounds
@@ -168,7 +177,8 @@ impl Backtest {
 
     fn train(&mut self, kind: ModelKind, until: i64) {
         let before = self.trained.get(&kind);
-        if before.is_some_and(|trained| !trained.is_due(until)) {
+        // One that has seen more than this, trained before all this began, waits for its time.
+        if before.is_some_and(|trained| trained.trained_until() > until || !trained.is_due(until)) {
             return;
         }
         let series: Vec<TrainingSeries<'_>> = self
@@ -203,7 +213,8 @@ impl Backtest {
             let begun = clock();
             let (mut points, mut fitted_at) = (None, begun);
             if kind.is_global() {
-                points = self.trained.get(kind).and_then(|trained| {
+                let known = entry.step_of(origin.known);
+                points = self.trained.get(kind).filter(|t| t.trained_until() <= known).and_then(|trained| {
                     let (values, spread) = trained.forecast(series, first_step, &self.protocol.seasons, horizon)?;
                     Some(Points { values, spread, fell_back: false })
                 });

@@ -389,6 +389,31 @@ mod tests {
         }
     }
 
+    /// Load jumps by 30 points for good: the bound must hold again soon, and a kept forecast must not outlive the jump.
+    #[test]
+    fn a_jump_is_followed_and_a_kept_forecast_is_made_anew() {
+        let mut series = curve(10, 15.0, 4.0, 9);
+        let jump = 800;
+        series[jump..].iter_mut().for_each(|v| *v = (*v + 30.0).min(100.0));
+        let config =
+            PanelConfig { models: vec![ModelKind::ArimaFast], horizon: 16, refit_every: 96, ..PanelConfig::default() };
+        let (mut state, mut refitted_at, mut late) = (PanelState::default(), Vec::new(), Vec::new());
+        for known in (760..series.len() - 16).step_by(4) {
+            let view = SeriesView::new(&series[known - 672..known]);
+            let forecast;
+            (state, forecast) = advance(&config, &state, &[view], known as i64 - 672);
+            if forecast.refitted > 0 {
+                refitted_at.push(known);
+            }
+            if known > jump + 24 {
+                late.push((0..16).filter(|h| series[known + h] <= forecast.upper[*h]).count() as f32 / 16.0);
+            }
+        }
+        assert!(refitted_at.first().is_some_and(|at| (jump..jump + 12).contains(at)), "{refitted_at:?}");
+        let share = late.iter().sum::<f32>() / late.len() as f32;
+        assert!(share > 0.8, "{share}");
+    }
+
     #[test]
     fn a_window_peak_is_above_the_highest_point_of_its_window() {
         let config = PanelConfig { window: 4, ..PanelConfig::default() };

@@ -236,18 +236,28 @@ fn moment(text: &str) -> Option<i64> {
     seconds.or_else(|| text.parse::<jiff::Timestamp>().ok().map(|t| t.as_second())).filter(sane)
 }
 
-/// The most common difference between successive moments of a device.
+/// Lengths of a step that people choose, seconds.
+const USUAL_S: [i64; 16] = [1, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400];
+
+/// The most common difference between successive moments of a device, whatever the order of the rows. Where moments jitter, so that no
+/// difference is the rule, the usual length that their median lies within 2 % of.
 fn period(rows: &[(u32, i64)]) -> i64 {
-    let mut last: BTreeMap<u32, i64> = BTreeMap::new();
-    let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-    for (device, at) in rows {
-        if let Some(before) = last.insert(*device, *at)
-            && *at > before
-        {
-            *counts.entry(at - before).or_default() += 1;
-        }
+    let mut moments = rows.to_vec();
+    moments.sort_unstable();
+    moments.dedup();
+    let mut gaps: Vec<i64> =
+        moments.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1 - pair[0].1).collect();
+    gaps.sort_unstable();
+    let Some(median) = gaps.get(gaps.len() / 2).copied() else { return 300 };
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    gaps.iter().for_each(|gap| *counts.entry(*gap).or_default() += 1);
+    let common = counts.into_iter().max_by_key(|(gap, count)| (*count, std::cmp::Reverse(*gap)));
+    let usual = USUAL_S.into_iter().find(|usual| (median - usual).abs() * 50 <= *usual);
+    match (common, usual) {
+        (Some((_, count)), Some(usual)) if count * 10 < gaps.len() * 9 => usual,
+        (Some((gap, _)), _) => gap,
+        (None, _) => median,
     }
-    counts.into_iter().max_by_key(|(gap, count)| (*count, std::cmp::Reverse(*gap))).map_or(300, |(gap, _)| gap)
 }
 
 fn assemble(first_file: &Path, raw: Raw) -> Result<Recording, ReadError> {

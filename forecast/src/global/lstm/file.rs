@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// What files of this version are called.
 const FORMAT: &str = "slacktide/lstm/1";
+/// The entry of the metadata that holds what is no tensor.
+const FACTS: &str = "slacktide";
 /// Most members a file may hold.
 const MEMBERS_MAX: usize = 64;
 
@@ -49,7 +51,9 @@ impl Lstm {
             ("seed", self.seed.to_string()),
             ("until", self.until.to_string()),
         ];
-        let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        // One entry: the library writes several in an order of chance, and the same network must give the same bytes.
+        let facts: Vec<String> = facts.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let facts = [(FACTS.to_owned(), facts.join(";"))].into();
         // Sizes and names are ours: there is nothing it could refuse.
         serialize(views, Some(facts)).unwrap_or_default()
     }
@@ -61,8 +65,8 @@ impl Lstm {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| wrong(e.to_string()))?;
-        let facts: BTreeMap<&str, &str> =
-            header.metadata().iter().flatten().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let written = header.metadata().as_ref().and_then(|m| m.get(FACTS)).map_or("", String::as_str);
+        let facts: BTreeMap<&str, &str> = written.split(';').filter_map(|fact| fact.split_once('=')).collect();
         let fact = |name: &str| facts.get(name).copied().ok_or_else(|| wrong(format!("`{name}` is missing")));
         if fact("format")? != FORMAT {
             return Err(wrong(format!("its format is `{}`, this program reads `{FORMAT}`", fact("format")?)));

@@ -130,6 +130,11 @@ impl Lstm {
         Ok(Self { members, until: newest, rounds, ..self.clone() })
     }
 
+    /// Lengths of the seasons it was trained with, in steps, and how many steps it was taught to forecast.
+    pub fn taught(&self) -> (&[usize], usize) {
+        (&self.shape.seasons, self.shape.horizon)
+    }
+
     /// Has a main season passed until `step`?
     pub(super) const fn is_due(&self, step: i64) -> bool {
         let season = match self.shape.seasons.as_slice() {
