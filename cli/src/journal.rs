@@ -69,14 +69,14 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
             };
             if json {
                 let problem = result.as_ref().err().map(|b| b.problem.clone());
-                println!(
+                crate::say!(
                     "{}",
                     json!({"schema": "slacktide/journal-verify/1", "intact": intact, "entries": entries, "broken_at": broken_at, "problem": problem})
                 );
             } else {
                 match &result {
-                    Ok((entries, hash)) => println!("intact: {entries} entries, hash {hash}"),
-                    Err(broken) => println!("broken: {broken}"),
+                    Ok((entries, hash)) => crate::say!("intact: {entries} entries, hash {hash}"),
+                    Err(broken) => crate::say!("broken: {broken}"),
                 }
             }
             Ok(if intact { Outcome::Good } else { Outcome::Bad })
@@ -92,7 +92,7 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
             } else {
                 bail!("{name}: write to a .csv, .jsonl or .jsonl.zst file");
             }
-            println!("wrote {name}");
+            crate::say!("wrote {name}");
             Ok(Outcome::Good)
         }
     }
@@ -128,14 +128,14 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
         let first = answer
             .difference
             .map(|(line, recorded, replayed)| json!({"line": line, "recorded": recorded, "replayed": replayed}));
-        println!(
+        crate::say!(
             "{}",
             json!({"schema": "slacktide/replay/1", "identical": identical, "entries": answer.entries, "first_difference": first})
         );
     } else if let Some((line, recorded, replayed)) = answer.difference {
-        println!("different from line {line} on\n  recorded: {recorded}\n  replayed: {replayed}");
+        crate::say!("different from line {line} on\n  recorded: {recorded}\n  replayed: {replayed}");
     } else {
-        println!("identical: {} entries", answer.entries);
+        crate::say!("identical: {} entries", answer.entries);
     }
     Ok(if identical { Outcome::Good } else { Outcome::Bad })
 }

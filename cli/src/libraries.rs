@@ -40,7 +40,7 @@ pub(crate) fn scenario(verb: Verb) -> Result<Outcome> {
             let all: Vec<Scenario> = scenarios::names().into_iter().map(scenarios::named).collect::<Result<_, _>>()?;
             if json {
                 let one = |s: &Scenario| json!({"name": s.name, "summary": s.summary, "teaches": s.teaches, "devices": s.devices, "policy": s.policy});
-                println!(
+                crate::say!(
                     "{}",
                     json!({"schema": "slacktide/scenario-list/1", "scenarios": all.iter().map(one).collect::<Vec<_>>()})
                 );
@@ -49,20 +49,20 @@ pub(crate) fn scenario(verb: Verb) -> Result<Outcome> {
                     .iter()
                     .map(|s| vec![s.name.clone(), s.devices.to_string(), s.summary.clone(), s.teaches.clone()])
                     .collect();
-                println!("{}", text::table(&["scenario", "devices", "what happens", "what it teaches"], &rows));
+                crate::say!("{}", text::table(&["scenario", "devices", "what happens", "what it teaches"], &rows));
             }
         }
-        Verb::Show { name, .. } => print!("{}", worlds::scenario(&name)?.text),
+        Verb::Show { name, .. } => crate::say!("{}", worlds::scenario(&name)?.text.trim_end()),
         Verb::Validate { name } => {
             let scenario = worlds::scenario(&name)?;
-            println!(
+            crate::say!(
                 "{name} is a valid scenario: {} devices, {} groups of pools, policy {}",
                 scenario.devices,
                 scenario.pools.len(),
                 scenario.policy
             );
         }
-        Verb::Schema => println!("{:#}", Scenario::schema()),
+        Verb::Schema => crate::say!("{:#}", Scenario::schema()),
     }
     Ok(Outcome::Good)
 }
@@ -74,24 +74,24 @@ pub(crate) fn policy(verb: Verb) -> Result<Outcome> {
             let all: Vec<Policy> = policies::names().into_iter().map(policies::named).collect::<Result<_, _>>()?;
             if json {
                 let one = |p: &Policy| json!({"name": p.name, "summary": p.summary});
-                println!(
+                crate::say!(
                     "{}",
                     json!({"schema": "slacktide/policy-list/1", "policies": all.iter().map(one).collect::<Vec<_>>()})
                 );
             } else {
                 let rows: Vec<_> = all.iter().map(|p| vec![p.name.clone(), p.summary.clone()]).collect();
-                println!("{}", text::table(&["policy", "what it does"], &rows));
+                crate::say!("{}", text::table(&["policy", "what it does"], &rows));
             }
         }
         Verb::Show { name, full } => match policies::text(&name).filter(|_| !full) {
-            Some(text) => print!("{text}"),
-            None => print!("{}", worlds::policy(&name)?.to_toml()),
+            Some(text) => crate::say!("{}", text.trim_end()),
+            None => crate::say!("{}", worlds::policy(&name)?.to_toml().trim_end()),
         },
         Verb::Validate { name } => {
             worlds::policy(&name)?;
-            println!("{name} is a valid policy");
+            crate::say!("{name} is a valid policy");
         }
-        Verb::Schema => println!("{:#}", Policy::schema()),
+        Verb::Schema => crate::say!("{:#}", Policy::schema()),
     }
     Ok(Outcome::Good)
 }

@@ -48,6 +48,23 @@ enum Verb {
     Report(report::Args),
 }
 
+/// Prints a line of results. A reader that has seen enough (`| head`) ends the program in peace; a full disk is an error.
+fn print_line(line: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    let Err(error) = writeln!(std::io::stdout().lock(), "{line}") else { return };
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    eprintln!("slacktide: cannot print the results: {error}");
+    std::process::exit(2);
+}
+
+/// [`print_line`], written like `println!`, which would panic instead.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::print_line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
 /// Whether what was done is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -69,17 +86,9 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(1),
-        // A reader that has seen enough (`| head`) is no error of ours.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("slacktide: {error:#}");
             ExitCode::from(2)
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|e| e.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe))
 }

@@ -26,8 +26,11 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         (text::summary(&tables), page::html(&tables))
     };
     let out = args.out.clone().unwrap_or_else(|| source.with_file_name("report.html"));
+    if out.exists() && out.canonicalize().ok() == source.canonicalize().ok() {
+        bail!("--out {} is what the page is made of: name another file", out.display());
+    }
     files::write_aside(&out, html.as_bytes())?;
-    println!("{summary}The page: {}", out.display());
+    crate::say!("{summary}The page: {}", out.display());
     Ok(Outcome::Good)
 }
 

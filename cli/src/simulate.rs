@@ -104,14 +104,14 @@ pub(crate) fn run(args: Args) -> Result<Outcome> {
         if let Some(beside) = &beside {
             document["beside"] = json!({"policy": "all-at-once", "measures": summaries(beside)});
         }
-        println!("{document}");
+        crate::say!("{document}");
     } else {
         print_plain(&setup, &runs, &tables, out.as_deref());
         if let Some(all_at_once) = beside.as_deref().map(measures) {
             let caused = |m: &std::collections::BTreeMap<String, slacktide_sim::Summary>| {
                 m.get("overload_caused_device_minutes").map_or(0.0, |s| s.mean)
             };
-            println!(
+            crate::say!(
                 "Overload caused: {} device-minutes; by all-at-once in the same world: {}",
                 text::number(caused(&measures(&runs))),
                 text::number(caused(&all_at_once))
@@ -215,13 +215,13 @@ fn document(setup: &Setup, forecaster: &str, runs: &[RunResult], wall_s: f64) ->
 }
 
 fn print_plain(setup: &Setup, runs: &[RunResult], tables: &Tables, out: Option<&Path>) {
-    print!("{}", text::summary(tables));
+    crate::say!("{}", text::summary(tables).trim_end());
     if runs.len() > 1 {
         let rows = measures(runs).into_iter().map(|(name, s)| {
             vec![name, text::number(s.mean), format!("{} … {}", text::number(s.ci95[0]), text::number(s.ci95[1]))]
         });
         let rows: Vec<Vec<String>> = rows.collect();
-        println!(
+        crate::say!(
             "\nOver {} replications (seeds {}…):\n{}",
             runs.len(),
             runs[0].seed,
@@ -230,16 +230,17 @@ fn print_plain(setup: &Setup, runs: &[RunResult], tables: &Tables, out: Option<&
         let mut states = std::collections::BTreeMap::<&str, usize>::new();
         runs.iter().for_each(|r| *states.entry(r.state.name()).or_default() += 1);
         let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {state}")).collect();
-        println!("Rollouts ended: {}", states.join(", "));
+        crate::say!("Rollouts ended: {}", states.join(", "));
     }
     for run in runs.iter().filter(|r| !r.violations.is_empty()) {
-        println!(
-            "\nPROMISE BROKEN under seed {} (slacktide simulate {} --seed {}):",
-            run.seed, setup.scenario.name, run.seed
+        crate::say!(
+            "\nPROMISE BROKEN under seed {} (again by this same command with --seed {} and no --replications):",
+            run.seed,
+            run.seed
         );
-        run.violations.iter().for_each(|v| println!("  {v}"));
+        run.violations.iter().for_each(|v| crate::say!("  {v}"));
     }
-    println!(
+    crate::say!(
         "\nscenario {}  policy {}  seed {}  journal {}",
         setup.scenario.name,
         setup.policy.name,
@@ -247,6 +248,6 @@ fn print_plain(setup: &Setup, runs: &[RunResult], tables: &Tables, out: Option<&
         &runs[0].journal_hash[..16]
     );
     if let Some(out) = out {
-        println!("The page: {}", out.join("report.html").display());
+        crate::say!("The page: {}", out.join("report.html").display());
     }
 }

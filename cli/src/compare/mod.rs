@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         write_out(out, &arms, &document)?;
     }
     if args.json {
-        println!("{document}")
+        crate::say!("{document}")
     } else {
         print_plain(args, &base, &arms, &found, &findings)
     }
@@ -164,11 +164,14 @@ fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings
 }
 
 fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings: &[String]) {
-    println!(
+    crate::say!(
         "{} ({} devices), {} runs of each arm, seeds from {}",
-        base.scenario.name, base.scenario.devices, args.replications, args.world.seed
+        base.scenario.name,
+        base.scenario.devices,
+        args.replications,
+        args.world.seed
     );
-    base.remarks().iter().for_each(|remark| println!("  {remark}"));
+    base.remarks().iter().for_each(|remark| crate::say!("  {remark}"));
     let cell = |arm: &Arm, name: &str| {
         measures(&arm.runs).get(name).map_or_else(
             || "–".to_owned(),
@@ -185,7 +188,7 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findi
     let row = |arm: &Arm| [vec![arm.name.clone()], MEASURES[..5].iter().map(|m| cell(arm, m)).collect()].concat();
     let header =
         ["arm", "overload caused (device-min)", "makespan", "unserved %", "patch latency (device-h)", "updated"];
-    println!("\n{}", text::table(&header, &arms.iter().map(row).collect::<Vec<_>>()));
+    crate::say!("\n{}", text::table(&header, &arms.iter().map(row).collect::<Vec<_>>()));
     let shown = found.iter().filter(|v| MEASURES[..2].contains(&v.difference.measure.as_str()));
     let row = |v: &Verdict| {
         let d = &v.difference;
@@ -206,13 +209,13 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findi
         ]
     };
     let rows: Vec<_> = shown.map(row).collect();
-    println!(
+    crate::say!(
         "Paired differences, seed by seed:\n{}",
         text::table(&["pair", "measure", "mean", "95 % interval", ""], &rows)
     );
-    println!("Least overload caused first, then time: {}\n", ranking(arms).join(", "));
-    findings.iter().for_each(|sentence| println!("{sentence}"));
+    crate::say!("Least overload caused first, then time: {}\n", ranking(arms).join(", "));
+    findings.iter().for_each(|sentence| crate::say!("{sentence}"));
     if let Some(out) = &args.out {
-        println!("\nPage: {}", out.join("report.html").display());
+        crate::say!("\nPage: {}", out.join("report.html").display());
     }
 }

@@ -68,6 +68,18 @@ impl Data {
         if let Some(context) = data.context.filter(|c| *c < 4) {
             bail!("--context of {context} steps is too short for any model: give at least 4");
         }
+        let season = data.seasons.first().copied().unwrap_or(1);
+        if let Some(context) = data.context.filter(|c| *c <= season) {
+            bail!(
+                "--context of {context} steps holds no more than one season of {season}: errors could not be scaled; give more, or --season 1"
+            );
+        }
+        if let Some(entry) = data.entries.iter().find(|e| says_too_little(&e.values)) {
+            data.remarks.push(format!(
+                "{} {} moves in places that are rounded off (values are kept to seven): take its base off first",
+                entry.name, entry.metric
+            ));
+        }
         Ok(data)
     }
 
@@ -75,6 +87,9 @@ impl Data {
         let mut seasons = Vec::new();
         for text in &source.season {
             let season = self.steps("--season", text)?;
+            if season > longest {
+                bail!("--season {text} is longer than the data, which has {longest} steps");
+            }
             if season >= 2 && !seasons.contains(&season) {
                 seasons.push(season);
             }
@@ -89,10 +104,7 @@ impl Data {
     /// A number of steps, or a span that holds a whole number of them.
     pub(crate) fn steps(&self, option: &str, text: &str) -> Result<usize> {
         if let Ok(steps) = text.parse::<usize>() {
-            if steps == 0 || steps > 1_000_000 {
-                bail!("{option} {text} must be 1 to 1000000 steps");
-            }
-            return Ok(steps);
+            return within(option, text, steps);
         }
         let span = parse_span(text).map_err(|e| anyhow!("{option} {text}: {e}; or a number of steps"))?;
         let step_ms = (self.step_s * 1000) as u64;
@@ -102,13 +114,31 @@ impl Data {
                 format_span(Span::from_secs(self.step_s as u64))
             );
         }
-        Ok((span.as_millis() / step_ms) as usize)
+        within(option, text, usize::try_from(span.as_millis() / step_ms).unwrap_or(usize::MAX))
     }
 
     /// Unix time of a step.
     pub(crate) const fn time_of(&self, step: i64) -> i64 {
         self.start_s + step * self.step_s
     }
+}
+
+/// Most steps of anything: longer is a slip of the pen, and would fill the memory.
+const STEPS_MAX: usize = 100_000;
+
+fn within(option: &str, text: &str, steps: usize) -> Result<usize> {
+    if steps == 0 || steps > STEPS_MAX {
+        bail!("{option} {text} must be 1 to {STEPS_MAX} steps");
+    }
+    Ok(steps)
+}
+
+/// Numbers are kept to seven places: a series that moves in later ones only must have its base taken off.
+fn says_too_little(values: &[f32]) -> bool {
+    let known = || values.iter().filter(|v| v.is_finite());
+    let (low, high) = known().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+    let size = low.abs().max(high.abs());
+    high > low && (high - low) < 1e-4 * size
 }
 
 fn entries(recording: &Recording, first: i64, remarks: &mut Vec<String>) -> Result<Vec<Entry>> {

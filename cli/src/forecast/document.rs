@@ -151,6 +151,8 @@ pub(crate) fn scores_csv(finished: &Finished) -> String {
     let mut csv =
         "metric,model,series,forecasts,mase,smape,rmse,mae,pinball,wis_scaled,coverage80,coverage95,fell_back\n"
             .to_owned();
+    // What has no number is an empty cell, as in the forecasts.
+    let n = |v: f64| if v.is_finite() { v.to_string() } else { String::new() };
     for metric in finished.metrics() {
         for (position, s) in finished.scores(Some(&metric)).iter().enumerate() {
             csv.push_str(&format!(
@@ -159,14 +161,14 @@ pub(crate) fn scores_csv(finished: &Finished) -> String {
                 finished.contestants[position].name(),
                 s.series,
                 s.origins,
-                s.mase,
-                s.smape,
-                s.rmse,
-                s.mae,
-                s.pinball,
-                s.wis_scaled,
-                s.coverage[0],
-                s.coverage[1],
+                n(s.mase),
+                n(s.smape),
+                n(s.rmse),
+                n(s.mae),
+                n(s.pinball),
+                n(s.wis_scaled),
+                n(s.coverage[0]),
+                n(s.coverage[1]),
                 s.fell_back
             ));
         }

@@ -115,6 +115,9 @@ pub(crate) fn models(names: &[String]) -> Result<Vec<ModelKind>> {
         }
         models.push(kind);
     }
+    if !models.is_empty() && models.iter().all(|m| m.is_combination()) {
+        anyhow::bail!("`{}` is made of the forecasts of others: name models beside it", models[0]);
+    }
     if models.is_empty() {
         // A fast form stands in for the full one where a fleet is large; both together say nothing new.
         models = ModelKind::ALL.into_iter().filter(|m| !m.is_fast_form()).collect();
@@ -124,9 +127,10 @@ pub(crate) fn models(names: &[String]) -> Result<Vec<ModelKind>> {
 
 fn compare(args: &Args, verb: &str) -> Result<Outcome> {
     crate::worlds::start_threads(args.source.threads)?;
+    let models = models(&args.models)?;
     let data = Data::read(&args.source)?;
     let protocol = Protocol {
-        models: models(&args.models)?,
+        models,
         seasons: data.seasons.clone(),
         horizon: data.horizon,
         context: data.context,
@@ -149,11 +153,11 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
         write_out(out, &data, &finished, &document)?;
     }
     if args.json {
-        println!("{document}");
+        crate::say!("{document}");
     } else {
         print::plain(&data, &finished, verb == "compare");
         if let Some(out) = &args.out {
-            println!("\nPage: {}", out.join("report.html").display());
+            crate::say!("\nPage: {}", out.join("report.html").display());
         }
     }
     Ok(Outcome::Good)
@@ -187,10 +191,17 @@ pub(crate) fn backtest(protocol: Protocol, entries: Vec<Entry>, network: Option<
 fn write_out(out: &Path, data: &Data, finished: &Finished, document: &serde_json::Value) -> Result<()> {
     use slacktide_reports::files::write_aside;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    // All texts first: either all files are new, or none is.
     let text = serde_json::to_string_pretty(document)?;
-    write_aside(&out.join("comparison.json"), text.as_bytes())?;
-    write_aside(&out.join("report.html"), slacktide_reports::comparison::html(&text)?.as_bytes())?;
-    write_aside(&out.join("forecasts.csv"), document::forecasts_csv(data, finished).as_bytes())?;
-    write_aside(&out.join("scores.csv"), document::scores_csv(finished).as_bytes())?;
-    Ok(())
+    let page = slacktide_reports::comparison::html(&text)?;
+    let files = [
+        ("comparison.json", text),
+        ("report.html", page),
+        ("forecasts.csv", document::forecasts_csv(data, finished)),
+        ("scores.csv", document::scores_csv(finished)),
+    ];
+    if let Some((name, _)) = files.iter().find(|(name, _)| out.join(name).is_dir()) {
+        anyhow::bail!("{} is a folder: a file of that name is to be written", out.join(name).display());
+    }
+    files.iter().try_for_each(|(name, text)| Ok(write_aside(&out.join(name), text.as_bytes())?))
 }

@@ -11,7 +11,7 @@ use slacktide_reports::text;
 pub(crate) fn plain(data: &Data, finished: &Finished, tests: bool) {
     let protocol = &finished.protocol;
     let span = |steps: usize| format_span(Span::from_secs(data.step_s as u64 * steps as u64));
-    println!(
+    crate::say!(
         "{} series, steps of {}, {} ahead, origins every {}, context {}, seasons {}",
         finished.entries.len(),
         span(1),
@@ -24,12 +24,12 @@ pub(crate) fn plain(data: &Data, finished: &Finished, tests: bool) {
             protocol.seasons.iter().map(|s| span(*s)).collect::<Vec<_>>().join(" and ")
         }
     );
-    data.remarks.iter().chain(&finished.notes).for_each(|remark| println!("  {remark}"));
+    data.remarks.iter().chain(&finished.notes).for_each(|remark| crate::say!("  {remark}"));
     for metric in finished.metrics() {
         let scores = finished.metric_scores(&metric);
         one_metric(&metric, &scores, finished);
         if tests {
-            sentences(&metric, &scores, finished).iter().for_each(|s| println!("{s}"));
+            sentences(&metric, &scores, finished).iter().for_each(|s| crate::say!("{s}"));
         }
     }
 }
@@ -61,5 +61,5 @@ fn one_metric(metric: &str, scores: &MetricScores, finished: &Finished) {
         ["model", "MASE", "sMAPE", "MAE", "RMSE", "WIS/scale", "cover 80", "cover 95", "not fitted", "ms each"];
     let rows: Vec<Vec<String>> = (0..scores.scores.len()).map(row).collect();
     let count = scores.scores.iter().map(|s| s.origins).max().unwrap_or(0);
-    println!("\n{metric}: {count} forecasts a model (* lowest MASE)\n{}", text::table(&header, &rows));
+    crate::say!("\n{metric}: {count} forecasts a model (* lowest MASE)\n{}", text::table(&header, &rows));
 }

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         bail!("the series of `{device}` is too short to forecast: lower --context or --season");
     }
     if args.json {
-        println!(
+        crate::say!(
             "{}",
             json!({"schema": "slacktide/forecast-show/1", "device": device, "model": args.model,
             "step_s": data.step_s, "notes": finished.notes,
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         );
         return Ok(Outcome::Good);
     }
-    data.remarks.iter().chain(&finished.notes).for_each(|remark| println!("  {remark}"));
+    data.remarks.iter().chain(&finished.notes).for_each(|remark| crate::say!("  {remark}"));
     lines.iter().for_each(|line| table(&data, &finished, line));
     Ok(Outcome::Good)
 }
@@ -127,7 +127,7 @@ fn table(data: &Data, finished: &Finished, line: &Line) {
         })
         .collect();
     let intervals = LEVELS.map(|l| format!("{} % interval", l * 100.0));
-    println!(
+    crate::say!(
         "\n{} {}{by}{fallback}\n{}",
         entry.name,
         entry.metric,

@@ -45,12 +45,12 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         Ok(network) => network,
         Err(reason) => {
             if args.json {
-                println!(
+                crate::say!(
                     "{}",
                     json!({"schema": "slacktide/forecast-train/1", "trained": false, "reason": reason.to_string()})
                 );
             } else {
-                println!("Nothing was saved: {reason}.");
+                crate::say!("Nothing was saved: {reason}.");
             }
             return Ok(Outcome::Bad);
         }
@@ -58,15 +58,15 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let bytes = network.to_bytes();
     slacktide_reports::files::write_aside(&args.out, &bytes)?;
     if args.json {
-        println!(
+        crate::say!(
             "{}",
             json!({"schema": "slacktide/forecast-train/1", "trained": true, "file": args.out, "bytes": bytes.len(),
                 "series": series.len(), "trained_until": data.time_of(network.trained_until()), "seed": args.source.seed,
                 "remarks": data.remarks})
         );
     } else {
-        data.remarks.iter().for_each(|remark| println!("  {remark}"));
-        println!(
+        data.remarks.iter().for_each(|remark| crate::say!("  {remark}"));
+        crate::say!(
             "Trained on {} series in {:.1} s; {} bytes in {}.",
             series.len(),
             began.elapsed().as_secs_f64(),

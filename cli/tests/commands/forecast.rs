@@ -158,6 +158,83 @@ fn what_cannot_be_forecast_is_said() {
     );
 }
 
+/// Found by attack: each of these was a crash, a silent mistake or a file half written.
+#[test]
+fn slips_of_the_pen_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    write_load(dir.path(), "l.csv", 1, 120);
+    let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    put("comma.csv", "device_id,timestamp,cpu\na,0,50,5\n");
+    put("twice.csv", "device_id,timestamp,cpu,cpu\na,0,50,5\n");
+    put("huge.csv", "device_id,timestamp,cpu\na,0,1e38\n");
+    put("milli.csv", "device_id,timestamp,cpu\na,1700006400000,1\n");
+    let with = |file: &'static str, rest: &[&'static str]| [&["forecast", "compare", "--data", file], rest].concat();
+    refused(&with("comma.csv", &[]), dir.path(), &["comma.csv:2", "4 cells", "3"]);
+    refused(&with("twice.csv", &[]), dir.path(), &["twice.csv:1", "`cpu`", "twice"]);
+    refused(&with("huge.csv", &[]), dir.path(), &["huge.csv:2", "1e38", "too large"]);
+    refused(&with("milli.csv", &[]), dir.path(), &["milli.csv:2", "milliseconds"]);
+    refused(&with("l.csv", &["--metrics", "cpu,cpu"]), dir.path(), &["`cpu`", "twice"]);
+    refused(&with("l.csv", &["--models", "equal-mean,weighted-mean"]), dir.path(), &["`equal-mean` is made of"]);
+    refused(&with("l.csv", &["--season", "200000000000d"]), dir.path(), &["--season 200000000000d"]);
+    refused(&with("l.csv", &["--season", "1000"]), dir.path(), &["longer than the data", "120"]);
+    refused(&with("l.csv", &["--context", "24"]), dir.path(), &["one season of 24"]);
+    std::fs::create_dir_all(dir.path().join("o/scores.csv")).unwrap();
+    refused(&with("l.csv", &["--models", "naive", "--out", "o"]), dir.path(), &["scores.csv is a folder"]);
+    assert!(!dir.path().join("o/comparison.json").exists(), "nothing is written by halves");
+    std::fs::remove_dir(dir.path().join("o/scores.csv")).unwrap();
+    json(&with("l.csv", &["--models", "naive", "--out", "o", "--json"]), dir.path());
+    refused(&["report", "o", "--out", "o/comparison.json"], dir.path(), &["what the page is made of"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    write_load(dir.path(), "l.csv", 1, 120);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_slacktide"))
+        .args(["forecast", "compare", "--data", "l.csv", "--models", "naive,average"])
+        .current_dir(dir.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// Nothing moves for a week, then everything does: no bound is millions wide, and every point lies within its own bounds.
+#[test]
+fn bounds_stay_sane_after_a_flat_history_and_hold_their_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let value = |t: i64| if t < 168 { 0.0 } else { 30.0 + (t % 5) as f64 };
+    let rows: Vec<String> = (0..240).map(|t| format!("a,{},{}", START + t * HOUR, value(t))).collect();
+    write(dir.path(), "idle.csv", &rows);
+    let arguments = [
+        "forecast",
+        "backtest",
+        "--data",
+        "idle.csv",
+        "--horizon",
+        "6",
+        "--models",
+        "naive,seasonal-naive,theta",
+        "--out",
+        "o",
+        "--json",
+    ];
+    json(&arguments, dir.path());
+    let csv = std::fs::read_to_string(dir.path().join("o/forecasts.csv")).unwrap();
+    let mut rows = 0;
+    for line in csv.lines().skip(1) {
+        let cell = |i: usize| line.split(',').nth(i).unwrap().parse::<f64>().unwrap();
+        let (point, lower95, upper95) = (cell(6), cell(9), cell(10));
+        assert!(lower95 <= cell(7) && cell(7) <= point && point <= cell(8) && cell(8) <= upper95, "{line}");
+        assert!(upper95 - lower95 < 2000.0, "{line}");
+        rows += 1;
+    }
+    assert!(rows > 100, "{rows}");
+}
+
 #[test]
 fn rows_out_of_order_or_twice_and_uneven_steps_are_brought_in_order_and_counted() {
     let dir = tempfile::tempdir().unwrap();

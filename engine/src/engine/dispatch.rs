@@ -12,8 +12,15 @@ use crate::time::{Instant, Span};
 impl Engine {
     /// Sends every batch of the plan in force that is due, less the devices that meanwhile may not.
     pub(super) fn dispatch_due(&mut self) {
+        let slot_start = self.now.floor_to(self.policy.plan.slot);
+        let behind = self.is_behind(slot_start);
         let Some(run) = &mut self.run else { return };
         if run.state != RolloutState::Running {
+            return;
+        }
+        // A plan of this slot knows who is still out; an older one must be made anew before anybody goes.
+        if behind && run.planned_slot != Some(slot_start) {
+            self.replan("devices are out longer than planned");
             return;
         }
         let Some(plan) = &mut run.plan else { return };

@@ -42,6 +42,15 @@ impl Engine {
         }
     }
 
+    /// Is a batch due in the slot that counts on devices being back that are still out? They began within a slot, or take longer than
+    /// the quantile that was planned with.
+    pub(super) fn is_behind(&self, slot_start: Instant) -> bool {
+        let Some(run) = &self.run else { return false };
+        let is_due = run.plan.as_ref().is_some_and(|p| p.batches.first().is_some_and(|b| b.start <= slot_start));
+        let slot = self.policy.plan.slot;
+        is_due && run.in_flight().any(|(_, a)| a.begun.floor_to(slot) + a.until.since(a.begun) <= slot_start)
+    }
+
     /// Slots a device is out, at an upper quantile: the policy's guess until enough durations are known.
     pub(super) fn window_slots(&self) -> usize {
         let rules = &self.policy.plan;
@@ -116,7 +125,8 @@ impl Engine {
         let slot_start = self.now.floor_to(self.policy.plan.slot);
         let Some(run) = &self.run else { return };
         let fresh_basis = self.policy.plan.basis != Basis::Forecast && run.count(Stage::Waiting) > 0;
-        let Some(reason) = run.replan.or_else(|| fresh_basis.then_some("a slot began")) else { return };
+        let behind = || self.is_behind(slot_start).then_some("devices are out longer than planned");
+        let Some(reason) = run.replan.or_else(|| fresh_basis.then_some("a slot began")).or_else(behind) else { return };
         let waits_for_forecast = self.policy.plan.basis == Basis::Forecast && !self.forecasting.is_ready();
         if run.state != RolloutState::Running || run.planned_slot == Some(slot_start) || waits_for_forecast {
             return;

@@ -9,14 +9,12 @@ use crate::time::Span;
 use crate::window::Calendar;
 use slacktide_forecast::ModelKind;
 
-/// Models that compete by default: four that cost nothing, and three dear ones for small fleets and pools.
-const MODELS: [ModelKind; 7] = [
+/// Models that compete by default: four that cost nothing, and the strongest classical one for small fleets and pools.
+const MODELS: [ModelKind; 5] = [
     ModelKind::Naive,
     ModelKind::SeasonalNaive,
     ModelKind::SeasonalMean,
     ModelKind::Average,
-    ModelKind::Ets,
-    ModelKind::Theta,
     ModelKind::MstlArima,
 ];
 

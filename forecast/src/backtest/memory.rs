@@ -13,6 +13,8 @@ const SHRINK: f64 = 6.0;
 const SCALE_PRIOR: f64 = 1.0;
 /// Rounds whose scores are kept.
 const ROUNDS_KEPT: usize = 24;
+/// Furthest score: a history without any movement expects errors of next to nothing, and the first one must not rule all bounds to come.
+const SCORE_MAX: f32 = 12.0;
 /// Fewest scores a bucket may rest on.
 const SCORES_MIN: usize = 10;
 /// Half width of an interval of which nothing is known, in units of the spread.
@@ -49,7 +51,7 @@ impl Record {
         let mut sums = [(0.0_f64, 0.0_f64); LEADS.len()];
         for (lead, error, spread) in errors {
             let b = bucket(*lead);
-            scores[b].push(error / spread);
+            scores[b].push((error / spread).clamp(-SCORE_MAX, SCORE_MAX));
             sums[b] = (sums[b].0 + f64::from(error.abs()), sums[b].1 + 1.0);
         }
         for (spread, (sum, count)) in self.spread.iter_mut().zip(sums) {
@@ -121,7 +123,8 @@ impl Pool {
         Self { buckets }
     }
 
-    /// How far the bounds of a level lie under and over the forecast, in units of its spread; `shift` moves the level of either tail.
+    /// How far the bounds of a level lie under (≤ 0) and over (≥ 0) the forecast, in units of its spread; `shift` moves the level of
+    /// either tail. A few errors of one sign must not push both bounds to one side of the forecast.
     pub(super) fn offsets(&self, lead: usize, level: f64, shift: (f64, f64)) -> (f32, f32) {
         let scores = &self.buckets[bucket(lead)];
         let Some(last) = scores.len().checked_sub(1) else { return (-OFFSET_UNKNOWN, OFFSET_UNKNOWN) };
@@ -130,7 +133,7 @@ impl Pool {
             // The split-conformal rank, as in `conformal_quantile`.
             ((((scores.len() + 1) as f64) * tail).ceil() as usize).clamp(1, last + 1) - 1
         };
-        (scores[last - rank(shift.0)], scores[rank(shift.1)])
+        (scores[last - rank(shift.0)].min(0.0), scores[rank(shift.1)].max(0.0))
     }
 }
 

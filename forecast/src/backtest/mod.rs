@@ -21,7 +21,7 @@ pub use scores::{CLASSES, MetricScores, Pair, Part, Score, TestKind};
 
 use crate::global::lstm::Lstm;
 use crate::global::{Trained, TrainingSeries};
-use crate::{ModelKind, measure, trivial};
+use crate::{ModelKind, SeriesView, measure, trivial};
 use memory::{Adaptation, Pool, Record, bucket, common_shift};
 use std::collections::BTreeMap;
 
@@ -189,15 +189,16 @@ impl Backtest {
                 Some(TrainingSeries { values: &entry.values[..known], first_step: entry.first_step })
             })
             .collect();
+        let prefix = format!("{kind}: ");
         match Trained::train(kind, before, &series, &self.protocol.seasons, self.protocol.horizon, self.protocol.seed) {
             Ok(trained) => {
                 self.trained.insert(kind, trained);
+                self.notes.retain(|note| !note.starts_with(&prefix));
             }
             Err(reason) => {
-                let note = format!("{kind}: {reason}");
-                if !self.notes.contains(&note) {
-                    self.notes.push(note);
-                }
+                // The newest word is the one that counts: origins before may have known still less.
+                self.notes.retain(|note| !note.starts_with(&prefix));
+                self.notes.push(format!("{prefix}{reason}"));
             }
         }
     }
@@ -250,7 +251,7 @@ impl Backtest {
             let entry = &self.entries[origin.entry];
             let known = entry.known(origin.known, self.protocol.context);
             let memory = &mut self.memory[origin.entry];
-            memory.scale = measure::seasonal_scale(known.raw(), self.protocol.season()).unwrap_or(0.0) as f32;
+            memory.scale = scale_of(known, self.protocol.season());
             memory.at = Some(entry.step_of(origin.known));
         }
         let mut groups: BTreeMap<(String, i64), Group> = BTreeMap::new();
@@ -381,6 +382,16 @@ impl Backtest {
             champion_changes,
         }
     }
+}
+
+/// Typical movement of a history: over a season, or, where that shows none, about its mean.
+fn scale_of(known: SeriesView<'_>, season: usize) -> f32 {
+    let seasonal = measure::seasonal_scale(known.raw(), season).filter(|s| *s > 0.0);
+    seasonal.unwrap_or_else(|| {
+        let values: Vec<f32> = known.known().collect();
+        let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
+        f64::from(values.iter().map(|v| (v - mean).abs()).sum::<f32>()) / values.len().max(1) as f64
+    }) as f32
 }
 
 /// What a group of entries taught together.

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 const CELLS_PER_ROW_MAX: usize = 200;
 const CELLS_FREE: usize = 1 << 20;
 
+/// Largest number where any is taken: squares of it are still numbers.
+const VALUE_MAX: f32 = 1e15;
+
 /// How to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -113,6 +116,9 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), ReadError> {
 fn read_file(path: &Path, options: &ReadOptions, raw: &mut Raw) -> Result<(), ReadError> {
     let file = File::open(path).map_err(|e| ReadError::file(path, format!("cannot be opened: {e}")))?;
     let packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    if file.metadata().is_ok_and(|m| m.is_file() && m.len() == 0) {
+        return Err(ReadError::file(path, "is empty"));
+    }
     let source: Box<dyn Read> = if packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(source);
     let header = reader.headers().map_err(|e| broken(path, &e))?.clone();
@@ -133,6 +139,13 @@ fn read_file(path: &Path, options: &ReadOptions, raw: &mut Raw) -> Result<(), Re
             .collect(),
     };
     let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
+    for (i, name) in names.iter().enumerate() {
+        if name.is_empty() || name == "device_id" || name == "timestamp" || names[..i].contains(name) {
+            let problem =
+                "is no metric, or stands twice; a header names each column once, and --metrics each metric once";
+            return Err(ReadError::row(path, 1, name, problem));
+        }
+    }
     if raw.metrics.is_empty() {
         raw.metrics = names;
     } else if raw.metrics != names {
@@ -147,6 +160,15 @@ fn read_file(path: &Path, options: &ReadOptions, raw: &mut Raw) -> Result<(), Re
     while reader.read_record(&mut record).map_err(|e| broken(path, &e))? {
         let line = record.position().map_or(0, csv::Position::line);
         let before = raw.values.len();
+        if record.len() != header.len() && !options.lenient {
+            let problem =
+                format!("has {} cells where the header has {}; is a comma a decimal sign?", record.len(), header.len());
+            return Err(ReadError { path: path.to_owned(), line: Some(line), field: String::new(), problem });
+        }
+        if record.len() != header.len() {
+            raw.skipped += 1;
+            continue;
+        }
         match read_row(path, line, &record, device, timestamp, &wanted, options, raw) {
             Ok(()) => {}
             Err(_) if options.lenient => {
@@ -188,7 +210,7 @@ fn read_row(
             path,
             line,
             "timestamp",
-            format!("`{value}` is neither Unix seconds nor RFC 3339 such as 2024-03-04T00:00:00Z"),
+            format!("`{value}` is neither Unix seconds (not milliseconds) nor RFC 3339 such as 2024-03-04T00:00:00Z"),
         )
     })?;
     let mut clipped = 0;
@@ -199,8 +221,17 @@ fn read_row(
             continue;
         }
         let value: f32 = cell.parse().map_err(|_| {
-            ReadError::row(path, line, name, format!("`{cell}` is no number; leave missing values empty"))
+            ReadError::row(
+                path,
+                line,
+                name,
+                format!("`{cell}` is no number; leave missing values empty, or pick columns with --metrics"),
+            )
         })?;
+        if options.any_number && value.abs() > VALUE_MAX {
+            let problem = format!("`{cell}` is too large: at most {VALUE_MAX:e} on either side of 0");
+            return Err(ReadError::row(path, line, name, problem));
+        }
         if !value.is_finite() {
             return Err(ReadError::row(path, line, name, format!("`{cell}` is no load; leave missing values empty")));
         }

@@ -35,6 +35,51 @@ fn first_rollout_finishes_for_every_policy_of_the_library() {
     }
 }
 
+/// Half of all installs take longer than was planned for: the next batch must count those that are still out.
+#[test]
+fn budgets_hold_when_devices_are_out_longer_than_planned() {
+    let mut setup = setup("busy-evening", "predictive");
+    setup.scenario.devices = 150;
+    for (field, value) in [
+        ("plan.duration_quantile", "0.5"),
+        ("plan.duration_expected", "15m"),
+        ("forecast.models", "[\"seasonal-mean\"]"),
+    ] {
+        setup.policy = setup.policy.with_field(field, value).unwrap();
+    }
+    for seed in 1..=2 {
+        let result = run(&setup, seed, &|_| {});
+        assert_eq!((result.violations, result.state), (Vec::new(), RolloutState::Finished), "seed {seed}");
+    }
+}
+
+/// The oracle is never wrong about a world without the rollout, and a rollout it plans ends like any other.
+#[test]
+fn perfect_foresight_is_perfect_and_its_rollouts_end() {
+    let mut setup = setup("first-rollout", "predictive");
+    let own = run(&setup, 3, &|_| {});
+    setup.oracle = true;
+    let foreseen = run(&setup, 3, &|_| {});
+    assert_eq!((foreseen.state, &foreseen.violations), (RolloutState::Finished, &Vec::new()));
+    assert!(foreseen.measures["forecast_mae_points"] < 1e-6, "{:?}", foreseen.measures);
+    assert!(own.measures["forecast_mae_points"] > 0.5, "{:?}", own.measures);
+}
+
+/// A network is trained inside a rollout, takes part from then on, and a full journal replays without training it anew.
+#[test]
+fn a_network_takes_part_in_a_rollout_and_its_journal_replays() {
+    let mut setup = setup("first-rollout", "predictive");
+    setup.policy = setup.policy.with_field("forecast.models", "[\"average\", \"lstm\"]").unwrap();
+    setup.journal = JournalMode::Full;
+    let result = run(&setup, 2, &|_| {});
+    assert_eq!(result.violations, Vec::<String>::new());
+    let used =
+        lines(&result).iter().any(|l| matches!(&l.entry, Entry::Forecast(f) if f.champions.contains_key("lstm")));
+    assert!(used, "no series was ever forecast by the network");
+    let answer = replay(&lines(&result)).unwrap();
+    assert!(answer.first_difference.is_none(), "{:?}", answer.first_difference);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_journal_on_any_number_of_threads() {
     let hash = |threads: usize, seed: u64| {
