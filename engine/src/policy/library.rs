@@ -10,13 +10,8 @@ use crate::window::Calendar;
 use slacktide_forecast::ModelKind;
 
 /// Models that compete by default: four that cost nothing, and the strongest classical one for small fleets and pools.
-const MODELS: [ModelKind; 5] = [
-    ModelKind::Naive,
-    ModelKind::SeasonalNaive,
-    ModelKind::SeasonalMean,
-    ModelKind::Average,
-    ModelKind::MstlArima,
-];
+const MODELS: [ModelKind; 5] =
+    [ModelKind::Naive, ModelKind::SeasonalNaive, ModelKind::SeasonalMean, ModelKind::Average, ModelKind::MstlArima];
 
 const FILES: [(&str, &str); 7] = [
     ("predictive", include_str!("library/predictive.toml")),

@@ -148,9 +148,9 @@ pub(super) struct Adaptation {
 }
 
 /// How much of what all entries missed lately is made up for.
-const GAIN: f64 = 2.0;
+const GAIN: f64 = 3.0;
 /// Values that the target counts for beside what was missed.
-const MISSED_PRIOR: f64 = 100.0;
+const MISSED_PRIOR: f64 = 60.0;
 
 /// What the tails of one model have missed lately on all entries of a metric, as a shift of their levels.
 pub(super) fn common_shift<'a>(adaptations: impl Iterator<Item = &'a Adaptation>) -> [(f64, f64); LEVELS.len()] {
@@ -165,7 +165,7 @@ pub(super) fn common_shift<'a>(adaptations: impl Iterator<Item = &'a Adaptation>
         let target = (1.0 - LEVELS[i]) / 2.0;
         let shift = |missed: f64| {
             let share = (missed + MISSED_PRIOR * target) / (count + MISSED_PRIOR);
-            (GAIN * (share - target)).clamp(-target * 0.5, target * 0.8)
+            (GAIN * (share - target)).clamp(-target * 0.7, target * 0.8)
         };
         (shift(missed[i].0), shift(missed[i].1))
     })

@@ -1,7 +1,7 @@
 //! The network against other software and against finite differences.
 
 use super::file::read_weights;
-use super::network::{Batch, INPUTS, LEAD_INPUTS, Pass, WEIGHTS, backward, forward, loss};
+use super::network::{Batch, INPUTS, LEAD_INPUTS, Pass, WEIGHTS, backward, forward, loss, range};
 use super::training::{Chance, initial};
 use super::*;
 use crate::SeriesView;
@@ -60,7 +60,7 @@ fn gradients_equal_finite_differences() {
     let mut weights = initial(&mut chance);
     // A new network hardly listens to its encoder: make it.
     weights.iter_mut().for_each(|w| *w *= 2.0);
-    weights[super::network::range("head.weight")].iter_mut().for_each(|w| *w *= 10.0);
+    weights[range("head.weight")].iter_mut().for_each(|w| *w *= 10.0);
     let mut batch = batch(&mut chance, 6, 3, 4);
     batch.targets[5] = f32::NAN;
     let mut pass = Pass::default();
