@@ -42,7 +42,7 @@ fn p_of(scores: &MetricScores, one: usize, other: usize) -> Option<f64> {
     pair.map(|p| p.p_corrected)
 }
 
-/// The selection against the best single model in hindsight.
+/// The selection against the best of the models in hindsight.
 fn of_the_selection(scores: &MetricScores, finished: &Finished, order: &[usize]) -> Option<String> {
     let selected = finished.position(Contestant::Selected).filter(|s| scores.scores[*s].mase.is_finite())?;
     let single = order.iter().copied().find(|p| *p != selected)?;
@@ -54,7 +54,7 @@ fn of_the_selection(scores: &MetricScores, finished: &Finished, order: &[usize])
         None => "",
     };
     Some(format!(
-        "selected is {:.1} % {word} the best single model in hindsight, {}{chance}.",
+        "selected is {:.1} % {word} the best of the models in hindsight, {}{chance}.",
         share.abs(),
         finished.contestants[single].name()
     ))

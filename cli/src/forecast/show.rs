@@ -11,6 +11,9 @@ use slacktide_forecast::ModelKind;
 use slacktide_forecast::backtest::{Contestant, Entry, Finished, LEVELS, Line, Protocol};
 use slacktide_reports::text;
 
+/// Origins that the intervals of a single series are learned from.
+const ORIGINS: usize = 60;
+
 /// Arguments of `forecast show`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -49,8 +52,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     } else {
         models(std::slice::from_ref(&args.model))?
     };
-    // A global model needs the others to learn from; for the rest they would only cost time.
-    if !models.iter().any(|m| m.is_global()) {
+    // A global model needs the others to learn from; for the rest they would only cost time, and more origins of the one tell more.
+    let is_global = models.iter().any(|m| m.is_global());
+    if !is_global {
         data.entries.retain(|e| e.name == device);
     }
     let protocol = Protocol {
@@ -59,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         horizon: data.horizon,
         context: data.context,
         stride: (data.horizon / 4).max(1),
-        origins: Some(1),
+        origins: Some(if is_global { 1 } else { ORIGINS }),
         seed: args.source.seed,
     };
     // The origin lies at the end of what is known: what comes is all gaps.
@@ -68,7 +72,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let finished = backtest(protocol, data.entries.iter().map(open).collect(), network);
     let wanted = if args.model == "selected" { Contestant::Selected } else { finished.contestants[0] };
     let is_asked = |line: &&Line| {
-        finished.contestants[line.contestant] == wanted && finished.entries[line.origin.entry].name == device
+        line.origin.known + data.horizon == finished.entries[line.origin.entry].values.len()
+            && finished.contestants[line.contestant] == wanted
+            && finished.entries[line.origin.entry].name == device
     };
     let lines: Vec<&Line> = finished.lines.iter().filter(is_asked).collect();
     if lines.is_empty() {

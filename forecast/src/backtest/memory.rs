@@ -147,6 +147,8 @@ pub(super) struct Adaptation {
     count: f64,
 }
 
+/// How far a tail's level may move, as a share of the tail: beyond, the few furthest errors there are would make the bound.
+const ROOM: f64 = 0.7;
 /// How much of what all entries missed lately is made up for.
 const GAIN: f64 = 3.0;
 /// Values that the target counts for beside what was missed.
@@ -181,7 +183,7 @@ impl Adaptation {
         self.count = self.count * DECAY + f64::from(count);
         for (i, level) in LEVELS.iter().enumerate() {
             let target = (1.0 - level) / 2.0;
-            let room = target * 0.9;
+            let room = target * ROOM;
             let move_by = |old: f64, missed: u32| {
                 (old + STEP * (f64::from(missed) / f64::from(count) - target)).clamp(-room, room)
             };
@@ -195,7 +197,7 @@ impl Adaptation {
     /// Shift of the lower and upper tail of a level: its own, and what all entries have in common.
     pub(super) fn shift(&self, level: usize, common: &[(f64, f64); LEVELS.len()]) -> (f64, f64) {
         let target = (1.0 - LEVELS[level]) / 2.0;
-        let both = |own: f64, all: f64| (own + all).clamp(-target * 0.9, target * 0.95);
+        let both = |own: f64, all: f64| (own + all).clamp(-target * ROOM, target * ROOM);
         (both(self.correction[level].0, common[level].0), both(self.correction[level].1, common[level].1))
     }
 }

@@ -410,13 +410,21 @@ fn bounds(
     pool: &Pool,
     shifts: &[(f64, f64); LEVELS.len()],
 ) -> [(Vec<f32>, Vec<f32>); LEVELS.len()] {
-    std::array::from_fn(|level| {
+    let mut levels: [(Vec<f32>, Vec<f32>); LEVELS.len()] = std::array::from_fn(|level| {
         let bound = |(h, (point, spread)): (usize, (&f32, &f32))| {
             let (low, high) = pool.offsets(h, LEVELS[level], shifts[level]);
             (point + spread * low, point + spread * high)
         };
         points.iter().zip(spread).enumerate().map(bound).unzip()
-    })
+    });
+    // Levels move each for itself; a wider interval holds the narrower one all the same.
+    for level in 1..levels.len() {
+        let (inner, outer) = levels.split_at_mut(level);
+        let (inner, outer) = (&inner[level - 1], &mut outer[0]);
+        outer.0.iter_mut().zip(&inner.0).for_each(|(low, narrower)| *low = low.min(*narrower));
+        outer.1.iter_mut().zip(&inner.1).for_each(|(high, narrower)| *high = high.max(*narrower));
+    }
+    levels
 }
 
 /// A backtest that is over.

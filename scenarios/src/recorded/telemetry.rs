@@ -210,7 +210,7 @@ fn read_row(
             path,
             line,
             "timestamp",
-            format!("`{value}` is neither Unix seconds (not milliseconds) nor RFC 3339 such as 2024-03-04T00:00:00Z"),
+            format!("`{value}` is neither Unix seconds nor RFC 3339 such as 2024-03-04T00:00:00Z (milliseconds are not read)"),
         )
     })?;
     let mut clipped = 0;
@@ -431,5 +431,15 @@ mod tests {
             let text = format!("{HEAD}{}\n{}\n{}\n", cells[..3].join(","), cells[3..6].join(","), cells[6..].join(","));
             let _ = read_text(&text, &ReadOptions { lenient: true, ..ReadOptions::default() });
         }
+    }
+
+    #[test]
+    fn the_step_is_found_in_rows_of_any_order_and_in_moments_that_jitter() {
+        let rows = |moments: &[i64]| moments.iter().map(|at| (0, *at)).collect::<Vec<_>>();
+        assert_eq!(period(&rows(&[900, 1800, 2700, 0, 3600])), 900);
+        assert_eq!(period(&rows(&[3600, 2700, 1800, 900, 0])), 900);
+        assert_eq!(period(&rows(&[0, 302, 599, 901, 1198, 1502])), 300);
+        assert_eq!(period(&rows(&[0, 700, 1400, 2100])), 700, "an odd step that is the rule");
+        assert_eq!(period(&rows(&[5])), 300);
     }
 }
