@@ -35,25 +35,12 @@ impl Difference {
     }
 }
 
-/// Differences of the first arm to every other, for the measures asked for.
-pub fn differences(arms: &[Arm], of: &[&str]) -> Vec<Difference> {
-    let Some((first, others)) = arms.split_first() else { return Vec::new() };
-    let mut found = Vec::new();
-    for other in others {
-        for measure in of {
-            let pair = |(a, b): (&RunResult, &RunResult)| Some(a.measures.get(*measure)? - b.measures.get(*measure)?);
-            let values: Vec<f64> = first.runs.iter().zip(&other.runs).filter_map(pair).collect();
-            if let Some(summary) = summarise(&values) {
-                found.push(Difference {
-                    a: first.name.clone(),
-                    b: other.name.clone(),
-                    measure: (*measure).to_owned(),
-                    summary,
-                });
-            }
-        }
-    }
-    found
+/// Difference of two arms in one measure, over the seeds in which both have it.
+pub fn difference(a: &Arm, b: &Arm, measure: &str) -> Option<Difference> {
+    let pair = |(a, b): (&RunResult, &RunResult)| Some(a.measures.get(measure)? - b.measures.get(measure)?);
+    let values: Vec<f64> = a.runs.iter().zip(&b.runs).filter_map(pair).collect();
+    let summary = summarise(&values)?;
+    Some(Difference { a: a.name.clone(), b: b.name.clone(), measure: measure.to_owned(), summary })
 }
 
 /// Arms from best to worst: overload caused first, then time.

@@ -1,7 +1,7 @@
 //! What a comparison of arms found, in sentences: only what is more than chance is called a difference.
 
 use super::MEASURES;
-use super::pairs::{ORACLE, Verdict};
+use super::pairs::{ORACLE, QUESTION, Verdict};
 use slacktide_engine::rollout::RolloutState;
 use slacktide_reports::arms::unit;
 use slacktide_reports::text::number;
@@ -20,6 +20,13 @@ pub(super) fn findings(arms: &[Arm], verdicts: &[Verdict], ranking: &[String], f
     if let Some(first) = arms.first() {
         let others = arms[1..].iter().filter(|b| !(forecasters && b.name == ORACLE));
         said.extend(others.map(|other| pair(first, other, verdicts, forecasters)));
+    }
+    let arm = |name: &str| arms.iter().find(|a| a.name == name);
+    if let (true, Some(a), Some(b)) = (forecasters, arm(QUESTION.0), arm(QUESTION.1))
+        && find(verdicts, &a.name, &b.name, MAKESPAN).is_some()
+        && arms.first().is_some_and(|first| first.name != a.name)
+    {
+        said.push(pair(a, b, verdicts, forecasters));
     }
     if forecasters {
         said.extend(worth_of_accuracy(arms, verdicts));
@@ -131,7 +138,6 @@ fn pair(first: &Arm, other: &Arm, verdicts: &[Verdict], forecasters: bool) -> St
 
 /// Did better forecasts make a better rollout? Judged over the pairs whose forecasts and outcomes are both known.
 fn worth_of_accuracy(arms: &[Arm], verdicts: &[Verdict]) -> Option<String> {
-    let first = arms.first()?;
     let main = |v: &&Verdict| [OVERLOAD, MAKESPAN].contains(&v.difference.measure.as_str());
     let of_models = |v: &&Verdict| v.difference.a != ORACLE && v.difference.b != ORACLE;
     let pairs: Vec<&Verdict> = verdicts.iter().filter(main).filter(of_models).collect();
@@ -153,9 +159,9 @@ fn worth_of_accuracy(arms: &[Arm], verdicts: &[Verdict]) -> Option<String> {
                 .to_owned(),
         });
     }
-    let own = forecast_error(first);
+    let error_of = |name: &str| arms.iter().find(|a| a.name == name).and_then(forecast_error);
     let accurate_gained = |v: &Verdict| {
-        let its = arms.iter().find(|a| a.name == v.difference.b).and_then(forecast_error);
+        let (own, its) = (error_of(&v.difference.a), error_of(&v.difference.b));
         own.zip(its).map(|(own, its)| (own < its) == (v.difference.summary.mean < 0.0))
     };
     let gained: Option<Vec<bool>> = different.iter().map(|v| accurate_gained(v)).collect();
@@ -224,8 +230,8 @@ mod tests {
         Arm { name: name.to_owned(), runs: overload.into_iter().enumerate().map(run).collect() }
     }
 
-    fn said(mut arms: Vec<Arm>) -> String {
-        let verdicts = verdicts(&mut arms, &MEASURES, true);
+    fn said(arms: Vec<Arm>) -> String {
+        let verdicts = verdicts(&arms, &MEASURES, true);
         findings(&arms, &verdicts, &ranking(&arms), true).join("\n")
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let base = args.world.setup()?;
     let setups = setups(args, &base)?;
     let progress = bar(u64::from(args.replications) * setups.len() as u64, "runs");
-    let mut arms: Vec<Arm> = setups
+    let arms: Vec<Arm> = setups
         .iter()
         .map(|(name, setup)| Arm {
             name: name.clone(),
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         })
         .collect();
     progress.finish_and_clear();
-    let found = verdicts(&mut arms, &MEASURES, is_of_forecasters(args));
+    let found = verdicts(&arms, &MEASURES, is_of_forecasters(args));
     let findings = findings::findings(&arms, &found, &ranking(&arms), is_of_forecasters(args));
     let document = document(args, &base, &arms, &found, &findings);
     if let Some(out) = &args.out {

@@ -3,10 +3,12 @@
 use slacktide_forecast::backtest::significance::holm;
 use slacktide_forecast::special::student_two_sided;
 use slacktide_sim::RunResult;
-use slacktide_sim::compare::{Arm, Difference, differences};
+use slacktide_sim::compare::{Arm, Difference, difference};
 
 /// The forecaster that knows what comes.
 pub(super) const ORACLE: &str = "oracle";
+/// The two that people come to compare.
+pub(super) const QUESTION: (&str, &str) = ("arima", "lstm");
 /// Corrected probability under which a difference is called one.
 const SIGNIFICANT: f64 = 0.05;
 
@@ -28,21 +30,20 @@ impl Verdict {
     }
 }
 
-/// The first arm against each other one, and with `oracle` the perfect forecast against each of the rest.
-pub(super) fn verdicts(arms: &mut [Arm], measures: &[&str], oracle: bool) -> Vec<Verdict> {
-    let mut found = differences(arms, measures);
-    let place = arms.iter().position(|a| a.name == ORACLE).filter(|place| oracle && *place > 0);
-    if let Some(place) = place {
-        // `differences` holds the first against the rest; runs are too large to copy for another order.
-        arms.swap(0, place);
-        let first = arms[place].name.clone();
-        found.extend(differences(arms, measures).into_iter().filter(|d| d.b != first));
-        arms.swap(0, place);
+/// The first arm against each other one. Among forecasters also the perfect one against each of the rest, and the two that people
+/// come to compare.
+pub(super) fn verdicts(arms: &[Arm], measures: &[&str], forecasters: bool) -> Vec<Verdict> {
+    let place = |name: &str| arms.iter().position(|a| a.name == name).filter(|_| forecasters);
+    let mut pairs: Vec<(usize, usize)> = (1..arms.len()).map(|other| (0, other)).collect();
+    if let Some(oracle) = place(ORACLE).filter(|oracle| *oracle > 0) {
+        pairs.extend((1..arms.len()).filter(|other| *other != oracle).map(|other| (oracle, other)));
     }
-    let mut verdicts: Vec<Verdict> = found
-        .into_iter()
-        .map(|difference| Verdict { p: p_of(arms, &difference), p_corrected: None, difference })
-        .collect();
+    let question = place(QUESTION.0).zip(place(QUESTION.1));
+    pairs.extend(question.filter(|(a, b)| *a > 0 && *b > 0));
+    let of_pair = |(a, b): (usize, usize)| measures.iter().filter_map(move |m| difference(&arms[a], &arms[b], m));
+    let found = pairs.into_iter().flat_map(of_pair);
+    let mut verdicts: Vec<Verdict> =
+        found.map(|difference| Verdict { p: p_of(arms, &difference), p_corrected: None, difference }).collect();
     for measure in measures {
         let mut family: Vec<&mut Verdict> =
             verdicts.iter_mut().filter(|v| v.difference.measure == *measure && v.p.is_some()).collect();
