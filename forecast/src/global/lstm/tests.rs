@@ -151,3 +151,23 @@ fn a_file_brings_it_back_and_a_damaged_one_is_named() {
     changed[at + text.len() - 1] = b'9';
     assert!(Lstm::from_bytes(&changed).unwrap_err().to_string().contains("slacktide/lstm/9"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    /// A file that was damaged anywhere is refused or is a network of finite weights: never a panic, never a number that is none.
+    #[test]
+    fn no_bytes_break_the_reader(at in 0usize..60_000, value in proptest::prelude::any::<u8>(), cut in 0usize..60_000, noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let mut chance = Chance::new(9);
+        let lstm = Lstm { members: vec![initial(&mut chance)], shape: Shape::new(&[24], 24), until: 77, seed: 4, rounds: 2 };
+        let mut bytes = lstm.to_bytes();
+        let place = at % bytes.len();
+        bytes[place] = value;
+        if let Ok(read) = Lstm::from_bytes(&bytes) {
+            proptest::prop_assert!(read.members.iter().flatten().all(|w| w.is_finite()));
+        }
+        bytes.truncate(cut % bytes.len());
+        proptest::prop_assert!(Lstm::from_bytes(&bytes).is_err());
+        proptest::prop_assert!(Lstm::from_bytes(&noise).is_err());
+    }
+}
