@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let before = network(&args.source, &data, &[ModelKind::Lstm])?;
     let began = Instant::now();
     let trained = match &before {
-        Some(before) => before.train_on(&series),
+        Some(before) => Ok(before.train_on(&series)),
         None => Lstm::train(&series, &data.seasons, data.horizon, args.source.seed),
     };
     let network = match trained {

@@ -84,7 +84,7 @@ impl Trained {
         seed: u64,
     ) -> Result<Self, TrainError> {
         match (kind, before) {
-            (ModelKind::Lstm, Some(Self::Lstm(before))) => before.train_on(series).map(|l| Self::Lstm(Box::new(l))),
+            (ModelKind::Lstm, Some(Self::Lstm(before))) => Ok(Self::Lstm(Box::new(before.train_on(series)))),
             (ModelKind::Lstm, _) => Lstm::train(series, seasons, horizon, seed).map(|l| Self::Lstm(Box::new(l))),
             _ => Ridge::train(series, seasons, horizon).map(Self::Ridge),
         }

@@ -108,10 +108,8 @@ impl Lstm {
     }
 
     /// The same network, trained on with what is new since.
-    ///
-    /// # Errors
-    /// Never as yet; the signature is that of the first training.
-    pub fn train_on(&self, series: &[TrainingSeries<'_>]) -> Result<Self, TrainError> {
+    #[must_use]
+    pub fn train_on(&self, series: &[TrainingSeries<'_>]) -> Self {
         let rounds = self.rounds + 1;
         let newest = end(series);
         let recent = newest - (SEASONS_AFTER * self.shape.season() + self.shape.horizon) as i64;
@@ -127,7 +125,7 @@ impl Lstm {
                 epoch(weights, &windows, series, &self.shape, &mut chance, &mut optimiser, RATE_AFTER);
             }
         }
-        Ok(Self { members, until: newest, rounds, ..self.clone() })
+        Self { members, until: newest, rounds, ..self.clone() }
     }
 
     /// Lengths of the seasons it was trained with, in steps, and how many steps it was taught to forecast.
