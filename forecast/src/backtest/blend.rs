@@ -6,7 +6,7 @@ use crate::ModelKind;
 /// Models that a weighted combination is made of.
 const BEST: usize = 5;
 /// How steeply weights fall with the loss: (lowest loss / loss) to this power.
-const STEEP: i32 = 6;
+const STEEP: i32 = 4;
 /// A challenger must be better by this share.
 const HYSTERESIS: f64 = 0.02;
 /// A dear model must be better than a cheap one by this share.

@@ -262,7 +262,7 @@ fn combined(
     let mut points = vec![0.0; steps];
     for ((_, model), loss) in members.into_iter().zip(losses) {
         let weight = match (kind, loss, lowest) {
-            (ModelKind::WeightedMean, Some(loss), Some(lowest)) => ((lowest + 1e-6) / (loss + 1e-6)).powi(6),
+            (ModelKind::WeightedMean, Some(loss), Some(lowest)) => ((lowest + 1e-6) / (loss + 1e-6)).powi(4),
             (ModelKind::WeightedMean, None, Some(_)) => 0.0,
             _ => 1.0,
         };
