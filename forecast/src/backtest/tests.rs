@@ -1,6 +1,7 @@
 //! What a backtest promises: it never looks ahead, its order of work does not matter, its intervals hold, its choice is sound.
 
 use super::*;
+use proptest::prelude::*;
 
 const DAY: usize = 12;
 
@@ -159,13 +160,13 @@ fn series_that_cannot_be_forecast_are_left_out_or_said_to_fall_back() {
     assert!(finished.lines.iter().any(|l| l.fell_back) && !finished.notes.is_empty(), "{:?}", finished.notes);
 }
 
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whatever the series: numbers are numbers, bounds hold their point, and the wider interval holds the narrower.
     #[test]
     fn every_line_is_sound(
-        values in proptest::collection::vec(proptest::prop_oneof![6 => -1e6f32..1e6, 3 => proptest::prelude::Just(0.0f32), 2 => proptest::prelude::Just(f32::NAN)], 60..140),
+        values in proptest::collection::vec(prop_oneof![6 => -1e6f32..1e6, 3 => Just(0.0f32), 2 => Just(f32::NAN)], 60..140),
         flat in 0usize..60,
     ) {
         let mut values = values;
@@ -177,7 +178,7 @@ proptest::proptest! {
             let [(low80, high80), (low95, high95)] = &line.bounds;
             for h in 0..line.points.len() {
                 let all = [low95[h], low80[h], line.points[h], high80[h], high95[h]];
-                proptest::prop_assert!(all.iter().all(|v| v.is_finite()) && all.is_sorted(), "{:?} {all:?}", finished.contestants[line.contestant]);
+                prop_assert!(all.iter().all(|v| v.is_finite()) && all.is_sorted(), "{:?} {all:?}", finished.contestants[line.contestant]);
             }
         }
     }

@@ -5,6 +5,7 @@ use super::network::{Batch, INPUTS, LEAD_INPUTS, Pass, WEIGHTS, backward, forwar
 use super::training::{Chance, initial};
 use super::*;
 use crate::SeriesView;
+use proptest::prelude::any;
 use safetensors::SafeTensors;
 
 /// `steps` steps, `size` windows, `horizon` leads of numbers by chance.
@@ -157,7 +158,9 @@ proptest::proptest! {
 
     /// A file that was damaged anywhere is refused or is a network of finite weights: never a panic, never a number that is none.
     #[test]
-    fn no_bytes_break_the_reader(at in 0usize..60_000, value in proptest::prelude::any::<u8>(), cut in 0usize..60_000, noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+    fn no_bytes_break_the_reader(
+        at in 0usize..60_000, value in any::<u8>(), cut in 0usize..60_000, noise in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
         let mut chance = Chance::new(9);
         let lstm = Lstm { members: vec![initial(&mut chance)], shape: Shape::new(&[24], 24), until: 77, seed: 4, rounds: 2 };
         let mut bytes = lstm.to_bytes();
