@@ -177,8 +177,8 @@ impl Backtest {
 
     fn train(&mut self, kind: ModelKind, until: i64) {
         let before = self.trained.get(&kind);
-        // One that has seen more than this, trained before all this began, waits for its time.
-        if before.is_some_and(|trained| trained.trained_until() > until || !trained.is_due(until)) {
+        // One that has seen more than this, trained before all this began, is not due either: it waits for its time.
+        if before.is_some_and(|trained| !trained.is_due(until)) {
             return;
         }
         let series: Vec<TrainingSeries<'_>> = self
@@ -189,17 +189,14 @@ impl Backtest {
                 Some(TrainingSeries { values: &entry.values[..known], first_step: entry.first_step })
             })
             .collect();
+        // The newest word is the one that counts: origins before may have known still less.
         let prefix = format!("{kind}: ");
+        self.notes.retain(|note| !note.starts_with(&prefix));
         match Trained::train(kind, before, &series, &self.protocol.seasons, self.protocol.horizon, self.protocol.seed) {
             Ok(trained) => {
                 self.trained.insert(kind, trained);
-                self.notes.retain(|note| !note.starts_with(&prefix));
             }
-            Err(reason) => {
-                // The newest word is the one that counts: origins before may have known still less.
-                self.notes.retain(|note| !note.starts_with(&prefix));
-                self.notes.push(format!("{prefix}{reason}"));
-            }
+            Err(reason) => self.notes.push(format!("{prefix}{reason}")),
         }
     }
 

@@ -162,6 +162,7 @@ fn sound(config: &PanelConfig) -> PanelConfig {
     }
     config.season = config.season.max(1);
     config.horizon = config.horizon.max(1);
+    config.refit_every = config.refit_every.max(1);
     config.window = config.window.clamp(1, config.horizon);
     config.level = if config.level.is_finite() { config.level.clamp(0.5, 0.999) } else { 0.9 };
     config
@@ -178,8 +179,8 @@ fn no_history(config: &PanelConfig, series: usize) -> PanelForecast {
     }
 }
 
-/// The champion's forecast from the end of `view`. A dear champion's forecast is kept for a while: it moves on with the time, its level
-/// with half of its last error, and is made anew when it is old.
+/// The champion's forecast from the end of `view`. A dear champion's fit is kept for [`PanelConfig::refit_every`] steps and goes
+/// on meanwhile (`PanelState::kept_forecast`).
 fn forecast_of(
     config: &PanelConfig,
     state: &mut PanelState,
@@ -198,7 +199,7 @@ fn forecast_of(
         && let Some(made) = forecast_to_keep(config, champion, view, out.len())
     {
         out.copy_from_slice(&made.points[..out.len()]);
-        state.keep_forecast(s, champion, origin, config.refit_every.max(1), made);
+        state.keep_forecast(s, champion, origin, config.refit_every, made);
         return champion;
     }
     forecast_with(config, state, s, champion, view, first_step, out, scratch)
@@ -207,7 +208,7 @@ fn forecast_of(
 /// A dear model's forecast, as far as it may be asked for before it is too old.
 fn forecast_to_keep(config: &PanelConfig, kind: ModelKind, view: SeriesView<'_>, steps: usize) -> Option<state::Made> {
     let fitted = kind.model()?.fit(view, &[config.season]).ok()?;
-    let points = fitted.forecast(steps + config.refit_every.max(1));
+    let points = fitted.forecast(steps + config.refit_every);
     points.iter().all(|p| p.is_finite()).then(|| state::Made { points, warm: fitted.warm() })
 }
 

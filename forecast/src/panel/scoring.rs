@@ -2,6 +2,7 @@
 
 use super::{BUCKET_STARTS, Band, PanelConfig, PanelState, bound_values, forecast_with, window_peaks};
 use crate::{ModelKind, SeriesView, Warm};
+use std::collections::BTreeMap;
 
 /// The lead bucket of a step ahead.
 pub(super) fn bucket(lead: usize) -> usize {
@@ -35,7 +36,7 @@ pub(super) fn origins_due(config: &PanelConfig, state: &PanelState, length: usiz
             let newest = (newest - first_step).max(0) as usize;
             let far = length.saturating_sub(config.horizon);
             // Dear models go over a whole horizon now and then.
-            let every = (4 * config.refit_every).clamp(1, config.season) as i64;
+            let every = (4 * config.refit_every).min(config.season) as i64;
             let before = (newest as i64 + first_step).div_euclid(every);
             let dear = (length as i64 + first_step).div_euclid(every) != before;
             if far < newest {
@@ -59,7 +60,7 @@ pub(super) fn score(
 ) -> Vec<(ModelKind, f32)> {
     let mut totals = vec![(0.0_f32, 0_u32); config.models.len()];
     let mut scratch = Vec::new();
-    let mut fits: Vec<Option<(usize, Warm)>> = vec![None; series.len() * config.models.len()];
+    let mut fits = Fits::new();
     for origin in origins {
         let ahead = series.first().map_or(0, |s| s.len() - origin.known).min(config.horizon);
         let mut points = vec![vec![0.0; ahead]; series.len()];
@@ -78,8 +79,7 @@ pub(super) fn score(
                 if known.last().is_none() {
                     continue;
                 }
-                let fit = &mut fits[s * config.models.len() + m];
-                if !gone_on(config, *model, known, fit, &mut points[s]) {
+                if !gone_on(config, *model, known, (&mut fits, (m, s)), &mut points[s]) {
                     forecast_with(config, state, s, *model, known, first_step, &mut points[s], &mut scratch);
                 }
                 bound_values(&mut points[s], config.cap);
@@ -102,23 +102,28 @@ pub(super) fn score(
     config.models.iter().zip(totals).filter_map(mean).collect()
 }
 
+/// Dear models as they were fitted, and at which origin, by position of the model and of the series. Nothing where none takes part.
+type Fits = BTreeMap<(usize, usize), (usize, Warm)>;
+
 /// Forecasts with a dear model as the live system does: fitted at one origin, it goes on to those that follow within
 /// [`PanelConfig::refit_every`] steps. False where it has no such form.
 fn gone_on(
     config: &PanelConfig,
     model: ModelKind,
     known: SeriesView<'_>,
-    fit: &mut Option<(usize, Warm)>,
+    (fits, key): (&mut Fits, (usize, usize)),
     out: &mut [f32],
 ) -> bool {
     if !model.is_costly() {
         return false;
     }
     let age = |from: usize| known.len().checked_sub(from).filter(|age| *age <= config.refit_every);
-    let resumed = fit.as_ref().and_then(|(from, warm)| warm.resume(known, age(*from)?));
+    let resumed = fits.get(&key).and_then(|(from, warm)| warm.resume(known, age(*from)?));
     let fitted = resumed.or_else(|| {
         let fitted = model.model()?.fit(known, &[config.season]).ok()?;
-        *fit = fitted.warm().map(|warm| (known.len(), warm));
+        if let Some(warm) = fitted.warm() {
+            fits.insert(key, (known.len(), warm));
+        }
         Some(fitted)
     });
     let Some(points) = fitted.map(|f| f.forecast(out.len())).filter(|p| p.iter().all(|v| v.is_finite())) else {
