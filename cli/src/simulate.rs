@@ -189,6 +189,7 @@ fn document(setup: &Setup, forecaster: &str, runs: &[RunResult], wall_s: f64) ->
             "seed": run.seed,
             "journal_hash": run.journal_hash,
             "rollout_state": run.state.name(),
+            "rollout_states": run.states.iter().map(|state| state.name()).collect::<Vec<_>>(),
             "measures": run.measures,
             "invariant_violations": run.violations,
         })

@@ -2,7 +2,7 @@
 //!
 //! Inputs are recorded in a full journal, so they serialise.
 
-use crate::ids::{AttemptId, CommandId, DeviceId, DeviceIndex, PoolId, RegionId, SiteId};
+use crate::ids::{AttemptId, CommandId, DeviceId, DeviceIndex, PoolId, RegionId, RolloutId, SiteId};
 use crate::rollout::AttemptState;
 use crate::version::Version;
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,21 @@ pub struct DeviceFacts {
     pub requirement: f64,
 }
 
+impl DeviceFacts {
+    /// What a filter may ask for.
+    pub fn attributes(&self) -> crate::filter::Attributes<'_> {
+        crate::filter::Attributes {
+            version: &self.version,
+            variant: &self.variant,
+            function: &self.function,
+            pool: self.pool.as_str(),
+            region: self.region.as_str(),
+            site: self.site.as_str(),
+            id: self.id.as_str(),
+        }
+    }
+}
+
 /// One tick of telemetry, column by column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TelemetryBatch {
@@ -149,16 +164,37 @@ pub enum CommandResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum OperatorAction {
-    /// Make a rollout of this package; it waits for approval.
-    Create(crate::rollout::Package),
+    /// Make a rollout of this package; it waits for approval. Rollouts are numbered from 0 in the order they are created.
+    Create {
+        /// What to roll out.
+        package: crate::rollout::Package,
+        /// Of several rollouts at once the higher goes first, 0–255.
+        #[serde(default)]
+        priority: u8,
+    },
     /// Consent.
-    Approve,
+    Approve {
+        /// To which.
+        rollout: RolloutId,
+    },
     /// Begin.
-    Start,
+    Start {
+        /// Which.
+        rollout: RolloutId,
+    },
     /// Hold.
-    Pause,
+    Pause {
+        /// Which.
+        rollout: RolloutId,
+    },
     /// Go on.
-    Resume,
-    /// Stop for good and take back what policy says.
-    Abort,
+    Resume {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Stop for good; what is updated stays.
+    Abort {
+        /// Which.
+        rollout: RolloutId,
+    },
 }

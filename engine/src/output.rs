@@ -1,9 +1,10 @@
 //! What the engine says. Drain [`crate::Engine::poll_output`] until it says [`Output::Wake`].
 
-use crate::ids::{AttemptId, CommandId, DeviceIndex, PlanNumber};
+use crate::ids::{AttemptId, CommandId, DeviceIndex, PlanNumber, RolloutId};
 use crate::journal::Entry;
 use crate::plan::WaitingOn;
 use crate::time::Instant;
+use crate::version::Version;
 
 /// One output. A record of a decision always comes before the command it decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +63,10 @@ pub enum CommandKind {
         attempt: AttemptId,
         /// The plan it comes from; a device refuses a generation lower than the highest it has seen.
         generation: PlanNumber,
+        /// The rollout whose package it is.
+        rollout: RolloutId,
+        /// What to install: the package's version, or that of one of its stepping stones.
+        version: Version,
     },
     /// Go back to the release before.
     Rollback {
@@ -71,6 +76,8 @@ pub enum CommandKind {
         attempt: AttemptId,
         /// As for installs.
         generation: PlanNumber,
+        /// What to go back to: what it ran before the attempt.
+        version: Version,
     },
     /// Do not begin, if you have not taken yourself out yet. Its word is the outcome of the install it cancels.
     Cancel {

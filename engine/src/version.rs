@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// One to four dotted numbers, such as `2.4` or `10.0.1`. Missing parts count 0 in comparisons (`2.4` equals `2.4.0`); what was
 /// written is given back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version {
     parts: [u32; 4],

@@ -46,20 +46,21 @@ fn decisions(page: &mut Page, tables: &Tables) {
     };
     for t in &tables.transitions {
         let cause = t.cause.map(|c| format!(" ({c})")).unwrap_or_default();
-        add(t.at, format!("{} → {}{cause}", t.from, t.to), t.detail.clone());
+        add(t.at, format!("{}{} → {}{cause}", tables.label(t.rollout), t.from, t.to), t.detail.clone());
     }
-    for (at, wave, devices) in &tables.waves {
-        add(*at, format!("wave {} opened", wave + 1), format!("{devices} devices"));
+    for (at, rollout, wave, devices) in &tables.waves {
+        add(*at, format!("{}wave {} opened", tables.label(*rollout), wave + 1), format!("{devices} devices"));
     }
     for (at, verdict) in &tables.verdicts {
-        add(*at, format!("verdict on {}", verdict.cause), verdict.evidence.clone());
+        add(*at, format!("{}verdict on {}", tables.label(verdict.rollout), verdict.cause), verdict.evidence.clone());
     }
-    for (at, devices, canceled) in &tables.rollbacks {
-        add(
-            *at,
-            "rollback ordered".to_owned(),
-            format!("{devices} devices told to go back, {canceled} called off before they began"),
-        );
+    for row in &tables.rollbacks {
+        let mut words =
+            format!("{} devices told to go back, {} called off before they began", row.devices, row.canceled);
+        for held in &row.held {
+            words.push_str(&format!(", {} held ({})", held.devices, held.reason.name()));
+        }
+        add(row.at, format!("{}rollback ordered", tables.label(row.rollout)), words);
     }
     rows.sort_by_key(|(at, _)| *at);
     page.section("Decisions");

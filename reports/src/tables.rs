@@ -1,7 +1,8 @@
 //! A journal's entries, sorted by kind.
 
+use slacktide_engine::ids::RolloutId;
 use slacktide_engine::journal::entry::{
-    Entry, ForecastEntry, Header, Line, PlanEntry, PoolFacts, SettledAttempt, TickEntry, VerdictEntry,
+    Entry, ForecastEntry, Header, HeldDevices, Line, PlanEntry, PoolFacts, SettledAttempt, TickEntry, VerdictEntry,
 };
 use slacktide_engine::rollout::{Cause, RolloutState};
 use slacktide_engine::time::Instant;
@@ -14,6 +15,8 @@ pub struct BatchRow {
     pub at: Instant,
     /// Its number.
     pub batch: u32,
+    /// Of which rollout.
+    pub rollout: RolloutId,
     /// Wave, from 0.
     pub wave: u16,
     /// Devices.
@@ -22,11 +25,28 @@ pub struct BatchRow {
     pub until: Instant,
 }
 
+/// Devices told to go back, and those that had to wait.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RollbackRow {
+    /// When.
+    pub at: Instant,
+    /// Of which rollout.
+    pub rollout: RolloutId,
+    /// Told to go back.
+    pub devices: usize,
+    /// Called off before they began.
+    pub canceled: usize,
+    /// Held, by rule.
+    pub held: Vec<HeldDevices>,
+}
+
 /// A change of the rollout's state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
     /// When.
     pub at: Instant,
+    /// Of which rollout.
+    pub rollout: RolloutId,
     /// From.
     pub from: RolloutState,
     /// To.
@@ -42,8 +62,8 @@ pub struct Transition {
 pub struct Tables {
     /// What ran.
     pub header: Option<Header>,
-    /// Devices the rollout was for.
-    pub targets: u32,
+    /// Devices each rollout was for.
+    pub targets: BTreeMap<RolloutId, u32>,
     /// The pools.
     pub pools: Vec<PoolFacts>,
     /// State of the fleet over time.
@@ -52,8 +72,8 @@ pub struct Tables {
     pub batches: Vec<BatchRow>,
     /// Course of the rollout.
     pub transitions: Vec<Transition>,
-    /// Waves as they opened.
-    pub waves: Vec<(Instant, u16, u32)>,
+    /// Waves as they opened: of which rollout, which, and how many devices.
+    pub waves: Vec<(Instant, RolloutId, u16, u32)>,
     /// What the watch said.
     pub verdicts: Vec<(Instant, VerdictEntry)>,
     /// Rounds of forecasts.
@@ -63,7 +83,7 @@ pub struct Tables {
     /// Ends of attempts.
     pub settled: Vec<(Instant, SettledAttempt)>,
     /// Devices told to go back.
-    pub rollbacks: Vec<(Instant, usize, usize)>,
+    pub rollbacks: Vec<RollbackRow>,
     /// What the driver measured.
     pub measures: BTreeMap<String, f64>,
     /// Broken promises.
@@ -97,20 +117,23 @@ impl Tables {
     fn take(&mut self, at: Instant, entry: Entry) {
         match entry {
             Entry::Header(header) => self.header = Some(*header),
-            Entry::Fleet { targets, pools, .. } => {
-                self.targets = targets;
+            Entry::Fleet { rollout, targets, pools, .. } => {
+                self.targets.insert(rollout, targets);
                 self.pools = pools;
             }
-            Entry::Rollout { from, to, cause, detail } => {
-                self.transitions.push(Transition { at, from, to, cause, detail })
+            Entry::Rollout { rollout, from, to, cause, detail } => {
+                self.transitions.push(Transition { at, rollout, from, to, cause, detail })
             }
-            Entry::WaveOpened { wave, devices, .. } => self.waves.push((at, wave.0, devices)),
+            Entry::WaveOpened { rollout, wave, devices, .. } => self.waves.push((at, rollout, wave.0, devices)),
             Entry::Plan(plan) => self.plans.push((at, *plan)),
-            Entry::Batch { batch, wave, devices, until, .. } => {
-                self.batches.push(BatchRow { at, batch, wave: wave.0, devices: devices.len(), until });
+            Entry::Batch { rollout, batch, wave, devices, until, .. } => {
+                self.batches.push(BatchRow { at, batch, rollout, wave: wave.0, devices: devices.len(), until });
             }
-            Entry::Settled { attempts } => self.settled.extend(attempts.into_iter().map(|a| (at, a))),
-            Entry::Rollback { devices, canceled, .. } => self.rollbacks.push((at, devices.len(), canceled.len())),
+            Entry::Settled { attempts, .. } => self.settled.extend(attempts.into_iter().map(|a| (at, a))),
+            Entry::Rollback { rollout, devices, canceled, held, .. } => {
+                let (devices, canceled) = (devices.len(), canceled.len());
+                self.rollbacks.push(RollbackRow { at, rollout, devices, canceled, held });
+            }
             Entry::Tick(tick) => self.ticks.push((at, *tick)),
             Entry::Forecast(forecast) => self.forecasts.push((at, *forecast)),
             Entry::Verdict(verdict) => self.verdicts.push((at, *verdict)),
@@ -126,14 +149,19 @@ impl Tables {
         }
     }
 
-    /// When the rollout began to run.
+    /// `rollout 2: ` where there are several, else nothing.
+    pub fn label(&self, rollout: RolloutId) -> String {
+        if self.targets.len() > 1 { format!("rollout {}: ", rollout.0 + 1) } else { String::new() }
+    }
+
+    /// When the first rollout began to run.
     pub fn began(&self) -> Option<Instant> {
         self.transitions.iter().find(|t| t.to == RolloutState::Running).map(|t| t.at)
     }
 
-    /// Its last state and when it was reached.
-    pub fn ended(&self) -> Option<(Instant, RolloutState)> {
-        self.transitions.last().map(|t| (t.at, t.to))
+    /// Every rollout's last state and when it was reached.
+    pub fn ended(&self) -> BTreeMap<RolloutId, (Instant, RolloutState)> {
+        self.transitions.iter().map(|t| (t.rollout, (t.at, t.to))).collect()
     }
 
     /// Ticks from six hours before the rollout on, so that pictures show what it went into.

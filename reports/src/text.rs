@@ -52,31 +52,43 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
     let Some(header) = &tables.header else { return vec!["The journal is empty.".to_owned()] };
     let measure = |name: &str| tables.measures.get(name).copied();
     let (began, ended) = (tables.began(), tables.ended());
-    if let (Some(began), Some((at, state))) = (began, ended) {
-        let took = at.since(began);
-        let updated = measure("updated_devices").unwrap_or(0.0);
+    for (rollout, (at, state)) in &ended {
+        let which = tables.label(*rollout);
+        let Some(began) = tables.transitions.iter().find(|t| t.rollout == *rollout && t.to == RolloutState::Running)
+        else {
+            said.push(format!("{which}The rollout `{}` never began to run.", header.world_name));
+            continue;
+        };
+        let took = at.since(began.at);
         let outcome = match state {
             RolloutState::Finished => format!("finished after {took}"),
             RolloutState::RolledBack => format!("was stopped and rolled back after {took}"),
             RolloutState::Stopped => format!("was stopped for good after {took}"),
             other => format!("is {other} after {took}"),
         };
-        said.push(format!("The rollout `{}` under the policy `{}` {outcome}.", header.world_name, header.policy_name));
         said.push(format!(
-            "{updated:.0} of {} devices run the new release; {} batches went out in {} waves.",
-            tables.targets,
+            "{which}The rollout `{}` under the policy `{}` {outcome}.",
+            header.world_name, header.policy_name
+        ));
+    }
+    if began.is_some() {
+        said.push(format!(
+            "{:.0} of {} devices run the new release; {} batches went out in {} waves.",
+            measure("updated_devices").unwrap_or(0.0),
+            tables.targets.values().sum::<u32>(),
             tables.batches.len(),
             tables.waves.len()
         ));
-    } else {
+    } else if ended.is_empty() {
         said.push(format!("The rollout `{}` never began to run.", header.world_name));
     }
     for transition in tables.transitions.iter().filter(|t| t.to == RolloutState::Paused) {
         let after = began.map_or(Span::ZERO, |b| transition.at.since(b));
         let cause = transition.cause.map_or("no cause", slacktide_engine::rollout::Cause::name);
-        said.push(format!("After {after} it was paused ({cause}): {}.", transition.detail));
+        let which = tables.label(transition.rollout);
+        said.push(format!("{which}After {after} it was paused ({cause}): {}.", transition.detail));
     }
-    let back: usize = tables.rollbacks.iter().map(|(_, n, _)| n).sum();
+    let back: usize = tables.rollbacks.iter().map(|row| row.devices).sum();
     if back > 0 {
         said.push(format!("{back} devices were told to go back, those with the least capacity left first."));
     }

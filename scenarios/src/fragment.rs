@@ -1,15 +1,17 @@
 //! The file shape of a scenario, and the way from it to a valid [`Scenario`].
 
 use crate::scenario::{
-    BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Scenario, UpdatePhysics,
+    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Scenario,
+    UpdatePhysics,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use slacktide_engine::document::{Document, InputError, format_span};
 use slacktide_engine::filter::Filter;
 use slacktide_engine::policy::fragment::PolicyFragment;
-use slacktide_engine::rollout::Package;
+use slacktide_engine::rollout::{Package, Stone};
 use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::version::Version;
 use std::collections::BTreeMap;
 
 macro_rules! shape {
@@ -50,6 +52,8 @@ shape! {
         pools: Vec<PoolFragment>,
         /// What is rolled out.
         package: PackageFragment,
+        /// Further rollouts beside it.
+        rollouts: Vec<RolloutFragment>,
         /// How long steps of an update take.
         updates: UpdateFragment,
         /// What goes wrong.
@@ -135,6 +139,30 @@ shape! {
         target: String,
         /// What it may be installed over (default true).
         compatible: String,
+        /// Of several rollouts at once the higher goes first, 0–255 (default 0).
+        priority: u8,
+        /// Older releases that devices too far behind pass through.
+        stones: Vec<StoneFragment>,
+    }
+}
+shape! {
+    /// `[[package.stones]]`: a stepping stone.
+    StoneFragment {
+        /// Its version.
+        version: String,
+        /// Download size (default 200 000 000).
+        size_bytes: f64,
+        /// What it may be installed over (default true).
+        compatible: String,
+    }
+}
+shape! {
+    /// `[[rollouts]]`: a rollout beside the first.
+    RolloutFragment {
+        /// Begins this long after the first is created (default 0s).
+        starts_after: String,
+        /// What it brings.
+        package: PackageFragment,
     }
 }
 shape! {
@@ -191,6 +219,8 @@ shape! {
         crash_loop_percent: f64,
         /// Only on these variants (default all).
         variants: Vec<String>,
+        /// The release that is bad (default the package's version).
+        version: String,
     }
 }
 shape! {
@@ -330,21 +360,57 @@ impl Reader<'_> {
         })
     }
 
-    fn package(&self, given: PackageFragment) -> Read<Package> {
-        let filter = |path: &str, text: Option<String>| {
-            let text = text.unwrap_or_else(|| "true".to_owned());
-            Filter::parse(&text).map_err(|e| self.0.error(path, "", e.to_string()))
-        };
+    fn package(&self, at: &str, given: PackageFragment) -> Read<Package> {
+        let path = |field: &str| format!("{at}.{field}");
         let version = given.version.unwrap_or_else(|| "2.0".to_owned());
+        let stones = given.stones.unwrap_or_default();
+        if stones.len() > Package::STONES_MAX {
+            let problem = format!("there may be at most {}", Package::STONES_MAX);
+            return Err(self.0.error(&path("stones"), stones.len(), problem));
+        }
+        let stone = |(i, given): (usize, StoneFragment)| {
+            let at = format!("{at}.stones[{i}]");
+            let missing = || self.0.error(&at, "", "needs a version");
+            Ok(Stone {
+                version: self.version(&format!("{at}.version"), &given.version.ok_or_else(missing)?)?,
+                size_bytes: self.number(&format!("{at}.size_bytes"), given.size_bytes, 2e8, 0.0, 1e13)? as u64,
+                compatible: self.filter(&format!("{at}.compatible"), given.compatible)?,
+            })
+        };
         Ok(Package {
             name: given.name.unwrap_or_else(|| "firmware".to_owned()),
-            version: version.parse().map_err(|e: slacktide_engine::version::BadVersion| {
-                self.0.error("package.version", &version, e.to_string())
-            })?,
-            size_bytes: self.number("package.size_bytes", given.size_bytes, 2e8, 0.0, 1e13)? as u64,
-            target: filter("package.target", given.target)?,
-            compatible: filter("package.compatible", given.compatible)?,
+            version: self.version(&path("version"), &version)?,
+            size_bytes: self.number(&path("size_bytes"), given.size_bytes, 2e8, 0.0, 1e13)? as u64,
+            target: self.filter(&path("target"), given.target)?,
+            compatible: self.filter(&path("compatible"), given.compatible)?,
+            stones: stones.into_iter().enumerate().map(stone).collect::<Read<_>>()?,
         })
+    }
+
+    fn version(&self, path: &str, text: &str) -> Read<Version> {
+        text.parse().map_err(|e: slacktide_engine::version::BadVersion| self.0.error(path, text, e.to_string()))
+    }
+
+    fn filter(&self, path: &str, text: Option<String>) -> Read<Filter> {
+        let text = text.unwrap_or_else(|| "true".to_owned());
+        Filter::parse(&text).map_err(|e| self.0.error(path, "", e.to_string()))
+    }
+
+    /// Further rollouts, the earliest first.
+    fn also(&self, given: Vec<RolloutFragment>) -> Read<Vec<AlsoRollout>> {
+        let one = |(i, given): (usize, RolloutFragment)| {
+            let at = format!("rollouts[{i}]");
+            let after = format!("{at}.starts_after");
+            let package = given.package.unwrap_or_default();
+            Ok(AlsoRollout {
+                priority: package.priority.unwrap_or(0),
+                package: self.package(&format!("{at}.package"), package)?,
+                starts_after: self.span(&after, given.starts_after.as_ref(), Span::ZERO, Span::ZERO, DAY.times(30))?,
+            })
+        };
+        let mut also = given.into_iter().enumerate().map(one).collect::<Read<Vec<_>>>()?;
+        also.sort_by_key(|rollout| rollout.starts_after);
+        Ok(also)
     }
 
     fn updates(&self, given: UpdateFragment) -> Read<UpdatePhysics> {
@@ -366,7 +432,7 @@ impl Reader<'_> {
         })
     }
 
-    fn failures(&self, given: FailureFragment) -> Read<Failures> {
+    fn failures(&self, given: FailureFragment, released: Version) -> Read<Failures> {
         let percent = |path: &str, value, default| self.number(path, value, default, 0.0, 100.0);
         Ok(Failures {
             install_failure_percent: percent("failures.install_failure_percent", given.install_failure_percent, 0.5)?,
@@ -375,12 +441,12 @@ impl Reader<'_> {
                 given.rollback_failure_percent,
                 0.2,
             )?,
-            bad_release: given.bad_release.map(|bad| self.bad_release(bad)).transpose()?,
+            bad_release: given.bad_release.map(|bad| self.bad_release(bad, released)).transpose()?,
             crash: given.crash.map(|crash| self.crash(crash)).transpose()?,
         })
     }
 
-    fn bad_release(&self, given: BadReleaseFragment) -> Read<BadRelease> {
+    fn bad_release(&self, given: BadReleaseFragment, released: Version) -> Read<BadRelease> {
         let at = "failures.bad_release";
         let kind = match (given.regression_cpu_points, given.crash_loop_percent) {
             (Some(points), None) => BadReleaseKind::Regression {
@@ -392,7 +458,8 @@ impl Reader<'_> {
             },
             _ => return Err(self.0.error(at, "", "needs one of regression_cpu_points and crash_loop_percent")),
         };
-        Ok(BadRelease { kind, variants: given.variants.unwrap_or_default() })
+        let version = given.version.map_or(Ok(released), |text| self.version(&format!("{at}.version"), &text))?;
+        Ok(BadRelease { kind, variants: given.variants.unwrap_or_default(), version })
     }
 
     fn crash(&self, given: CrashFragment) -> Read<Crash> {
@@ -459,6 +526,14 @@ impl Scenario {
             Span::from_secs(3600),
         )?;
         let policy = given.policy.unwrap_or_else(|| "predictive".to_owned());
+        let package = given.package.unwrap_or_default();
+        let priority = package.priority.unwrap_or(0);
+        let package = reader.package("package", package)?;
+        let also = given.rollouts.unwrap_or_default();
+        if also.len() >= slacktide_engine::Engine::ROLLOUTS_MAX {
+            let problem = format!("there may be at most {}", slacktide_engine::Engine::ROLLOUTS_MAX - 1);
+            return Err(document.error("rollouts", also.len(), problem));
+        }
         let scenario = Self {
             name: given.name.unwrap_or_else(|| source_name.to_owned()),
             summary: given.summary.unwrap_or_default(),
@@ -489,9 +564,11 @@ impl Scenario {
                 100.0,
             )?,
             pools: pools.into_iter().enumerate().map(|(i, pool)| reader.pool(i, pool)).collect::<Read<_>>()?,
-            package: reader.package(given.package.unwrap_or_default())?,
+            priority,
+            also: reader.also(also)?,
             updates: reader.updates(given.updates.unwrap_or_default())?,
-            failures: reader.failures(given.failures.unwrap_or_default())?,
+            failures: reader.failures(given.failures.unwrap_or_default(), package.version)?,
+            package,
             operator: reader.operator(&given.operator.unwrap_or_default())?,
             policy_overrides: given.policy_overrides.and_then(|p| toml::to_string(&p).ok()).unwrap_or_default(),
             policy,

@@ -33,6 +33,10 @@ pub struct Scenario {
     pub pools: Vec<PoolGroup>,
     /// What is rolled out.
     pub package: Package,
+    /// Of several rollouts at once the higher goes first, 0–255.
+    pub priority: u8,
+    /// Further rollouts, in the order they begin.
+    pub also: Vec<AlsoRollout>,
     /// How long steps of an update take.
     pub updates: UpdatePhysics,
     /// What goes wrong.
@@ -43,6 +47,17 @@ pub struct Scenario {
     pub policy: String,
     /// Partial policy file laid over it.
     pub policy_overrides: String,
+}
+
+/// A rollout beside the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlsoRollout {
+    /// What it brings.
+    pub package: Package,
+    /// Of several rollouts at once the higher goes first, 0–255.
+    pub priority: u8,
+    /// Begins this long after the first is created.
+    pub starts_after: Span,
 }
 
 /// Pools of one kind.
@@ -159,6 +174,8 @@ pub struct BadRelease {
     pub kind: BadReleaseKind,
     /// Only on these variants; empty means on all.
     pub variants: Vec<String>,
+    /// The release that is bad.
+    pub version: Version,
 }
 
 /// What a bad release does.
@@ -203,6 +220,12 @@ pub struct Operator {
 impl Scenario {
     /// Metrics of synthetic devices, in column order.
     pub const METRICS: [&'static str; 4] = ["cpu", "memory", "network", "disk"];
+
+    /// All rollouts: package, priority, and how long after the first is created each begins. In the order of their ids.
+    pub fn rollouts(&self) -> impl Iterator<Item = (&Package, u8, Span)> {
+        let also = self.also.iter().map(|also| (&also.package, also.priority, also.starts_after));
+        std::iter::once((&self.package, self.priority, Span::ZERO)).chain(also)
+    }
 
     /// The policy the scenario names, with its overrides.
     ///

@@ -3,7 +3,7 @@
 use crate::device::Devices;
 use crate::world::World;
 use slacktide_engine::output::{Command, CommandKind};
-use slacktide_engine::policy::Policy;
+use slacktide_engine::policy::{Basis, Policy};
 use slacktide_engine::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,8 @@ impl Busy {
     fn count(now: Instant, world: &World, devices: &Devices) -> Self {
         let mut sets: BTreeMap<(&'static str, &str), (u32, u32)> = BTreeMap::new();
         for (d, facts) in world.facts.iter().enumerate() {
-            let busy = u32::from(devices.is_busy(d) && !world.conditions[d].crashed);
+            let condition = &world.conditions[d];
+            let busy = u32::from((devices.is_busy(d) || condition.out) && !condition.crashed);
             for key in [("pool", facts.pool.as_str()), ("region", facts.region.as_str())] {
                 let set = sets.entry(key).or_default();
                 *set = (set.0 + 1, set.1 + busy);
@@ -77,6 +78,12 @@ impl Checks {
                 if !self.commands.insert(id.0) {
                     self.violated(format!("{now}: command {id} was given twice"));
                 }
+                let condition = &world.conditions[d];
+                // Who is down already costs nothing.
+                if !condition.crashed && !condition.out {
+                    self.budgets(now, d, policy, world, devices);
+                    self.demand(now, d, policy, world);
+                }
             }
             CommandKind::Announce | CommandKind::Cancel { .. } | CommandKind::NotNow { .. } => {}
         }
@@ -98,6 +105,28 @@ impl Checks {
             if limit.of(members).is_some_and(|max| busy > max) {
                 self.violated(format!("{now}: {busy} of {members} members of {kind} {name} are out"));
             }
+        }
+    }
+
+    /// A device that is taken back while it serves must leave its pool able to serve what was asked of it at the last tick. Where a member
+    /// has crashed since, the engine cannot have known.
+    fn demand(&mut self, now: Instant, device: usize, policy: &Policy, world: &World) {
+        let (demand, members) = world.pool_demand(device);
+        let rules = &policy.plan;
+        if rules.basis == Basis::Ignore || (members.len() as u32) < rules.pool_members_min {
+            return;
+        }
+        if members.iter().any(|d| world.conditions[*d].crashed) {
+            return;
+        }
+        let serves = |d: &&usize| **d != device && !world.conditions[**d].out;
+        let left: f64 = members.iter().filter(serves).map(|d| world.facts[*d].weight).sum();
+        let usable = left * rules.load_limit_percent / 100.0;
+        if demand > usable + 1e-6 * (1.0 + demand) {
+            let pool = world.facts[device].pool.as_str();
+            self.violated(format!(
+                "{now}: pool {pool} can serve {usable:.3} and is asked for {demand:.3} once {device} goes back"
+            ));
         }
     }
 

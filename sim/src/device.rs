@@ -5,11 +5,12 @@ use crate::rng::{Purpose, Stream};
 use crate::run::Event;
 use crate::world::World;
 use rand_distr::{Distribution, StandardNormal};
-use slacktide_engine::ids::{AttemptId, CommandId, DeviceIndex, PlanNumber};
+use slacktide_engine::ids::{AttemptId, CommandId, DeviceIndex, PlanNumber, RolloutId};
 use slacktide_engine::input::{CommandResult, Input};
 use slacktide_engine::output::{Command, CommandKind};
 use slacktide_engine::rollout::AttemptState;
 use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::version::Version;
 use slacktide_scenarios::{BadReleaseKind, Duration, Scenario};
 
 /// Time a word takes from a device to the engine.
@@ -21,7 +22,7 @@ pub(crate) enum Step {
     Reach(AttemptState),
     Installed,
     Failed(&'static str),
-    Restored(CommandId),
+    Restored(CommandId, Version),
     NotRestored(CommandId),
 }
 
@@ -29,7 +30,17 @@ pub(crate) enum Step {
 struct Job {
     command: CommandId,
     attempt: AttemptId,
+    version: Version,
     out: bool,
+}
+
+/// What an install command says.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    command: CommandId,
+    attempt: AttemptId,
+    rollout: RolloutId,
+    version: Version,
 }
 
 /// What the devices are doing.
@@ -81,16 +92,19 @@ impl Devices {
             return;
         }
         match command.kind {
-            CommandKind::Install { command: id, attempt, generation } => {
+            CommandKind::Install { command: id, attempt, generation, rollout, version } => {
                 if generation < self.highest_generation[d] {
                     let reason = format!("generation {generation} is older than {}", self.highest_generation[d]);
                     queue.push(now + WORD, outcome(id, CommandResult::Rejected { reason }));
                     return;
                 }
                 self.highest_generation[d] = generation;
-                self.install(now, command.device, id, attempt, scenario, world, queue);
+                let order = Order { command: id, attempt, rollout, version };
+                self.install(now, command.device, order, scenario, world, queue);
             }
-            CommandKind::Rollback { command: id, .. } => self.restore(now, d, id, scenario, world, queue),
+            CommandKind::Rollback { command: id, version, .. } => {
+                self.restore(now, d, (id, version), scenario, world, queue);
+            }
             CommandKind::Cancel { command: id } => {
                 if self.jobs[d].is_some_and(|job| job.command == id && !job.out) {
                     self.drop_job(d);
@@ -102,31 +116,31 @@ impl Devices {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the device, the command and the world it is carried out in")]
     fn install(
         &mut self,
         now: Instant,
         device: DeviceIndex,
-        command: CommandId,
-        attempt: AttemptId,
+        order: Order,
         scenario: &Scenario,
         world: &mut World,
         queue: &mut Queue<Event>,
     ) {
         let d = device.index();
+        let Order { command, attempt, rollout, version } = order;
         self.double_installs += u64::from(self.jobs[d].is_some());
-        if world.conditions[d].new_since.is_some() {
+        if world.conditions[d].runs >= version {
             queue.push(now + WORD, outcome(command, CommandResult::AlreadyCurrent));
             return;
         }
         self.drop_job(d);
-        self.jobs[d] = Some(Job { command, attempt, out: false });
+        self.jobs[d] = Some(Job { command, attempt, version, out: false });
         self.tries[d] += 1;
         world.conditions[d].updating = true;
         let mut stream = Stream::new(self.seed, Purpose::Attempt, (d as u64) << 16 | self.tries[d]);
         let physics = &scenario.updates;
-        let download = Span::from_secs_f64(scenario.package.size_bytes as f64 / physics.download_bytes_per_s);
-        self.bytes_moved += scenario.package.size_bytes as f64;
+        let bytes = size_of(scenario, rollout, version) as f64;
+        let download = Span::from_secs_f64(bytes / physics.download_bytes_per_s);
+        self.bytes_moved += bytes;
         let course = [
             (AttemptState::Downloading, download),
             (AttemptState::Precheck, Span::from_secs(2)),
@@ -136,7 +150,7 @@ impl Devices {
             (AttemptState::Verifying, draw(physics.verify, &mut stream)),
         ];
         let fails = stream.happens(scenario.failures.install_failure_percent);
-        let crash_loop = match world.is_bad_on(d) {
+        let crash_loop = match world.is_bad_on(d, version) {
             Some(BadReleaseKind::CrashLoop { percent }) => stream.happens(percent),
             _ => false,
         };
@@ -163,7 +177,7 @@ impl Devices {
         &mut self,
         now: Instant,
         d: usize,
-        id: CommandId,
+        (id, version): (CommandId, Version),
         scenario: &Scenario,
         world: &mut World,
         queue: &mut Queue<Event>,
@@ -178,7 +192,7 @@ impl Devices {
         world.conditions[d].out = true;
         world.conditions[d].updating = false;
         let failed = stream.happens(scenario.failures.rollback_failure_percent);
-        let end = if failed { Step::NotRestored(id) } else { Step::Restored(id) };
+        let end = if failed { Step::NotRestored(id) } else { Step::Restored(id, version) };
         self.step(d, now + length.max(WORD), end, queue);
     }
 
@@ -219,7 +233,8 @@ impl Devices {
                     Step::Failed(reason) => CommandResult::Failed { reason: (*reason).to_owned() },
                     _ => {
                         condition.new_since = Some(now);
-                        if world.is_bad_on(d).is_some() {
+                        condition.runs = job.version;
+                        if world.is_bad_on(d, job.version).is_some() {
                             self.exposed[d] = true;
                             self.first_exposed.get_or_insert(now);
                         }
@@ -228,10 +243,11 @@ impl Devices {
                 };
                 Some(Input::Outcome { command: job.command, result })
             }
-            Step::Restored(command) | Step::NotRestored(command) => {
+            Step::Restored(command, _) | Step::NotRestored(command) => {
                 condition.out = false;
-                let result = if matches!(step, Step::Restored(_)) {
+                let result = if let Step::Restored(_, version) = step {
                     condition.new_since = None;
+                    condition.runs = *version;
                     CommandResult::Succeeded
                 } else {
                     CommandResult::Failed { reason: "could not go back".to_owned() }
@@ -253,6 +269,13 @@ impl Devices {
 
 fn outcome(command: CommandId, result: CommandResult) -> Event {
     Event::Say(Input::Outcome { command, result })
+}
+
+/// Download size of one install of a rollout.
+fn size_of(scenario: &Scenario, rollout: RolloutId, version: Version) -> u64 {
+    let package = scenario.rollouts().nth(rollout.index()).map_or(&scenario.package, |(package, ..)| package);
+    let stone = package.stones.iter().find(|stone| stone.version == version);
+    stone.map_or(package.size_bytes, |stone| stone.size_bytes)
 }
 
 /// A lognormal duration.

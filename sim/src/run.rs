@@ -11,15 +11,25 @@ use crate::setup::Setup;
 use crate::world::World;
 use rayon::prelude::*;
 use slacktide_engine::forecasting::Forecasts;
-use slacktide_engine::ids::DeviceIndex;
-use slacktide_engine::input::{Input, OperatorAction, TelemetryBatch};
+use slacktide_engine::ids::{DeviceIndex, RolloutId};
+use slacktide_engine::input::{DeviceFacts, Input, OperatorAction, TelemetryBatch};
 use slacktide_engine::journal::entry::{Entry, Header, JOURNAL_VERSION, StateCounts};
 use slacktide_engine::journal::{ChainWriter, JournalMode};
 use slacktide_engine::output::{Command, CommandKind};
-use slacktide_engine::rollout::{Cause, RolloutState};
+use slacktide_engine::rollout::{Cause, Package, RolloutState};
 use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::version::Version;
 use slacktide_engine::{Engine, Output};
 use std::collections::BTreeMap;
+
+/// The highest version that a rollout of the setup would bring a device to.
+fn goal(setup: &Setup, facts: &DeviceFacts) -> Option<Version> {
+    let attributes = facts.attributes();
+    let wants = |package: &&Package| {
+        facts.version < package.version && package.target.may_match(&attributes) && package.path(&attributes).is_some()
+    };
+    setup.scenario.rollouts().map(|(package, ..)| package).filter(wants).map(|package| package.version).max()
+}
 
 /// What happens in the world.
 #[derive(Debug)]
@@ -29,7 +39,7 @@ pub(crate) enum Event {
     Say(Input),
     Crash(usize),
     Repair(usize),
-    Resume,
+    Resume(RolloutId),
 }
 
 /// What came of one run.
@@ -41,7 +51,9 @@ pub struct RunResult {
     pub journal: Vec<String>,
     /// Hash of its last line.
     pub journal_hash: String,
-    /// Where the rollout ended.
+    /// Where each rollout ended.
+    pub states: Vec<RolloutState>,
+    /// Where the rollout ended; of several, the first that did not finish.
     pub state: RolloutState,
     /// By name.
     pub measures: BTreeMap<String, f64>,
@@ -66,7 +78,10 @@ struct Driver<'a> {
     journal: Vec<String>,
     checks: Checks,
     seen: Seen,
-    resumes: u32,
+    /// By rollout: how often a person let it go on.
+    resumes: Vec<u32>,
+    /// By device: the highest version a rollout would bring it to.
+    goals: Vec<Option<Version>>,
     events: u64,
     ticks: u64,
     rollout_at: Instant,
@@ -92,7 +107,7 @@ pub fn run(setup: &Setup, seed: u64, progress: &(dyn Fn(f64) + Sync)) -> RunResu
     let span = end.since(setup.scenario.start).as_secs_f64();
     let mut wake = driver.drain(setup.scenario.start);
     let mut now = setup.scenario.start;
-    while !driver.engine.rollout_state().is_some_and(RolloutState::is_end) && now < end {
+    while !driver.is_over() && now < end {
         // Events first where times are equal: the engine plans on what has happened.
         let event_at = driver.queue.next_at();
         now = match (event_at, wake) {
@@ -131,7 +146,8 @@ impl<'a> Driver<'a> {
             journal: Vec::new(),
             checks: Checks::default(),
             seen: Seen::default(),
-            resumes: 0,
+            resumes: vec![0; setup.scenario.rollouts().count()],
+            goals: facts.iter().map(|facts| goal(setup, facts)).collect(),
             events: 0,
             ticks: 0,
             rollout_at,
@@ -165,18 +181,28 @@ impl<'a> Driver<'a> {
         let scenario = &self.setup.scenario;
         self.queue.push(scenario.start, Event::Tick(0));
         let say = |action| Event::Say(Input::Operator(action));
-        self.queue.push(self.rollout_at, say(OperatorAction::Create(scenario.package.clone())));
-        let approved = self.rollout_at + scenario.operator.approves_after;
-        self.queue.push(approved, say(OperatorAction::Approve));
-        self.queue.push(approved, say(OperatorAction::Start));
+        for (n, (package, priority, after)) in scenario.rollouts().enumerate() {
+            let rollout = RolloutId(n as u32);
+            let created = self.rollout_at + after;
+            let approved = created + scenario.operator.approves_after;
+            self.queue.push(created, say(OperatorAction::Create { package: package.clone(), priority }));
+            self.queue.push(approved, say(OperatorAction::Approve { rollout }));
+            self.queue.push(approved, say(OperatorAction::Start { rollout }));
+            self.check_in(approved, package, seed);
+        }
         for d in 0..self.world.facts.len() {
             self.schedule_crash(scenario.start, d);
         }
-        self.check_in(approved, seed);
+    }
+
+    /// Has every rollout there will be come to its end?
+    fn is_over(&self) -> bool {
+        let mut states = self.engine.rollouts();
+        states.by_ref().filter(|(_, state)| state.is_end()).count() == self.resumes.len()
     }
 
     /// Devices that are told of an update ask for it at some tick within the check-in time.
-    fn check_in(&mut self, announced: Instant, seed: u64) {
+    fn check_in(&mut self, announced: Instant, package: &Package, seed: u64) {
         let tick = self.setup.scenario.tick;
         let span = self.setup.scenario.updates.check_in;
         let mut asking: BTreeMap<Instant, Vec<DeviceIndex>> = BTreeMap::new();
@@ -187,7 +213,7 @@ impl<'a> Driver<'a> {
             asking.entry(at).or_default().push(DeviceIndex(d as u32));
         }
         for (at, devices) in asking {
-            let is_target = |d: &DeviceIndex| self.world.facts[d.index()].version < self.setup.scenario.package.version;
+            let is_target = |d: &DeviceIndex| self.world.facts[d.index()].version < package.version;
             let devices: Vec<DeviceIndex> = devices.into_iter().filter(is_target).collect();
             self.queue.push(at, Event::Say(Input::Requests { devices }));
         }
@@ -231,15 +257,15 @@ impl<'a> Driver<'a> {
                 self.schedule_crash(now, d);
                 None
             }
-            Event::Resume => Some(Input::Operator(self.operator_decides())),
+            Event::Resume(rollout) => Some(Input::Operator(self.operator_decides(rollout))),
         }
     }
 
-    fn operator_decides(&mut self) -> OperatorAction {
-        self.resumes += 1;
+    fn operator_decides(&mut self, rollout: RolloutId) -> OperatorAction {
+        self.resumes[rollout.index()] += 1;
         let operator = &self.setup.scenario.operator;
-        let goes_on = operator.resumes_after.is_some() && self.resumes <= operator.resumes_max;
-        if goes_on { OperatorAction::Resume } else { OperatorAction::Abort }
+        let goes_on = operator.resumes_after.is_some() && self.resumes[rollout.index()] <= operator.resumes_max;
+        if goes_on { OperatorAction::Resume { rollout } } else { OperatorAction::Abort { rollout } }
     }
 
     fn tick(&mut self, now: Instant, n: u64) -> Input {
@@ -288,7 +314,7 @@ impl<'a> Driver<'a> {
 
     fn look(&mut self, now: Instant, entry: &Entry) {
         match entry {
-            Entry::Rollout { to, cause, .. } => self.look_at_state(now, *to, *cause),
+            Entry::Rollout { rollout, to, cause, .. } => self.look_at_state(now, *rollout, *to, *cause),
             Entry::Plan(plan) if plan.lower_bound > Span::ZERO => {
                 self.seen.gaps.push((plan.makespan.as_secs_f64() / plan.lower_bound.as_secs_f64() - 1.0) * 100.0);
             }
@@ -298,12 +324,12 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn look_at_state(&mut self, now: Instant, to: RolloutState, cause: Option<Cause>) {
+    fn look_at_state(&mut self, now: Instant, rollout: RolloutId, to: RolloutState, cause: Option<Cause>) {
         if to == RolloutState::Running {
             self.seen.began.get_or_insert(now);
         }
         if to.is_end() {
-            self.seen.ended.get_or_insert(now);
+            self.seen.ended = Some(now);
         }
         if to != RolloutState::Paused {
             return;
@@ -319,22 +345,25 @@ impl<'a> Driver<'a> {
         // The engine goes on by itself after capacity stops, as long as the policy lets it; then a person decides.
         let policy = &self.setup.policy.rollback;
         let own = matches!(cause, Some(Cause::CapacityFloor | Cause::ForecastBreach)) && policy.resume_after.is_some();
-        if !(own && self.resumes < policy.resumes_max) && cause != Some(Cause::StaleTelemetry) {
+        if !(own && self.resumes[rollout.index()] < policy.resumes_max) && cause != Some(Cause::StaleTelemetry) {
             let wait = self.setup.scenario.operator.resumes_after.unwrap_or(Span::from_secs(3600));
-            self.queue.push(now + wait.max(policy.resume_after.unwrap_or(Span::ZERO)), Event::Resume);
+            self.queue.push(now + wait.max(policy.resume_after.unwrap_or(Span::ZERO)), Event::Resume(rollout));
         }
     }
 
     fn finish(mut self, seed: u64, now: Instant) -> RunResult {
-        let state = self.engine.rollout_state().unwrap_or(RolloutState::Draft);
-        let counts = self.engine.state_counts();
-        let new = self.world.conditions.iter().filter(|c| c.new_since.is_some()).count();
-        let lost = (new as u64).abs_diff(u64::from(counts.updated));
+        let states: Vec<RolloutState> = self.engine.rollouts().map(|(_, state)| state).collect();
+        let unfinished = states.iter().copied().find(|state| *state != RolloutState::Finished);
+        let state = unfinished.or_else(|| states.first().copied()).unwrap_or(RolloutState::Draft);
+        let counts: Vec<StateCounts> = self.engine.rollouts().map(|(id, _)| self.engine.state_counts(id)).collect();
+        let (failed, rolled_back) = counts.iter().fold((0, 0), |(f, r), c| (f + c.failed, r + c.rolled_back));
+        let believed = &self.engine.fleet().facts;
+        let wrong = self.world.conditions.iter().zip(believed).filter(|(c, facts)| c.runs != facts.version).count();
         // A device whose last word was lost, or that could not go back, may be on either release; the engine says `failed`.
-        let lost = lost.saturating_sub(u64::from(counts.failed));
-        let measures = self.measures(now, new, counts);
+        let lost = (wrong as u64).saturating_sub(u64::from(failed));
+        let measures = self.measures(now, failed, rolled_back);
         let checks = std::mem::take(&mut self.checks);
-        let violations = checks.finish(state.is_end(), lost, &self.devices);
+        let violations = checks.finish(self.is_over(), lost, &self.devices);
         self.append(now, Entry::Measures { measures: measures.clone(), invariant_violations: violations.clone() });
         let closing = self.chain.close(now);
         self.journal.push(closing);
@@ -342,6 +371,7 @@ impl<'a> Driver<'a> {
             seed,
             journal_hash: self.chain.hash().to_owned(),
             journal: self.journal,
+            states,
             state,
             measures,
             violations,
@@ -350,22 +380,24 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn measures(&self, now: Instant, new: usize, counts: StateCounts) -> BTreeMap<String, f64> {
+    fn measures(&self, now: Instant, failed: u32, rolled_back: u32) -> BTreeMap<String, f64> {
+        let is_there = |d: &usize| self.goals[*d].is_some_and(|goal| self.world.conditions[*d].runs >= goal);
         let began = self.seen.began.unwrap_or(self.rollout_at);
         let ended = self.seen.ended.unwrap_or(now);
         let waited = |d: usize| {
-            let until = self.world.conditions[d].new_since.unwrap_or(ended);
+            let until = self.world.conditions[d].new_since.filter(|_| is_there(&d)).unwrap_or(ended);
             until.since(began).as_secs_f64() / 3600.0
         };
-        let target = |d: &usize| self.world.facts[*d].version < self.setup.scenario.package.version;
-        let latency: f64 = (0..self.world.facts.len()).filter(target).map(waited).sum();
+        let is_target = |d: &usize| self.goals[*d].is_some();
+        let latency: f64 = (0..self.goals.len()).filter(is_target).map(waited).sum();
+        let new = (0..self.goals.len()).filter(is_there).count();
         let (actual, without) = (&self.world.actual, &self.world.without);
         let mean =
             |values: &[f64]| if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 };
         let mut measures: BTreeMap<String, f64> = [
             ("updated_devices", new as f64),
-            ("failed_devices", f64::from(counts.failed)),
-            ("rolled_back_devices", f64::from(counts.rolled_back)),
+            ("failed_devices", f64::from(failed)),
+            ("rolled_back_devices", f64::from(rolled_back)),
             ("makespan_s", ended.since(began).as_secs_f64()),
             ("overload_device_minutes", actual.overload_device_minutes),
             ("overload_caused_device_minutes", actual.overload_device_minutes - without.overload_device_minutes),

@@ -179,7 +179,7 @@ fn device(group: &PoolGroup, n: usize, pool: usize, stream: &mut Stream) -> Devi
         site: SiteId::new(format!("{region}-{site}")),
         function: group.function.clone(),
         criticality: None,
-        version: pick(&group.versions, stream.uniform()).clone(),
+        version: *pick(&group.versions, stream.uniform()),
         variant: pick(&group.variants, stream.uniform()).clone(),
         weight: between(group.weight, stream.uniform()),
         requirement: between(group.requirement, stream.uniform()),

@@ -6,17 +6,26 @@
 
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::version::Version;
 use slacktide_scenarios::{BadReleaseKind, Scenario};
 use std::collections::BTreeMap;
 
 /// Why a device is not in service, or what is on it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Condition {
     pub(crate) crashed: bool,
     pub(crate) out: bool,
     pub(crate) updating: bool,
-    /// Runs the new release since.
+    /// The release it runs.
+    pub(crate) runs: Version,
+    /// Since when, where a rollout brought it.
     pub(crate) new_since: Option<Instant>,
+}
+
+impl Condition {
+    const fn new(runs: Version) -> Self {
+        Self { crashed: false, out: false, updating: false, runs, new_since: None }
+    }
 }
 
 /// What one world cost so far.
@@ -33,9 +42,12 @@ pub(crate) struct World {
     pub(crate) facts: Vec<DeviceFacts>,
     pub(crate) conditions: Vec<Condition>,
     pools: Vec<Vec<usize>>,
+    pool_of: Vec<usize>,
+    /// Demand of each pool at the last tick, weight units.
+    demand: Vec<f64>,
     limit: f32,
     bad: Vec<bool>,
-    bad_kind: Option<BadReleaseKind>,
+    bad_kind: Option<(BadReleaseKind, Version)>,
     cost_cpu: f32,
     pub(crate) actual: Cost,
     pub(crate) without: Cost,
@@ -65,11 +77,13 @@ impl World {
                 .is_some_and(|b| b.variants.is_empty() || b.variants.contains(&fact.variant))
         };
         Self {
-            conditions: vec![Condition::default(); facts.len()],
+            conditions: facts.iter().map(|fact| Condition::new(fact.version)).collect(),
+            demand: vec![0.0; pools.len()],
+            pool_of: pool_of(&pools, facts.len()),
             pools: pools.into_values().collect(),
             limit: scenario.overload_limit_percent as f32,
             bad: facts.iter().map(bad).collect(),
-            bad_kind: scenario.failures.bad_release.as_ref().map(|b| b.kind),
+            bad_kind: scenario.failures.bad_release.as_ref().map(|b| (b.kind, b.version)),
             cost_cpu: scenario.updates.cost_cpu_percent as f32,
             actual: Cost::default(),
             without: Cost::default(),
@@ -77,9 +91,9 @@ impl World {
         }
     }
 
-    /// Is the release bad on this device?
-    pub(crate) fn is_bad_on(&self, device: usize) -> Option<BadReleaseKind> {
-        self.bad_kind.filter(|_| self.bad[device])
+    /// What is wrong with a release on this device, if anything.
+    pub(crate) fn is_bad_on(&self, device: usize, release: Version) -> Option<BadReleaseKind> {
+        self.bad_kind.filter(|(_, bad)| self.bad[device] && *bad == release).map(|(kind, _)| kind)
     }
 
     /// Turns own load into what devices carry (in place), and adds a tick to the books of this world and of the same world without the
@@ -98,6 +112,7 @@ impl World {
                 own[*d] += self.extra(*d, now);
             }
             let served = self.weigh(members, own, |c| c.crashed || c.out);
+            self.demand[p] = served.demand / 100.0;
             if book {
                 add(&mut self.actual, &served, minutes);
             }
@@ -118,11 +133,17 @@ impl World {
         }
     }
 
+    /// Demand at the last tick of the pool that a device belongs to, in weight units, and the members of the pool.
+    pub(crate) fn pool_demand(&self, device: usize) -> (f64, &[usize]) {
+        let pool = self.pool_of[device];
+        (self.demand[pool], &self.pools[pool])
+    }
+
     /// Load that the update or the release adds.
     fn extra(&self, d: usize, now: Instant) -> f32 {
         let condition = &self.conditions[d];
         let updating = if condition.updating { self.cost_cpu } else { 0.0 };
-        let regression = match (condition.new_since, self.is_bad_on(d)) {
+        let regression = match (condition.new_since, self.is_bad_on(d, condition.runs)) {
             (Some(since), Some(BadReleaseKind::Regression { cpu_points, ramp })) => {
                 let share = if ramp == Span::ZERO {
                     1.0
@@ -159,6 +180,14 @@ impl World {
             if in_service == 0 { demand } else { (f64::from(beyond + self.limit) - 100.0).max(0.0) * weight };
         Served { overloaded, in_service, demand, unserved, share, beyond }
     }
+}
+
+fn pool_of(pools: &BTreeMap<String, Vec<usize>>, devices: usize) -> Vec<usize> {
+    let mut of = vec![0; devices];
+    for (p, members) in pools.values().enumerate() {
+        members.iter().for_each(|d| of[*d] = p);
+    }
+    of
 }
 
 fn add(cost: &mut Cost, served: &Served, minutes: f64) {

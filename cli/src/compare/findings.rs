@@ -220,6 +220,7 @@ mod tests {
                 seed: seed as u64,
                 journal: Vec::new(),
                 journal_hash: String::new(),
+                states: vec![RolloutState::Finished],
                 state: RolloutState::Finished,
                 measures,
                 violations: Vec::new(),

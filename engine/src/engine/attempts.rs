@@ -1,7 +1,8 @@
 //! What comes of commands: progress, outcomes, silence.
 
 use super::Engine;
-use super::run::{CommandFor, Issued, Stage};
+use super::ledger::{CommandFor, Issued};
+use super::run::Stage;
 use crate::ids::{AttemptId, CommandId, DeviceIndex};
 use crate::input::CommandResult;
 use crate::journal::Entry;
@@ -10,16 +11,15 @@ use crate::rollout::{AttemptEvent, AttemptState};
 
 impl Engine {
     /// A device says where it is.
-    pub(super) fn take_progress(&mut self, attempt: AttemptId, state: AttemptState) {
-        let Some(run) = &mut self.run else { return };
-        let Some(known) = run.attempts.get_mut(attempt.index()) else {
-            self.ignore(format!("progress of attempt {attempt}, which does not exist"));
+    pub(super) fn take_progress(&mut self, id: AttemptId, state: AttemptState) {
+        let Some(known) = self.ledger.attempt(id) else {
+            self.ignore(format!("progress of attempt {id}, which does not exist"));
             return;
         };
         // Late and repeated progress is ordinary on real networks; it is dropped in silence.
         if let Some(next) = known.state.after(AttemptEvent::Reach(state)) {
-            known.state = next;
             let device = known.device;
+            self.ledger.set_state(id, next);
             self.fleet.out[device.index()] = next.is_out();
             self.fleet.mark_heard(device, self.now);
         }
@@ -27,27 +27,22 @@ impl Engine {
 
     /// What came of a command.
     pub(super) fn take_outcome(&mut self, command: CommandId, result: CommandResult) {
-        let Some(run) = &mut self.run else { return };
-        let Some(issued) = run.commands.get_mut(command.index()) else {
+        let Some(issued) = self.ledger.command(command).copied() else {
             self.ignore(format!("outcome of command {command}, which does not exist"));
             return;
         };
         if !issued.open {
-            let attempt = issued.attempt;
-            self.take_late_outcome(command, attempt, &result);
+            self.take_late_outcome(command, issued, &result);
             return;
         }
-        issued.open = false;
-        let issued = *issued;
+        self.ledger.answered(command);
         self.settle(issued, &result);
     }
 
     fn settle(&mut self, issued: Issued, result: &CommandResult) {
-        let Some(run) = &mut self.run else { return };
-        let attempt = run.attempts[issued.attempt.index()];
-        let device = attempt.device;
+        let Some(attempt) = self.ledger.attempt(issued.attempt).copied() else { return };
         if *result != CommandResult::TimedOut {
-            self.fleet.mark_heard(device, self.now);
+            self.fleet.mark_heard(attempt.device, self.now);
         }
         if issued.what == CommandFor::Install && attempt.state == AttemptState::RollingBack {
             // Taken back while it was installing: the rollback's own outcome will say how that ended.
@@ -70,21 +65,53 @@ impl Engine {
         self.end_attempt(issued.attempt, next);
     }
 
-    /// An attempt reaches an end: the device's place in the rollout follows.
-    fn end_attempt(&mut self, id: AttemptId, end: AttemptState) {
-        let now = self.now;
-        let rules = self.policy.attempts;
-        let Some(run) = &mut self.run else { return };
-        let attempt = &mut run.attempts[id.index()];
-        attempt.state = end;
-        let (device, took) = (attempt.device, now.since(attempt.begun));
-        self.fleet.out[device.index()] = false;
+    /// An attempt reaches an end: the device's version and its place in the rollout follow.
+    pub(super) fn end_attempt(&mut self, id: AttemptId, end: AttemptState) {
+        let Some(attempt) = self.ledger.attempt(id).copied() else { return };
+        let (device, d) = (attempt.device, attempt.device.index());
+        self.ledger.close(id, end);
+        self.fleet.out[d] = false;
+        match end {
+            AttemptState::Succeeded => {
+                self.fleet.facts[d].version = attempt.to;
+                self.ledger.set_brought(device, Some(id));
+            }
+            AttemptState::AlreadyCurrent => self.fleet.facts[d].version = attempt.to.max(attempt.from),
+            AttemptState::RolledBack => {
+                self.fleet.facts[d].version = attempt.from;
+                self.ledger.set_brought(device, attempt.replaced);
+            }
+            _ => {}
+        }
+        let took = self.now.since(attempt.begun);
+        if end == AttemptState::Succeeded {
+            self.planning.learn_duration(took);
+        }
+        self.place(id, end);
+        let device_id = self.fleet.facts[d].id.clone();
+        let settled = SettledAttempt { attempt: id, device: device_id, end, took, to: Some(attempt.to) };
+        self.record(Entry::Settled { rollout: attempt.rollout, attempts: vec![settled] });
+        self.version_changed(device, attempt.rollout);
+        if matches!(end, AttemptState::Failed | AttemptState::TimedOut | AttemptState::RollbackFailed) {
+            self.watch_failures(attempt.rollout);
+        }
+    }
+
+    /// Where a device stands in its rollout once an attempt has ended.
+    fn place(&mut self, id: AttemptId, end: AttemptState) {
+        let (now, rules) = (self.now, self.policy.attempts);
+        let Some(attempt) = self.ledger.attempt(id).copied() else { return };
+        let device = attempt.device;
+        let version = self.fleet.facts[device.index()].version;
+        let Some(run) = self.run_mut(attempt.rollout) else { return };
         run.last_settled = now;
         let tries = run.device(device).tries;
         let stage = match end {
+            AttemptState::Succeeded | AttemptState::AlreadyCurrent if version >= run.package.version => Stage::Updated,
             AttemptState::Succeeded | AttemptState::AlreadyCurrent => {
-                self.fleet.facts[device.index()].version = run.package.version.clone();
-                Stage::Updated
+                // A stepping stone: the next hop is another try from the start.
+                run.device(device).tries = 0;
+                Stage::Waiting
             }
             AttemptState::RolledBack => Stage::RolledBack,
             AttemptState::Failed | AttemptState::TimedOut | AttemptState::Rejected if tries < rules.attempts_max => {
@@ -97,71 +124,85 @@ impl Engine {
             }
             _ => Stage::Failed,
         };
-        if end == AttemptState::Succeeded {
-            run.learn_duration(took);
-        }
-        let bad = matches!(end, AttemptState::Failed | AttemptState::TimedOut | AttemptState::RollbackFailed);
-        run.device(device).ever_failed |= bad;
+        let failed = matches!(end, AttemptState::Failed | AttemptState::TimedOut | AttemptState::RollbackFailed);
+        run.device(device).ever_failed |= failed;
         run.set_stage(device, stage);
-        if stage == Stage::Waiting {
-            run.replan.get_or_insert("an attempt ended without an update");
+        if let Some(restoring) = &mut run.restoring {
+            restoring.lost += u32::from(end == AttemptState::RollbackFailed);
+            // Its cancellation came too late: it is on the release that is being taken back.
+            if restoring.whole && end == AttemptState::Succeeded {
+                restoring.pending.push(device);
+            }
         }
-        let device_id = self.fleet.facts[device.index()].id.clone();
-        self.record(Entry::Settled { attempts: vec![SettledAttempt { attempt: id, device: device_id, end, took }] });
-        if bad {
-            self.watch_failures();
+        if stage == Stage::Waiting {
+            self.replan("an attempt ended without an update");
         }
     }
 
-    /// A word after the end. Only one thing can be learned from it: a device thought lost is on the release after all.
-    fn take_late_outcome(&mut self, command: CommandId, id: AttemptId, result: &CommandResult) {
-        let Some(run) = &mut self.run else { return };
-        let attempt = run.attempts[id.index()];
-        let device = attempt.device;
-        let idle = matches!(run.device(device).stage, Stage::Waiting | Stage::Failed)
-            && run.device(device).attempt == Some(id);
-        if attempt.state == AttemptState::TimedOut && *result == CommandResult::Succeeded && idle {
-            self.fleet.facts[device.index()].version = run.package.version.clone();
-            run.set_stage(device, Stage::Updated);
-            self.fleet.mark_heard(device, self.now);
-            self.ignore(format!("late success of command {command}: device {device} is on the release after all"));
-            return;
+    /// A word after the end. Only one thing can be learned from it: what a device thought lost runs after all.
+    fn take_late_outcome(&mut self, command: CommandId, issued: Issued, result: &CommandResult) {
+        let Some(attempt) = self.ledger.attempt(issued.attempt).copied() else { return };
+        let (device, d) = (attempt.device, attempt.device.index());
+        let is_last = self.run(attempt.rollout).is_some_and(|run| {
+            matches!(run.stage(device), Stage::Waiting | Stage::Failed)
+                && run.devices[d].attempt == Some(issued.attempt)
+        });
+        let idle = is_last && self.ledger.holder(device).is_none() && !self.fleet.removed[d];
+        match (issued.what, attempt.state, result) {
+            (CommandFor::Install, AttemptState::TimedOut, CommandResult::Succeeded) if idle => {
+                self.fleet.facts[d].version = attempt.to;
+                self.ledger.set_brought(device, Some(issued.attempt));
+                if let Some(run) = self.run_mut(attempt.rollout)
+                    && attempt.to >= run.package.version
+                {
+                    run.set_stage(device, Stage::Updated);
+                }
+                self.fleet.mark_heard(device, self.now);
+                self.version_changed(device, attempt.rollout);
+                self.ignore(format!(
+                    "late success of command {command}: device {device} is on {} after all",
+                    attempt.to
+                ));
+            }
+            (CommandFor::Rollback, AttemptState::RollbackFailed, CommandResult::Succeeded) if idle => {
+                self.fleet.facts[d].version = attempt.from;
+                self.ledger.set_brought(device, attempt.replaced);
+                self.fleet.mark_heard(device, self.now);
+                self.version_changed(device, attempt.rollout);
+                self.ignore(format!("late success of command {command}: device {device} is back on {}", attempt.from));
+            }
+            _ => self.ignore(format!("{result:?} for command {command}, whose attempt is {} already", attempt.state)),
         }
-        self.ignore(format!("{result:?} for command {command}, whose attempt is {} already", attempt.state));
     }
 
     /// Silence becomes an outcome.
     pub(super) fn expire_commands(&mut self) {
-        loop {
-            let Some(run) = &mut self.run else { return };
-            let Some((at, command)) = run.timeouts.front().copied() else { return };
-            let issued = run.commands[command.index()];
-            if issued.open && at > self.now {
-                return;
-            }
-            run.timeouts.pop_front();
-            if issued.open {
-                run.commands[command.index()].open = false;
-                self.settle(issued, &CommandResult::TimedOut);
-            }
+        while let Some(command) = self.ledger.expire(self.now) {
+            let Some(issued) = self.ledger.command(command).copied() else { return };
+            self.ledger.answered(command);
+            self.settle(issued, &CommandResult::TimedOut);
         }
     }
 
     /// A device left the fleet: whatever it was doing is over.
     pub(super) fn attempt_removed(&mut self, device: DeviceIndex) {
-        let Some(run) = &mut self.run else { return };
-        let open: Vec<AttemptId> = run.attempt_of(device).map(|(id, _)| id).into_iter().collect();
-        for id in open {
-            if run.attempts[id.index()].state.is_end() {
-                continue;
-            }
-            for command in run.commands.iter_mut().filter(|c| c.attempt == id) {
-                command.open = false;
-            }
-            run.attempts[id.index()].state = AttemptState::Removed;
+        if let Some((id, attempt)) = self.ledger.holder(device) {
+            let attempt = *attempt;
+            self.ledger.forget(id);
+            self.ledger.close(id, AttemptState::Removed);
+            let device_id = self.fleet.facts[device.index()].id.clone();
+            let took = self.now.since(attempt.begun);
+            let end = AttemptState::Removed;
+            let settled = SettledAttempt { attempt: id, device: device_id, end, took, to: Some(attempt.to) };
+            self.record(Entry::Settled { rollout: attempt.rollout, attempts: vec![settled] });
         }
-        if run.device(device).stage != Stage::NotTarget {
-            run.set_stage(device, Stage::Failed);
+        for run in self.rollouts.iter_mut().filter(|run| !run.state.is_end()) {
+            if run.stage(device) != Stage::NotTarget {
+                run.set_stage(device, Stage::Failed);
+            }
+            if let Some(restoring) = &mut run.restoring {
+                restoring.pending.retain(|pending| *pending != device);
+            }
         }
         self.fleet.out[device.index()] = false;
     }

@@ -1,8 +1,8 @@
-//! The rollout's own course: what a person says, what time brings, how it ends.
+//! The course of a rollout: what a person says, what time brings, how it ends.
 
 use super::Engine;
 use super::run::{Run, Stage};
-use crate::ids::DeviceIndex;
+use crate::ids::{CommandId, DeviceIndex, RolloutId};
 use crate::input::OperatorAction;
 use crate::journal::Entry;
 use crate::journal::entry::PoolFacts;
@@ -10,10 +10,22 @@ use crate::output::CommandKind;
 use crate::rollout::{Cause, Package, RolloutEvent, RolloutState};
 use std::collections::BTreeMap;
 
+/// Ended rollouts whose devices are remembered; older ones keep their figures only.
+const ENDED_KEPT: usize = 8;
+
 impl Engine {
-    /// Moves the rollout along one edge and records it. Refused where there is no such edge.
-    pub(super) fn transit(&mut self, event: RolloutEvent, cause: Option<Cause>, detail: impl Into<String>) -> bool {
-        let Some(run) = &mut self.run else { return false };
+    /// Moves a rollout along one edge and records it. Refused where there is no such edge.
+    pub(super) fn transit(
+        &mut self,
+        rollout: RolloutId,
+        event: RolloutEvent,
+        cause: Option<Cause>,
+        detail: impl Into<String>,
+    ) -> bool {
+        let Some(run) = self.run_mut(rollout) else {
+            self.ignore(format!("there is no rollout {rollout}"));
+            return false;
+        };
         let from = run.state;
         let Some(to) = from.after(event) else {
             self.ignore(format!("a rollout that is {from} cannot {event:?}").to_lowercase());
@@ -25,9 +37,12 @@ impl Engine {
             run.soak_until = None;
             run.resume_at = None;
             run.deadline = None;
+            run.restoring = None;
+            run.starved_since = None;
         }
-        self.record(Entry::Rollout { from, to, cause, detail: detail.into() });
-        if to.is_end() {
+        self.record(Entry::Rollout { rollout, from, to, cause, detail: detail.into() });
+        if to.is_end() && self.live().is_empty() {
+            self.planning.clear();
             self.forecasting.end();
         }
         true
@@ -36,74 +51,85 @@ impl Engine {
     /// Does as a person says.
     pub(super) fn obey(&mut self, action: OperatorAction) {
         match action {
-            OperatorAction::Create(package) => self.create(package),
-            OperatorAction::Approve => {
-                self.transit(RolloutEvent::Approve, None, "approved");
+            OperatorAction::Create { package, priority } => self.create(package, priority),
+            OperatorAction::Approve { rollout } => {
+                self.transit(rollout, RolloutEvent::Approve, None, "approved");
             }
-            OperatorAction::Start => self.start(),
-            OperatorAction::Pause => {
-                self.transit(RolloutEvent::Pause, Some(Cause::Operator), "paused by an operator");
+            OperatorAction::Start { rollout } => self.start(rollout),
+            OperatorAction::Pause { rollout } => {
+                self.transit(rollout, RolloutEvent::Pause, Some(Cause::Operator), "paused by an operator");
             }
-            OperatorAction::Resume => self.resume("resumed by an operator"),
-            OperatorAction::Abort => self.abort(Cause::Operator, "aborted by an operator"),
+            OperatorAction::Resume { rollout } => self.resume(rollout, "resumed by an operator"),
+            OperatorAction::Abort { rollout } => self.abort(rollout, Cause::Operator, "aborted by an operator"),
         }
     }
 
-    fn create(&mut self, package: Package) {
-        if self.run.as_ref().is_some_and(|run| !run.state.is_end()) {
-            self.ignore("a rollout is under way already".to_owned());
+    fn create(&mut self, package: Package, priority: u8) {
+        if self.live().len() >= Self::ROLLOUTS_MAX {
+            self.ignore(format!("{} rollouts are under way already, and no more may be", Self::ROLLOUTS_MAX));
             return;
         }
+        let id = RolloutId(self.rollouts.len() as u32);
         let detail = format!("{} {} for {}", package.name, package.version, package.target);
         let rate = self.policy.monitor.false_alarm_rate;
-        self.run = Some(Run::new(package, self.fleet.len(), self.policy.waves.len(), rate));
-        self.transit(RolloutEvent::Submit, None, detail);
+        self.rollouts.push(Run::new(id, package, priority, self.fleet.len(), self.policy.waves.len(), rate));
+        let ended: Vec<usize> = (0..self.rollouts.len()).filter(|r| self.rollouts[*r].state.is_end()).collect();
+        for old in ended.iter().rev().skip(ENDED_KEPT) {
+            self.rollouts[*old].shelve();
+        }
+        self.transit(id, RolloutEvent::Submit, None, detail);
     }
 
-    fn start(&mut self) {
-        let chosen = self.choose_targets();
-        let Some(run) = &mut self.run else {
-            self.ignore("there is no rollout to start".to_owned());
+    fn start(&mut self, rollout: RolloutId) {
+        let Some(run) = self.run(rollout) else {
+            self.ignore(format!("there is no rollout {rollout} to start"));
             return;
         };
-        if run.state.after(RolloutEvent::Start).is_none() {
-            let state = run.state;
+        let state = run.state;
+        if state.after(RolloutEvent::Start).is_none() {
             self.ignore(format!("a rollout that is {state} cannot start"));
             return;
         }
-        run.deadline = Some(self.now + self.policy.attempts.rollout_timeout);
+        let chosen = self.choose_targets(run);
+        let deadline = self.now + self.policy.attempts.rollout_timeout;
+        let Some(run) = self.run_mut(rollout) else { return };
+        run.deadline = Some(deadline);
         run.targets = chosen.targets;
-        for device in run.targets.clone() {
-            run.set_stage(device, Stage::Waiting);
+        let targets = run.targets.clone();
+        for device in &targets {
+            run.set_stage(*device, Stage::Waiting);
         }
-        let targets = run.targets.len();
-        self.assign_waves();
-        self.record_fleet();
+        for device in &targets {
+            let version = self.fleet.facts[device.index()].version;
+            self.rollouts[rollout.index()].device(*device).ran = Some(version);
+        }
+        self.assign_waves(rollout);
+        self.record_fleet(rollout);
+        let n = targets.len();
         let detail = match chosen.unsuitable {
-            0 => format!("{targets} devices to update"),
-            n => format!("{targets} devices to update; {n} more match the target but the package does not suit them"),
+            0 => format!("{n} devices to update"),
+            more => format!("{n} devices to update; {more} more match the target but the package does not suit them"),
         };
-        self.transit(RolloutEvent::Start, None, detail);
+        self.transit(rollout, RolloutEvent::Start, None, detail);
         if crate::forecasting::Forecasting::is_wanted(&self.policy) {
             self.forecasting.begin(self.now);
         }
-        self.open_wave(0);
-        for device in self.run.as_ref().map(|run| run.targets.clone()).unwrap_or_default() {
+        self.open_wave(rollout, 0);
+        for device in targets {
             self.command(device, CommandKind::Announce);
         }
-        self.replan("the rollout began");
+        self.replan("a rollout began");
     }
 
-    fn choose_targets(&self) -> Chosen {
+    fn choose_targets(&self, run: &Run) -> Chosen {
         let mut chosen = Chosen { targets: Vec::new(), unsuitable: 0 };
-        let Some(run) = &self.run else { return chosen };
         for device in self.fleet.present() {
             let facts = &self.fleet.facts[device.index()];
-            let attributes = super::planning::attributes(facts);
+            let attributes = facts.attributes();
             if facts.version >= run.package.version || !run.package.target.may_match(&attributes) {
                 continue;
             }
-            if run.package.compatible.may_match(&attributes) {
+            if run.package.path(&attributes).is_some() {
                 chosen.targets.push(device);
             } else {
                 chosen.unsuitable += 1;
@@ -112,7 +138,7 @@ impl Engine {
         chosen
     }
 
-    fn record_fleet(&mut self) {
+    fn record_fleet(&mut self, rollout: RolloutId) {
         let mut regions = BTreeMap::new();
         for region in &self.fleet.regions {
             regions.insert(region.id.to_string(), region.members);
@@ -123,17 +149,18 @@ impl Engine {
             weight: pool.weight_total,
         };
         self.record(Entry::Fleet {
+            rollout,
             devices: self.fleet.present().count() as u32,
-            targets: self.run.as_ref().map_or(0, |run| run.targets.len()) as u32,
+            targets: self.run(rollout).map_or(0, |run| run.targets.len()) as u32,
             pools: self.fleet.pools.iter().map(facts).collect(),
             regions,
         });
     }
 
     /// Goes on after a pause.
-    pub(super) fn resume(&mut self, detail: &str) {
-        if self.transit(RolloutEvent::Resume, None, detail) {
-            if let Some(run) = &mut self.run {
+    pub(super) fn resume(&mut self, rollout: RolloutId, detail: &str) {
+        if self.transit(rollout, RolloutEvent::Resume, None, detail) {
+            if let Some(run) = self.run_mut(rollout) {
                 run.resume_at = None;
             }
             self.replan("resumed");
@@ -141,63 +168,54 @@ impl Engine {
     }
 
     /// Stops for good: what has not taken a device out is cancelled, what has comes home.
-    pub(super) fn abort(&mut self, cause: Cause, detail: &str) {
-        if !self.transit(RolloutEvent::Abort, Some(cause), detail) {
-            return;
+    pub(super) fn abort(&mut self, rollout: RolloutId, cause: Cause, detail: &str) {
+        if self.transit(rollout, RolloutEvent::Abort, Some(cause), detail) {
+            self.leave_plan(rollout);
+            self.cancel_unbegun(rollout);
         }
-        self.drop_plan();
-        self.cancel_unbegun();
     }
 
-    /// What time brings: the rollout's deadline, the end of a pause, and calls for a person nobody heard.
+    /// What time brings: deadlines, and the ends of pauses.
     pub(super) fn advance_course(&mut self) {
-        let Some(run) = &self.run else { return };
         let now = self.now;
-        if run.deadline.is_some_and(|at| at <= now) && matches!(run.state, RolloutState::Running | RolloutState::Paused)
-        {
-            let waiting = run.count(Stage::Waiting);
-            if let Some(run) = &mut self.run {
+        for id in self.live() {
+            let Some(run) = self.run_mut(id) else { continue };
+            let stands = matches!(run.state, RolloutState::Running | RolloutState::Paused);
+            if stands && run.deadline.is_some_and(|at| at <= now) {
+                let waiting = run.count(Stage::Waiting);
                 run.deadline = None;
+                self.abort(id, Cause::RolloutTimeout, &format!("time is up with {waiting} devices still waiting"));
+            } else if run.state == RolloutState::Paused && run.resume_at.is_some_and(|at| at <= now) {
+                self.resume(id, "the pause is over");
             }
-            self.abort(Cause::RolloutTimeout, &format!("time is up with {waiting} devices still waiting"));
-            return;
-        }
-        if run.state == RolloutState::Paused && run.resume_at.is_some_and(|at| at <= now) {
-            self.resume("the pause is over");
         }
     }
 
-    /// Ends the rollout when nothing is left to do.
+    /// Ends rollouts that have nothing left to do.
     pub(super) fn finish_when_done(&mut self) {
-        let Some(run) = &self.run else { return };
-        if run.is_anything_in_flight() {
-            return;
-        }
-        let (updated, failed) = (run.count(Stage::Updated), run.count(Stage::Failed));
-        match run.state {
-            RolloutState::Running if run.count(Stage::Waiting) == 0 => {
-                let detail = format!("{updated} devices updated, {failed} could not be");
-                self.transit(RolloutEvent::Finish, None, detail);
+        for id in self.live() {
+            let Some(run) = self.run(id).filter(|run| !run.is_anything_in_flight()) else { continue };
+            let (updated, failed) = (run.count(Stage::Updated), run.count(Stage::Failed));
+            match run.state {
+                RolloutState::Running if run.count(Stage::Waiting) == 0 => {
+                    let detail = format!("{updated} devices updated, {failed} could not be");
+                    self.transit(id, RolloutEvent::Finish, None, detail);
+                }
+                RolloutState::Aborting => {
+                    let cause = run.cause;
+                    let detail = format!("{updated} devices stay updated, {failed} failed");
+                    self.transit(id, RolloutEvent::Stop, cause, detail);
+                }
+                _ => {}
             }
-            RolloutState::Aborting => {
-                let cause = run.cause;
-                self.transit(RolloutEvent::Stop, cause, format!("{updated} devices stay updated, {failed} failed"));
-            }
-            _ => {}
         }
     }
 
-    pub(super) fn drop_plan(&mut self) {
-        if let Some(run) = &mut self.run {
-            run.plan = None;
-        }
-    }
-
-    /// Calls off every attempt that has not taken its device out. Returns those devices.
-    pub(super) fn cancel_unbegun(&mut self) -> Vec<DeviceIndex> {
-        let Some(run) = &self.run else { return Vec::new() };
-        let unbegun: Vec<_> = run
-            .in_flight()
+    /// Calls off every attempt of a rollout that has not taken its device out. Returns those devices.
+    pub(super) fn cancel_unbegun(&mut self, rollout: RolloutId) -> Vec<DeviceIndex> {
+        let unbegun: Vec<(DeviceIndex, CommandId)> = self
+            .ledger
+            .open_of(rollout)
             .filter(|(_, attempt)| !attempt.state.is_out())
             .map(|(_, attempt)| (attempt.device, attempt.install))
             .collect();

@@ -1,25 +1,31 @@
 //! The door: one input, then drain. Routes, owns the state, and leaves the deciding to its neighbours.
 
 mod attempts;
+mod budget;
 mod course;
 mod dispatch;
+mod ledger;
 mod planning;
 mod regression;
 mod rollback;
 mod run;
+mod standing;
 mod status;
 mod watch;
 mod waves;
 
 use crate::fleet::Fleet;
 use crate::forecasting::{Fit, Forecasting, SeriesKey};
-use crate::ids::DeviceIndex;
+use crate::ids::{DeviceIndex, RolloutId};
 use crate::input::{DeviceFacts, Input, TelemetryBatch};
 use crate::journal::Entry;
 use crate::journal::entry::ForecastEntry;
 use crate::output::{Command, CommandKind, Output, WakeReason};
 use crate::policy::Policy;
+use crate::rollout::RolloutState;
 use crate::time::Instant;
+use ledger::Ledger;
+use planning::Planning;
 use run::Run;
 use std::collections::VecDeque;
 
@@ -30,10 +36,11 @@ pub struct Engine {
     now: Instant,
     fleet: Fleet,
     forecasting: Forecasting,
-    run: Option<Run>,
+    rollouts: Vec<Run>,
+    ledger: Ledger,
+    planning: Planning,
     outputs: VecDeque<Output>,
     record_inputs: bool,
-    plans_made: u64,
     last_tick_slot: Option<i64>,
 }
 
@@ -45,10 +52,11 @@ impl Engine {
             forecasting: Forecasting::new(&policy),
             policy,
             now: Instant::from_millis(i64::MIN),
-            run: None,
+            rollouts: Vec::new(),
+            ledger: Ledger::default(),
+            planning: Planning::default(),
             outputs: VecDeque::new(),
             record_inputs: false,
-            plans_made: 0,
             last_tick_slot: None,
         }
     }
@@ -68,9 +76,27 @@ impl Engine {
         &self.fleet
     }
 
-    /// Where the rollout stands; `None` before one is created.
-    pub fn rollout_state(&self) -> Option<crate::rollout::RolloutState> {
-        self.run.as_ref().map(|run| run.state)
+    /// Where a rollout stands; `None` before it is created.
+    pub fn rollout_state(&self, rollout: RolloutId) -> Option<RolloutState> {
+        self.run(rollout).map(|run| run.state)
+    }
+
+    /// Every rollout there has been, in the order they were created, with its state.
+    pub fn rollouts(&self) -> impl Iterator<Item = (RolloutId, RolloutState)> + '_ {
+        self.rollouts.iter().map(|run| (run.id, run.state))
+    }
+
+    fn run(&self, rollout: RolloutId) -> Option<&Run> {
+        self.rollouts.get(rollout.index())
+    }
+
+    fn run_mut(&mut self, rollout: RolloutId) -> Option<&mut Run> {
+        self.rollouts.get_mut(rollout.index())
+    }
+
+    /// Rollouts that are not over, in the order they were created.
+    fn live(&self) -> Vec<RolloutId> {
+        self.rollouts.iter().filter(|run| !run.state.is_end()).map(|run| run.id).collect()
     }
 
     /// Fits one key of a forecast request. Pure: may be called for many keys in parallel.
@@ -136,7 +162,8 @@ impl Engine {
             }
         }
         self.fleet.seal();
-        if let Some(run) = &mut self.run {
+        self.ledger.grow(self.fleet.len());
+        for run in &mut self.rollouts {
             run.grow(self.fleet.len());
         }
     }
@@ -202,15 +229,20 @@ impl Engine {
 
     /// When something is due next, and what.
     fn next_wake(&self) -> Option<(Instant, WakeReason)> {
-        let run = self.run.as_ref().filter(|run| !run.state.is_end());
-        let due = [
+        let own = |run: &Run| {
+            [
+                (run.soak_until.filter(|at| *at > self.now), WakeReason::Soak),
+                (run.resume_at, WakeReason::Resume),
+                (run.deadline, WakeReason::Timeout),
+                (run.restoring.as_ref().and_then(|restoring| restoring.give_up_at), WakeReason::Timeout),
+            ]
+        };
+        let shared = [
             (self.forecasting.next_at(), WakeReason::Forecast),
-            (run.and_then(|run| run.next_slot_at(self.now, self.policy.plan.slot)), WakeReason::Slot),
-            (run.and_then(Run::next_timeout), WakeReason::Timeout),
-            (run.and_then(|run| run.soak_until.filter(|at| *at > self.now)), WakeReason::Soak),
-            (run.and_then(|run| run.resume_at), WakeReason::Resume),
-            (run.and_then(|run| run.deadline), WakeReason::Timeout),
+            (self.next_slot_at(), WakeReason::Slot),
+            (self.ledger.next_timeout(), WakeReason::Timeout),
         ];
-        due.into_iter().filter_map(|(at, reason)| at.map(|at| (at.max(self.now), reason))).min()
+        let due = self.rollouts.iter().filter(|run| !run.state.is_end()).flat_map(own).chain(shared);
+        due.filter_map(|(at, reason)| at.map(|at| (at.max(self.now), reason))).min()
     }
 }

@@ -2,18 +2,17 @@
 
 use super::Engine;
 use super::run::{Run, Stage};
-use crate::filter::Attributes;
-use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex, WaveIndex};
-use crate::input::DeviceFacts;
+use super::standing::Candidate;
+use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex, RolloutId, WaveIndex};
 use crate::journal::Entry;
 use crate::journal::entry::{BatchFacts, PlanEntry};
 use crate::output::CommandKind;
 use crate::plan::{
-    PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, planner, stay,
+    Plan, PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, planner, stay,
 };
 use crate::policy::Basis;
 use crate::policy::priority::priority;
-use crate::rollout::RolloutState;
+use crate::rollout::Hop;
 use crate::score;
 use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
@@ -21,40 +20,95 @@ use std::collections::BTreeMap;
 /// Known durations before their quantile is believed more than the policy's first guess.
 const DURATIONS_MIN: usize = 20;
 
-/// The attributes a filter may ask for.
-pub(super) fn attributes(facts: &DeviceFacts) -> Attributes<'_> {
-    Attributes {
-        version: &facts.version,
-        variant: &facts.variant,
-        function: &facts.function,
-        pool: facts.pool.as_str(),
-        region: facts.region.as_str(),
-        site: facts.site.as_str(),
-        id: facts.id.as_str(),
+/// The plan in force, for all rollouts together, and what the next one needs to know.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Planning {
+    pub(super) plan: Option<Plan>,
+    pub(super) number: PlanNumber,
+    /// Plans made, refused ones too.
+    made: u64,
+    /// Why a new one is wanted.
+    wanted: Option<&'static str>,
+    pub(super) planned_slot: Option<Instant>,
+    /// What each candidate of the plan goes for, by device.
+    chosen: BTreeMap<DeviceIndex, (RolloutId, Hop)>,
+    /// The rollouts in the order they were served in.
+    standing: Vec<RolloutId>,
+    /// How long updates took, shortest first.
+    durations: Vec<Span>,
+}
+
+impl Planning {
+    /// How many known durations are kept to learn from.
+    const DURATIONS_MAX: usize = 4096;
+
+    pub(super) fn learn_duration(&mut self, took: Span) {
+        if self.durations.len() < Self::DURATIONS_MAX {
+            // Kept in order: the quantile is asked for by every fit.
+            let at = self.durations.partition_point(|known| *known <= took);
+            self.durations.insert(at, took);
+        }
+    }
+
+    /// What a device of the plan goes for.
+    pub(super) fn chosen(&self, device: DeviceIndex) -> Option<(RolloutId, Hop)> {
+        self.chosen.get(&device).copied()
+    }
+
+    /// No rollout is left that could go on: the plan goes, what was learned of durations stays.
+    pub(super) fn clear(&mut self) {
+        *self = Self {
+            number: self.number,
+            made: self.made,
+            durations: std::mem::take(&mut self.durations),
+            ..Self::default()
+        };
     }
 }
 
 impl Engine {
     /// Asks for a new plan at the next slot.
     pub(super) fn replan(&mut self, reason: &'static str) {
-        if let Some(run) = &mut self.run {
-            run.replan.get_or_insert(reason);
+        if !self.live().is_empty() {
+            self.planning.wanted.get_or_insert(reason);
         }
+    }
+
+    /// Takes the devices of one rollout out of the plan in force.
+    pub(super) fn leave_plan(&mut self, rollout: RolloutId) {
+        let Planning { plan, chosen, wanted, .. } = &mut self.planning;
+        if let Some(plan) = plan {
+            let leaves = |device: &DeviceIndex| chosen.get(device).is_some_and(|(of, _)| *of == rollout);
+            plan.batches.iter_mut().for_each(|batch| batch.devices.retain(|device| !leaves(device)));
+            plan.batches.retain(|batch| !batch.devices.is_empty());
+        }
+        chosen.retain(|_, (of, _)| *of != rollout);
+        // What it leaves free is for the others.
+        wanted.get_or_insert("a rollout stopped");
+    }
+
+    /// When the next slot begins in which something may go.
+    pub(super) fn next_slot_at(&self) -> Option<Instant> {
+        let slot = self.policy.plan.slot;
+        // Whoever waits may go at any slot, once conditions change.
+        let mut running = self.rollouts.iter().filter(|run| run.is_running());
+        let due = running.any(|run| self.planning.wanted.is_some() || run.count(Stage::Waiting) > 0);
+        due.then(|| self.now.floor_to(slot) + slot)
     }
 
     /// Is a batch due in the slot that counts on devices being back that are still out? They began within a slot, or take longer than
     /// the quantile that was planned with.
     pub(super) fn is_behind(&self, slot_start: Instant) -> bool {
-        let Some(run) = &self.run else { return false };
-        let is_due = run.plan.as_ref().is_some_and(|p| p.batches.first().is_some_and(|b| b.start <= slot_start));
+        let is_due =
+            self.planning.plan.as_ref().is_some_and(|p| p.batches.first().is_some_and(|b| b.start <= slot_start));
         let slot = self.policy.plan.slot;
-        is_due && run.in_flight().any(|(_, a)| a.begun.floor_to(slot) + a.until.since(a.begun) <= slot_start)
+        is_due && self.ledger.open().any(|(_, a)| a.begun.floor_to(slot) + a.until.since(a.begun) <= slot_start)
     }
 
     /// Slots a device is out, at an upper quantile: the policy's guess until enough durations are known.
     pub(super) fn window_slots(&self) -> usize {
         let rules = &self.policy.plan;
-        let known = self.run.as_ref().map(|run| &run.durations).filter(|known| known.len() >= DURATIONS_MIN);
+        let known = Some(&self.planning.durations).filter(|known| known.len() >= DURATIONS_MIN);
         let duration = known.map_or(rules.duration_expected, |known| {
             let rank = (rules.duration_quantile * known.len() as f64).ceil() as usize;
             known[rank.clamp(1, known.len()) - 1]
@@ -85,86 +139,141 @@ impl Engine {
     /// Answers devices that ask.
     pub(super) fn take_requests(&mut self, devices: &[DeviceIndex]) {
         let next_slot = self.now.floor_to(self.policy.plan.slot) + self.policy.plan.slot;
+        let starts: BTreeMap<DeviceIndex, Instant> = self
+            .planning
+            .plan
+            .iter()
+            .flat_map(|plan| &plan.batches)
+            .filter(|batch| batch.start > self.now)
+            .flat_map(|batch| batch.devices.iter().map(|device| (*device, batch.start)))
+            .collect();
         for device in devices {
-            let known = self.run.as_ref().and_then(|run| run.devices.get(device.index())).map(|d| d.stage);
-            let (reason, earliest) = match known {
-                None | Some(Stage::NotTarget) => {
-                    self.ignore(format!("device {device} asks for an update and no rollout is for it"));
-                    continue;
-                }
-                Some(Stage::Waiting) => self.answer_waiting(*device, next_slot),
-                // An attempt under way or over is an answer already.
-                Some(_) => continue,
-            };
-            self.command(*device, CommandKind::NotNow { reason, earliest });
+            let stages = self.rollouts.iter().filter(|run| !run.state.is_end()).map(|run| run.stage(*device));
+            let stages: Vec<Stage> = stages.filter(|stage| *stage != Stage::NotTarget).collect();
+            if stages.is_empty() {
+                self.ignore(format!("device {device} asks for an update and no rollout is for it"));
+            } else if stages.contains(&Stage::Waiting) {
+                let (reason, earliest) = self.answer_waiting(*device, starts.get(device).copied(), next_slot);
+                self.command(*device, CommandKind::NotNow { reason, earliest });
+            }
+            // An attempt under way or over is an answer already.
         }
     }
 
-    fn answer_waiting(&mut self, device: DeviceIndex, next_slot: Instant) -> (WaitingOn, Option<Instant>) {
-        let Some(run) = &mut self.run else { return (WaitingOn::NextPlan, None) };
-        let at = run.device(device);
-        let first = !std::mem::replace(&mut at.asked, true);
-        let wave = at.wave;
-        if first {
-            run.replan.get_or_insert("devices asked");
-        }
-        let planned =
-            run.plan.iter().flat_map(|plan| &plan.batches).find(|b| b.devices.contains(&device) && b.start > self.now);
-        match (run.state, planned) {
-            (RolloutState::Running, Some(batch)) => (WaitingOn::Planned { start: batch.start }, Some(batch.start)),
-            (RolloutState::Running, None) if wave > run.open_wave => {
-                (WaitingOn::WaveNotOpen { wave, open: run.open_wave }, None)
+    fn answer_waiting(
+        &mut self,
+        device: DeviceIndex,
+        planned: Option<Instant>,
+        next_slot: Instant,
+    ) -> (WaitingOn, Option<Instant>) {
+        let mut first = false;
+        for run in self.rollouts.iter_mut().filter(|run| !run.state.is_end()) {
+            if run.stage(device) == Stage::Waiting {
+                first |= !std::mem::replace(&mut run.device(device).asked, true);
             }
-            (RolloutState::Running, None) => (WaitingOn::NextPlan, Some(next_slot)),
-            _ => (WaitingOn::RolloutPaused, None),
+        }
+        if first {
+            self.replan("devices asked");
+        }
+        if let Some(start) = planned {
+            return (WaitingOn::Planned { start }, Some(start));
+        }
+        let capacity = self.capacity_now(device);
+        match self.candidate(device, &self.standing(), capacity) {
+            None => (WaitingOn::RolloutPaused, None),
+            Some(Candidate { barred: Some(bar), .. }) => bar,
+            Some(_) => (WaitingOn::NextPlan, Some(next_slot)),
         }
     }
 
     /// Makes a plan when a slot has begun and something has changed since the last.
     pub(super) fn plan_when_due(&mut self) {
         let slot_start = self.now.floor_to(self.policy.plan.slot);
-        let Some(run) = &self.run else { return };
-        let fresh_basis = self.policy.plan.basis != Basis::Forecast && run.count(Stage::Waiting) > 0;
+        let standing = self.standing();
+        let waits = |id: &RolloutId| self.run(*id).is_some_and(|run| run.count(Stage::Waiting) > 0);
+        let fresh_basis = self.policy.plan.basis != Basis::Forecast && standing.iter().any(waits);
+        let starved = || (standing != self.planning.standing).then_some("another rollout comes first");
         let behind = || self.is_behind(slot_start).then_some("devices are out longer than planned");
-        let Some(reason) = run.replan.or_else(|| fresh_basis.then_some("a slot began")).or_else(behind) else { return };
+        let wanted = self.planning.wanted.or_else(|| fresh_basis.then_some("a slot began"));
+        let Some(reason) = wanted.or_else(starved).or_else(behind) else { return };
         let waits_for_forecast = self.policy.plan.basis == Basis::Forecast && !self.forecasting.is_ready();
-        if run.state != RolloutState::Running || run.planned_slot == Some(slot_start) || waits_for_forecast {
+        if standing.is_empty() || self.planning.planned_slot == Some(slot_start) || waits_for_forecast {
             return;
         }
         // A plan begins with its slot; one that is well under way would be planned into the past.
         if self.now.since(slot_start) >= Span::from_millis(self.policy.plan.slot.as_millis() / 3) {
             return;
         }
-        let input = self.plan_input(slot_start);
-        self.plans_made += 1;
-        let number = PlanNumber(self.plans_made);
-        let (plan, report) = match self.run.as_ref().and_then(|run| run.plan.as_ref()) {
+        let (input, chosen) = self.plan_input(slot_start, &standing);
+        self.note_starving(&input, &chosen, &standing);
+        self.planning.made += 1;
+        let number = PlanNumber(self.planning.made);
+        // Where a rollout has passed others, what was planned in the old order says nothing.
+        let kept: Vec<RolloutId> = self.planning.standing.iter().copied().filter(|id| standing.contains(id)).collect();
+        let parent = self.planning.plan.as_ref().filter(|_| standing.starts_with(&kept));
+        let (plan, report) = match parent {
             Some(parent) => stay::replan(&input, number, parent),
             None => planner::plan(&input, number, None),
         };
         let violations = check::check(&plan, &input);
-        let Some(run) = &mut self.run else { return };
-        run.planned_slot = Some(slot_start);
+        self.planning.planned_slot = Some(slot_start);
         if !violations.is_empty() {
             let violations = violations.iter().map(ToString::to_string).collect();
             self.record(Entry::PlanRefused { number, violations });
             return;
         }
-        run.replan = None;
-        run.plan_number = number;
-        let later_waves = run.count(Stage::Waiting).saturating_sub(input.devices.len() as u32);
-        let entry = plan_entry(&plan, &report, reason, later_waves);
-        let quiet = plan.batches.is_empty() && run.plan.as_ref().is_some_and(|p| p.batches.is_empty());
-        run.plan = Some(plan);
+        let entry = plan_entry(&plan, &report, reason, self.closed_waves(&standing));
+        let quiet = plan.batches.is_empty() && self.planning.plan.as_ref().is_some_and(|p| p.batches.is_empty());
+        self.planning =
+            Planning { plan: Some(plan), number, wanted: None, chosen, standing, ..std::mem::take(&mut self.planning) };
         if !quiet {
             self.record(Entry::Plan(Box::new(entry)));
         }
     }
 
-    fn plan_input(&self, start: Instant) -> PlanInput {
+    /// From when on a rollout has gone without: devices of it could go, were there room.
+    fn note_starving(
+        &mut self,
+        input: &PlanInput,
+        chosen: &BTreeMap<DeviceIndex, (RolloutId, Hop)>,
+        standing: &[RolloutId],
+    ) {
+        let able: std::collections::BTreeSet<RolloutId> = input
+            .devices
+            .iter()
+            .filter(|device| device.barred.is_none())
+            .filter_map(|device| chosen.get(&device.index).map(|(rollout, _)| *rollout))
+            .collect();
+        let now = self.now;
+        for id in standing {
+            if let Some(run) = self.run_mut(*id) {
+                run.starved_since = if able.contains(id) { run.starved_since.or(Some(now)) } else { None };
+            }
+        }
+    }
+
+    /// Devices that wait for a later wave to open.
+    fn closed_waves(&self, standing: &[RolloutId]) -> u32 {
+        let closed = |run: &Run| {
+            let waits = |d: &&DeviceIndex| {
+                let at = &run.devices[d.index()];
+                at.stage == Stage::Waiting && at.wave > run.open_wave
+            };
+            run.targets.iter().filter(waits).count() as u32
+        };
+        standing.iter().filter_map(|id| self.run(*id)).map(closed).sum()
+    }
+
+    /// Everything the planner may know: each device once, for the first rollout that wants it.
+    fn plan_input(
+        &self,
+        start: Instant,
+        standing: &[RolloutId],
+    ) -> (PlanInput, BTreeMap<DeviceIndex, (RolloutId, Hop)>) {
         let rules = &self.policy.plan;
         let slots = rules.horizon.steps_down(rules.slot).clamp(1, PlanInput::SLOTS_MAX);
         let out_slots = self.window_slots();
+        let mut chosen = BTreeMap::new();
         let mut input = PlanInput {
             start,
             slot: rules.slot,
@@ -175,27 +284,38 @@ impl Engine {
             regions: self.plan_regions(slots),
             slot_open: self.policy.calendar.slots_open(start, rules.slot, slots),
             next_open: self.policy.calendar.next_open(start),
-            open_wave: self.run.as_ref().map_or(WaveIndex(0), |run| run.open_wave),
-            limits: self.plan_limits(),
+            open_wave: WaveIndex(u16::MAX),
+            limits: self.plan_limits(standing),
         };
-        let Some(run) = &self.run else { return input };
-        for device in &run.targets {
-            let at = &run.devices[device.index()];
-            if at.stage == Stage::Waiting && at.wave <= run.open_wave {
-                input.devices.push(self.plan_device(*device, run, out_slots));
-                let scores = (0..slots).map(|s| self.load_score_at(*device, start + rules.slot.times(s)) as f32);
-                input.load_scores.extend(scores);
+        for device in self.fleet.present() {
+            let load = self.load_score_at(device, self.now);
+            let Some(candidate) = self.candidate(device, standing, score::capacity(load)) else { continue };
+            if matches!(candidate.barred, Some((WaitingOn::WaveNotOpen { .. }, _))) {
+                continue;
             }
+            if let Some(hop) = candidate.hop {
+                chosen.insert(device, (candidate.rollout, hop));
+            }
+            input.devices.push(self.plan_device(device, candidate, standing, load, out_slots));
+            let scores = (0..slots).map(|s| self.load_score_at(device, start + rules.slot.times(s)) as f32);
+            input.load_scores.extend(scores);
         }
-        self.promise_in_flight(&mut input, run);
-        input
+        self.promise_in_flight(&mut input);
+        (input, chosen)
     }
 
-    fn plan_device(&self, device: DeviceIndex, run: &Run, out_slots: usize) -> PlanDevice {
+    fn plan_device(
+        &self,
+        device: DeviceIndex,
+        candidate: Candidate,
+        standing: &[RolloutId],
+        load: f64,
+        out_slots: usize,
+    ) -> PlanDevice {
         let d = device.index();
         let facts = &self.fleet.facts[d];
-        let at = &run.devices[d];
-        let load = self.load_score_at(device, self.now);
+        let rank = standing.iter().position(|id| *id == candidate.rollout).unwrap_or(standing.len());
+        let wave = self.run(candidate.rollout).map_or(WaveIndex(0), |run| run.devices[d].wave);
         PlanDevice {
             index: device,
             id: facts.id.clone(),
@@ -204,33 +324,21 @@ impl Engine {
             weight: facts.weight,
             requirement: facts.requirement,
             priority: priority(&self.policy.priority, self.fleet.criticality[d], load),
-            wave: at.wave,
+            wave: WaveIndex(rank as u16 * 1000 + wave.0),
             out_slots,
             telemetry_age: self.fleet.last_at[d].map(|at| self.now.since(at)),
-            barred: self.barred(device, run, score::capacity(load)),
+            barred: candidate.barred,
             already_out: !self.fleet.is_heard(d, self.now),
         }
     }
 
-    fn barred(&self, device: DeviceIndex, run: &Run, capacity: f64) -> Option<(WaitingOn, Option<Instant>)> {
-        let at = &run.devices[device.index()];
-        if !at.asked {
-            return Some((WaitingOn::NotRequested, None));
-        }
-        if let Some(retry_at) = at.retry_at.filter(|retry_at| *retry_at > self.now) {
-            return Some((WaitingOn::RetryPause { attempts: at.tries }, Some(retry_at)));
-        }
-        let matches = run.package.target.matches(&attributes(&self.fleet.facts[device.index()]), capacity);
-        (!matches).then_some((WaitingOn::CapacityFilter { capacity }, None))
-    }
-
-    fn plan_limits(&self) -> PlanLimits {
+    fn plan_limits(&self, standing: &[RolloutId]) -> PlanLimits {
         let rules = &self.policy.plan;
-        let targets = self.run.as_ref().map_or(0, |run| run.targets.len()) as u32;
+        let targets = standing.iter().filter_map(|id| self.run(*id)).map(|run| run.targets.len()).max();
         PlanLimits {
             batch_requirement_max: rules.batch_requirement_max,
             batch_capacity_max: rules.batch_capacity_max,
-            batch_devices_max: rules.batch_devices_max.of(targets),
+            batch_devices_max: rules.batch_devices_max.of(targets.unwrap_or(0) as u32),
             load_limit: rules.load_limit_percent / 100.0,
             pool_reserve: rules.pool_reserve_percent / 100.0,
             pool_rule: rules.basis != Basis::Ignore,
@@ -270,14 +378,13 @@ impl Engine {
 
     /// Books everybody who is out already: attempts until they should be back (one slot more when they are late), silent devices for
     /// the whole horizon, since nobody knows when they return.
-    fn promise_in_flight(&self, input: &mut PlanInput, run: &Run) {
-        for (_, attempt) in run.in_flight() {
+    fn promise_in_flight(&self, input: &mut PlanInput) {
+        for (_, attempt) in self.ledger.open() {
             let until = attempt.until.max(input.start + input.slot);
             self.promise(input, attempt.device, until.since(input.start).steps_up(input.slot));
         }
         for device in self.fleet.present() {
-            let in_flight = matches!(run.devices[device.index()].stage, Stage::InFlight | Stage::RollingBack);
-            if !in_flight && !self.fleet.is_heard(device.index(), self.now) {
+            if self.ledger.holder(device).is_none() && !self.fleet.is_heard(device.index(), self.now) {
                 self.promise(input, device, input.slots);
             }
         }
@@ -297,7 +404,7 @@ impl Engine {
     }
 }
 
-fn plan_entry(plan: &crate::plan::Plan, report: &PlanReport, reason: &str, later_waves: u32) -> PlanEntry {
+fn plan_entry(plan: &Plan, report: &PlanReport, reason: &str, later_waves: u32) -> PlanEntry {
     let mut waiting: BTreeMap<String, u32> = BTreeMap::new();
     for device in &report.waiting {
         *waiting.entry(device.on.name().to_owned()).or_default() += 1;

@@ -85,6 +85,8 @@ pub(super) struct View<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) forecasting: &'a Forecasting,
     pub(super) run: &'a Run,
+    /// Devices changed or held by other rollouts under way; empty for none.
+    pub(super) touched: &'a [bool],
     pub(super) tolerance: f64,
 }
 
@@ -217,6 +219,9 @@ fn residuals(view: &View<'_>) -> Vec<Option<f64>> {
         .map(|pool| if pool.weight_serving > 0.0 { pool.weight_total / pool.weight_serving } else { 1.0 })
         .collect();
     let residual = |d: usize| {
+        if view.touched.get(d) == Some(&true) {
+            return None;
+        }
         if !view.fleet.is_serving(d, view.now) || view.fleet.last_at[d] != Some(view.now) {
             return None;
         }

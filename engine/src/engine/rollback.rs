@@ -1,106 +1,137 @@
-//! Taking devices back, lowest remaining capacity first and under the same budgets, for a rollback takes a device out too.
+//! Taking devices back: a plan under the same budgets, for a rollback takes a device out too.
 //!
-//! A device that is down already costs its pool nothing and goes at once. What its pool cannot spare now is held and tried again at
-//! every tick; the record says how many are held.
+//! Lowest remaining capacity first. A device that is down already costs its pool nothing and goes at once. What its pool or region
+//! cannot spare now is held and tried again at every tick, and said to be held; after `rollback.hold_max` it is given up. Maintenance
+//! windows do not bind: what must be taken back does not wait for the night.
 
 use super::Engine;
-use super::run::{CommandFor, Issued, Restoring, Run, Stage};
-use crate::ids::{CommandId, DeviceIndex};
+use super::budget::Budget;
+use super::ledger::CommandFor;
+use super::run::{Restoring, Run, Stage};
+use crate::ids::{DeviceIndex, RolloutId};
 use crate::journal::Entry;
+use crate::journal::entry::HeldDevices;
 use crate::output::CommandKind;
-use crate::policy::{Basis, RollbackScope};
-use crate::rollout::{AttemptEvent, Cause, RolloutEvent, RolloutState};
-use crate::score;
+use crate::policy::RollbackScope;
+use crate::rollout::{AttemptEvent, AttemptState, Cause, HoldReason, RolloutEvent, RolloutState};
+use std::collections::BTreeMap;
 
 impl Engine {
-    /// Stops the rollout for `cause` and takes back what the policy says.
-    pub(super) fn stop_for(&mut self, cause: Cause, detail: &str) {
+    /// Stops a rollout for `cause` and takes back what the policy says.
+    pub(super) fn stop_for(&mut self, rollout: RolloutId, cause: Cause, detail: &str) {
         let rules = self.policy.rollback;
         let scope = match cause {
             Cause::CapacityFloor | Cause::ForecastBreach => rules.on_capacity,
             Cause::BadRelease => rules.on_bad_release,
             Cause::FailureThreshold => rules.on_failures,
-            Cause::Operator | Cause::WindowClosed | Cause::StaleTelemetry | Cause::RolloutTimeout => {
-                RollbackScope::None
-            }
+            Cause::Operator
+            | Cause::WindowClosed
+            | Cause::StaleTelemetry
+            | Cause::RolloutTimeout
+            | Cause::RollbackIncomplete => RollbackScope::None,
         };
-        if !self.transit(RolloutEvent::Pause, Some(cause), detail) {
+        if !self.transit(rollout, RolloutEvent::Pause, Some(cause), detail) {
             return;
         }
-        self.drop_plan();
+        self.leave_plan(rollout);
         if matches!(cause, Cause::CapacityFloor | Cause::ForecastBreach) {
-            self.set_resume();
+            self.set_resume(rollout);
         }
         if scope == RollbackScope::None {
             return;
         }
-        let canceled = self.cancel_unbegun();
+        let canceled = self.cancel_unbegun(rollout);
         let what = match scope {
             RollbackScope::All => "every device of the rollout is taken back",
             _ => "the current batch is taken back",
         };
-        self.transit(RolloutEvent::RollBack, Some(cause), what);
-        let pending = self.to_take_back(scope);
-        if let Some(run) = &mut self.run {
-            run.restoring = Some(Restoring { pending, then_over: scope == RollbackScope::All });
+        self.transit(rollout, RolloutEvent::RollBack, Some(cause), what);
+        let pending = self.to_take_back(rollout, scope);
+        let give_up_at = Some(self.now + rules.hold_max);
+        if let Some(run) = self.run_mut(rollout) {
+            let whole = scope == RollbackScope::All;
+            run.restoring = Some(Restoring { pending, whole, give_up_at, held_said: 0, lost: 0 });
         }
-        self.take_back(&canceled);
+        self.take_back(rollout, &canceled);
     }
 
-    fn set_resume(&mut self) {
-        let Some(run) = &mut self.run else { return };
-        if run.resumes < self.policy.rollback.resumes_max {
+    fn set_resume(&mut self, rollout: RolloutId) {
+        let rules = self.policy.rollback;
+        let now = self.now;
+        let Some(run) = self.run_mut(rollout) else { return };
+        if run.resumes < rules.resumes_max {
             run.resumes += 1;
-            run.resume_at = self.policy.rollback.resume_after.map(|after| self.now + after);
+            run.resume_at = rules.resume_after.map(|after| now + after);
         }
     }
 
-    /// Attempts that have their device out, and with [`RollbackScope::All`] every updated device, in the order they go back.
-    fn to_take_back(&self, scope: RollbackScope) -> Vec<DeviceIndex> {
-        let Some(run) = &self.run else { return Vec::new() };
-        let wanted = |device: &DeviceIndex| match run.devices[device.index()].stage {
-            Stage::InFlight => run.attempt_of(*device).is_some_and(|(_, attempt)| attempt.state.is_out()),
-            Stage::Updated => scope == RollbackScope::All && run.devices[device.index()].attempt.is_some(),
-            _ => false,
+    /// Attempts that have their device out; with [`RollbackScope::All`] also every device that runs what this rollout brought, and those
+    /// that fell silent on the way to it. In the order they go back: lowest remaining capacity first.
+    fn to_take_back(&self, rollout: RolloutId, scope: RollbackScope) -> Vec<DeviceIndex> {
+        let Some(run) = self.run(rollout) else { return Vec::new() };
+        let wanted = |device: &DeviceIndex| match self.ledger.holder(*device) {
+            Some((_, attempt)) => attempt.rollout == rollout && attempt.state.is_out(),
+            None => scope == RollbackScope::All && self.may_run(*device, run),
         };
-        let mut chosen: Vec<DeviceIndex> = run.targets.iter().copied().filter(wanted).collect();
-        let remaining = |device: DeviceIndex| {
+        let mut chosen: Vec<(f64, DeviceIndex)> = run
+            .targets
+            .iter()
+            .copied()
+            .filter(wanted)
             // A device that is down has nothing left.
-            if self.fleet.out[device.index()] { 0.0 } else { score::capacity(self.load_score_at(device, self.now)) }
-        };
-        chosen.sort_by(|a, b| remaining(*a).total_cmp(&remaining(*b)).then(a.cmp(b)));
-        chosen
+            .map(|d| (if self.fleet.out[d.index()] { 0.0 } else { self.capacity_now(d) }, d))
+            .collect();
+        chosen.sort_by(|(a, i), (b, j)| a.total_cmp(b).then(i.cmp(j)));
+        chosen.into_iter().map(|(_, device)| device).collect()
     }
 
-    /// Goes on with a rollback under way, and ends it.
+    /// Does a device run what a rollout brought, or may it, for all that is known? Its last attempt succeeded, or was never heard of again.
+    fn may_run(&self, device: DeviceIndex, run: &Run) -> bool {
+        let brought = self.ledger.brought(device).is_some_and(|(_, attempt)| attempt.rollout == run.id);
+        let last = run.devices[device.index()].attempt.and_then(|id| self.ledger.attempt(id));
+        brought || last.is_some_and(|attempt| attempt.state == AttemptState::TimedOut)
+    }
+
+    /// Goes on with the rollbacks under way, and ends those that are done.
     pub(super) fn advance_rollback(&mut self) {
-        let Some(run) = &self.run else { return };
-        if run.state != RolloutState::RollingBack {
-            return;
+        for id in self.live() {
+            if self.run(id).is_some_and(|run| run.state == RolloutState::RollingBack) {
+                self.take_back(id, &[]);
+                self.give_up(id);
+                self.end_rollback(id);
+            }
         }
-        self.take_back(&[]);
-        let Some(run) = &mut self.run else { return };
+    }
+
+    fn end_rollback(&mut self, rollout: RolloutId) {
+        let Some(run) = self.run_mut(rollout) else { return };
         let Some(restoring) = &run.restoring else { return };
         if !restoring.pending.is_empty() || run.is_anything_in_flight() {
             return;
         }
-        let (over, cause) = (restoring.then_over, run.cause);
+        let (whole, lost, cause) = (restoring.whole, restoring.lost, run.cause);
         run.restoring = None;
-        let (back, failed) = (run.count(Stage::RolledBack), run.count(Stage::Failed));
-        if over {
-            let detail = format!("{back} devices taken back, {failed} could not be");
-            self.transit(RolloutEvent::TakenBack, cause, detail);
-        } else {
+        let back = run.count(Stage::RolledBack);
+        if !whole {
             // Devices of a batch that was taken back for want of capacity may go again later.
-            self.release_rolled_back();
-            self.transit(RolloutEvent::Restored, cause, "the batch is back; the rollout is paused");
+            self.release_rolled_back(rollout);
+            let detail = match lost {
+                0 => "the batch is back; the rollout is paused".to_owned(),
+                n => format!("the batch is back but for {n} devices that could not be; the rollout is paused"),
+            };
+            self.transit(rollout, RolloutEvent::Restored, cause, detail);
+        } else if lost == 0 {
+            self.transit(rollout, RolloutEvent::TakenBack, cause, format!("{back} devices taken back"));
+        } else {
+            let detail = format!("{back} devices taken back, {lost} could not be and need a person");
+            self.transit(rollout, RolloutEvent::Stop, Some(Cause::RollbackIncomplete), detail);
         }
     }
 
-    fn release_rolled_back(&mut self) {
-        let Some(run) = &mut self.run else { return };
+    fn release_rolled_back(&mut self, rollout: RolloutId) {
+        let Some(run) = self.run_mut(rollout) else { return };
         for device in run.targets.clone() {
-            if run.devices[device.index()].stage == Stage::RolledBack {
+            if run.stage(device) == Stage::RolledBack {
                 run.set_stage(device, Stage::Waiting);
                 let at = run.device(device);
                 at.tries = at.tries.saturating_sub(1);
@@ -108,101 +139,77 @@ impl Engine {
         }
     }
 
-    /// Tells as many pending devices to go back as their pools can spare.
-    fn take_back(&mut self, canceled: &[DeviceIndex]) {
-        let Some(run) = &self.run else { return };
-        let Some(restoring) = &run.restoring else { return };
-        let mut budget = Budget::new(self, run);
-        let (go, held): (Vec<_>, Vec<_>) =
-            restoring.pending.iter().copied().partition(|device| budget.takes(self, *device));
-        if go.is_empty() && canceled.is_empty() {
+    /// Tells as many pending devices to go back as their pools and regions can spare, and says how many are held, and by what.
+    fn take_back(&mut self, rollout: RolloutId, canceled: &[DeviceIndex]) {
+        let Some(restoring) = self.run(rollout).and_then(|run| run.restoring.as_ref()) else { return };
+        let mut budget = Budget::new(self);
+        let (mut go, mut held) = (Vec::new(), Vec::new());
+        let mut reasons: BTreeMap<&'static str, (u32, HoldReason)> = BTreeMap::new();
+        for device in &restoring.pending {
+            match budget.take(self, *device) {
+                Ok(()) => go.push(*device),
+                Err(reason) => {
+                    held.push(*device);
+                    reasons.entry(reason.name()).or_insert((0, reason)).0 += 1;
+                }
+            }
+        }
+        let is_news = held.len() > restoring.held_said;
+        if go.is_empty() && canceled.is_empty() && !is_news {
             return;
         }
         let canceled = canceled.iter().map(|d| self.fleet.facts[d.index()].id.clone()).collect();
-        let devices = go.iter().map(|d| self.fleet.facts[d.index()].id.clone()).collect();
-        let timeout = self.now + self.rollback_timeout();
-        let Some(run) = &mut self.run else { return };
-        let first_command = CommandId(run.commands.len() as u64);
+        let devices: Vec<_> = go.iter().map(|d| self.fleet.facts[d.index()].id.clone()).collect();
+        let remaining =
+            go.iter().map(|d| if self.fleet.out[d.index()] { 0.0 } else { self.capacity_now(*d) }).collect();
         let deferred = held.len() as u32;
-        let generation = run.plan_number;
-        if let Some(restoring) = &mut run.restoring {
+        if let Some(restoring) = self.run_mut(rollout).and_then(|run| run.restoring.as_mut()) {
+            restoring.held_said = held.len();
             restoring.pending = held;
         }
-        let mut told = Vec::new();
-        for device in go {
-            let Some((attempt, known)) = run.attempt_of(device) else { continue };
-            let next = known.state.after(AttemptEvent::RollBack);
-            let command = CommandId(run.commands.len() as u64);
-            if let Some(next) = next {
-                run.attempts[attempt.index()].state = next;
-            }
-            run.commands.push(Issued { attempt, what: CommandFor::Rollback, open: true });
-            run.timeouts.push_back((timeout, command));
-            run.set_stage(device, Stage::RollingBack);
-            told.push((device, CommandKind::Rollback { command, attempt, generation }));
-        }
-        self.record(Entry::Rollback { devices, canceled, deferred, first_command });
+        let first_command = self.ledger.next_command();
+        let told = self.begin_rollbacks(rollout, &go);
+        let held = reasons.into_values().map(|(devices, reason)| HeldDevices { devices, reason }).collect();
+        self.record(Entry::Rollback { rollout, devices, remaining, canceled, deferred, held, first_command });
         for (device, kind) in told {
             self.fleet.out[device.index()] = true;
             self.command(device, kind);
         }
     }
-}
 
-/// What every pool can spare at this moment.
-struct Budget {
-    spare: Vec<f64>,
-    count: Vec<Option<u32>>,
-}
-
-impl Budget {
-    fn new(engine: &Engine, run: &Run) -> Self {
-        let rules = &engine.policy.plan;
-        let mut serving: Vec<f64> = vec![0.0; engine.fleet.pools.len()];
-        let mut out: Vec<u32> = vec![0; engine.fleet.pools.len()];
-        for device in engine.fleet.present() {
-            let d = device.index();
-            let pool = engine.fleet.pool_of[d].index();
-            if engine.fleet.is_serving(d, engine.now) && run.devices[d].stage != Stage::InFlight {
-                serving[pool] += engine.fleet.facts[d].weight;
-            } else {
-                out[pool] += 1;
+    fn begin_rollbacks(&mut self, rollout: RolloutId, devices: &[DeviceIndex]) -> Vec<(DeviceIndex, CommandKind)> {
+        let timeout = self.now + self.rollback_timeout();
+        let generation = self.planning.number;
+        let mut told = Vec::with_capacity(devices.len());
+        for device in devices {
+            let last = self.run(rollout).and_then(|run| run.devices[device.index()].attempt);
+            let Some((id, attempt)) = last.and_then(|id| Some((id, *self.ledger.attempt(id)?))) else { continue };
+            if let Some(next) = attempt.state.after(AttemptEvent::RollBack) {
+                self.ledger.set_state(id, next);
             }
+            let command = self.ledger.issue(id, CommandFor::Rollback, timeout);
+            let Some(run) = self.run_mut(rollout) else { continue };
+            run.set_stage(*device, Stage::RollingBack);
+            told.push((*device, CommandKind::Rollback { command, attempt: id, generation, version: attempt.from }));
         }
-        let window_end = engine.now + rules.slot.times(engine.window_slots());
-        let spare = |(p, pool): (usize, &crate::fleet::Pool)| {
-            if rules.basis == Basis::Ignore || (pool.members.len() as u32) < rules.pool_members_min {
-                return f64::INFINITY;
-            }
-            let index = crate::ids::PoolIndex(p as u32);
-            let now = engine.demand_at(index, engine.now).max(pool.demand);
-            let demand = now.max(engine.demand_at(index, window_end));
-            serving[p]
-                - (demand + rules.pool_reserve_percent / 100.0 * pool.weight_total) / (rules.load_limit_percent / 100.0)
-        };
-        let count = |(pool, out): (&crate::fleet::Pool, &u32)| {
-            let members = pool.members.len() as u32;
-            rules.pool_out_max.of(members).map(|max| max.saturating_sub(*out))
-        };
-        Self {
-            spare: engine.fleet.pools.iter().enumerate().map(spare).collect(),
-            count: engine.fleet.pools.iter().zip(&out).map(count).collect(),
-        }
+        told
     }
 
-    /// Books the device if its pool can spare it.
-    fn takes(&mut self, engine: &Engine, device: DeviceIndex) -> bool {
-        let d = device.index();
-        if !engine.fleet.is_serving(d, engine.now) {
-            return true;
+    /// Devices held for longer than the policy allows are given up, each with its typed end.
+    fn give_up(&mut self, rollout: RolloutId) {
+        let now = self.now;
+        let Some(run) = self.run_mut(rollout) else { return };
+        let is_due = |restoring: &&mut Restoring| restoring.give_up_at.is_some_and(|at| at <= now);
+        let Some(restoring) = run.restoring.as_mut().filter(is_due) else { return };
+        restoring.give_up_at = None;
+        let given_up = std::mem::take(&mut restoring.pending);
+        for device in given_up {
+            let Some(run) = self.run(rollout) else { return };
+            let Some(id) = run.devices[device.index()].attempt else { continue };
+            if let Some(next) = self.ledger.attempt(id).and_then(|a| a.state.after(AttemptEvent::RollBack)) {
+                self.ledger.set_state(id, next);
+            }
+            self.end_attempt(id, AttemptState::RollbackFailed);
         }
-        let pool = engine.fleet.pool_of[d].index();
-        let weight = engine.fleet.facts[d].weight;
-        if self.spare[pool] < weight || self.count[pool] == Some(0) {
-            return false;
-        }
-        self.spare[pool] -= weight;
-        self.count[pool] = self.count[pool].map(|n| n - 1);
-        true
     }
 }

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::run::Stage;
 use crate::history::slot_number;
-use crate::ids::PoolIndex;
+use crate::ids::{PoolIndex, RolloutId};
 use crate::journal::Entry;
 use crate::journal::entry::{StateCounts, TickEntry};
 
@@ -13,7 +13,7 @@ impl Engine {
         let slot = slot_number(self.now, self.policy.plan.slot);
         let new_slot = self.last_tick_slot != Some(slot);
         self.last_tick_slot = Some(slot);
-        let active = self.run.as_ref().is_some_and(|run| run.state.is_active());
+        let active = self.rollouts.iter().any(|run| run.state.is_active());
         if !(active || new_slot) {
             return;
         }
@@ -21,13 +21,13 @@ impl Engine {
         let entry = TickEntry {
             fleet_load: self.fleet.mean_load(),
             fleet_load_forecast: self.fleet_load_forecast(),
-            updated_capacity: self.updated_capacity(None),
-            updated_capacity_forecast: if active { self.updated_capacity_ahead() } else { None },
+            updated_capacity: self.updated_capacity(None, None),
+            updated_capacity_forecast: if active { self.updated_capacity_ahead(None) } else { None },
             capacity_floor: self.policy.monitor.capacity_floor,
             worst_pool_percent: tightest.percent,
             worst_pool_forecast_percent: ahead.filter(|_| active),
             worst_pool: tightest.pool.0,
-            states: self.state_counts(),
+            states: self.all_state_counts(),
         };
         self.record(Entry::Tick(Box::new(entry)));
     }
@@ -44,10 +44,10 @@ impl Engine {
         (weight > 0.0).then(|| (point / weight * 100.0, upper / weight * 100.0))
     }
 
-    /// Devices of the rollout by state; all zero before one is created.
-    pub fn state_counts(&self) -> StateCounts {
-        let Some(run) = &self.run else { return StateCounts::default() };
-        let staging = run.in_flight().filter(|(_, a)| !a.state.is_out()).count() as u32;
+    /// Devices of a rollout by state; all zero before it is created.
+    pub fn state_counts(&self, rollout: RolloutId) -> StateCounts {
+        let Some(run) = self.run(rollout) else { return StateCounts::default() };
+        let staging = self.ledger.open_of(rollout).filter(|(_, a)| !a.state.is_out()).count() as u32;
         StateCounts {
             waiting: run.count(Stage::Waiting),
             staging,
@@ -57,5 +57,21 @@ impl Engine {
             rolled_back: run.count(Stage::RolledBack),
             failed: run.count(Stage::Failed),
         }
+    }
+
+    /// Devices of all rollouts together; one that two rollouts are for counts twice.
+    fn all_state_counts(&self) -> StateCounts {
+        let mut sum = StateCounts::default();
+        for run in &self.rollouts {
+            let one = self.state_counts(run.id);
+            sum.waiting += one.waiting;
+            sum.staging += one.staging;
+            sum.out += one.out;
+            sum.updated += one.updated;
+            sum.rolling_back += one.rolling_back;
+            sum.rolled_back += one.rolled_back;
+            sum.failed += one.failed;
+        }
+        sum
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::run::{Run, Stage};
-use crate::ids::PoolIndex;
+use crate::ids::{DeviceIndex, PoolIndex, RolloutId};
 use crate::journal::Entry;
 use crate::journal::entry::{Verdict, VerdictEntry};
 use crate::rollout::{Cause, RolloutState};
@@ -25,67 +25,70 @@ pub(super) struct Tightest {
 impl Engine {
     /// Judges the fleet after a tick of telemetry.
     pub(super) fn watch(&mut self) {
-        let Some(run) = &self.run else { return };
-        if !run.state.is_active() {
+        if !self.rollouts.iter().any(|run| run.state.is_active()) {
             return;
         }
         self.watch_freshness();
-        self.watch_release();
-        self.watch_capacity();
+        for id in self.live() {
+            self.watch_release(id);
+        }
+        if self.policy.monitor.watch_pools {
+            self.watch_pools();
+        }
+        for id in self.live() {
+            self.watch_floor(id);
+        }
     }
 
-    fn judge(&mut self, verdict: Verdict, cause: Cause, value: f64, threshold: f64, evidence: String) {
-        let entry = VerdictEntry { verdict, cause, value, threshold, evidence: evidence.clone() };
+    fn judge(
+        &mut self,
+        rollout: RolloutId,
+        verdict: Verdict,
+        cause: Cause,
+        (value, threshold): (f64, f64),
+        evidence: String,
+    ) {
+        let entry = VerdictEntry { rollout, verdict, cause, value, threshold, evidence: evidence.clone() };
         self.record(Entry::Verdict(Box::new(entry)));
         if verdict == Verdict::Bad {
-            self.stop_for(cause, &evidence);
+            self.stop_for(rollout, cause, &evidence);
         }
     }
 
+    /// Too little heard of the fleet holds every rollout; each goes on once enough is heard again.
     fn watch_freshness(&mut self) {
-        let Some(run) = &self.run else { return };
-        let expected = |d: &usize| !self.fleet.out[*d];
-        let present: Vec<usize> = self.fleet.present().map(crate::ids::DeviceIndex::index).filter(expected).collect();
-        if present.is_empty() {
+        let (mut present, mut heard) = (0_u32, 0_u32);
+        for device in self.fleet.present() {
+            if !self.fleet.out[device.index()] {
+                present += 1;
+                heard += u32::from(self.fleet.is_heard(device.index(), self.now));
+            }
+        }
+        if present == 0 {
             return;
         }
-        let heard = present.iter().filter(|d| self.fleet.is_heard(**d, self.now)).count();
-        let share = heard as f64 / present.len() as f64;
-        if run.state == RolloutState::Running && share < HEARD_SHARE_MIN {
-            let evidence = format!("{heard} of {} devices are heard; nothing can be said of the rest", present.len());
-            self.judge(
-                Verdict::Inconclusive,
-                Cause::StaleTelemetry,
-                share * 100.0,
-                HEARD_SHARE_MIN * 100.0,
-                evidence.clone(),
-            );
-            self.stop_for(Cause::StaleTelemetry, &evidence);
-        } else if run.state == RolloutState::Paused
-            && run.cause == Some(Cause::StaleTelemetry)
-            && share >= HEARD_SHARE_RESUME
-        {
-            self.resume("telemetry is back");
+        let share = f64::from(heard) / f64::from(present);
+        for id in self.live() {
+            let Some(run) = self.run(id) else { continue };
+            if run.is_running() && share < HEARD_SHARE_MIN {
+                let evidence = format!("{heard} of {present} devices are heard; nothing can be said of the rest");
+                let figures = (share * 100.0, HEARD_SHARE_MIN * 100.0);
+                self.judge(id, Verdict::Inconclusive, Cause::StaleTelemetry, figures, evidence.clone());
+                self.stop_for(id, Cause::StaleTelemetry, &evidence);
+            } else if run.state == RolloutState::Paused
+                && run.cause == Some(Cause::StaleTelemetry)
+                && share >= HEARD_SHARE_RESUME
+            {
+                self.resume(id, "telemetry is back");
+            }
         }
     }
 
-    /// The capacity floor and the pool rule, now and forecast.
-    fn watch_capacity(&mut self) {
-        let Some(run) = &self.run else { return };
-        if run.state != RolloutState::Running || !run.is_anything_in_flight() {
-            // With nobody out there is nobody to bring back.
-            return;
-        }
-        if self.policy.monitor.watch_pools && self.watch_pools() {
-            return;
-        }
-        self.watch_floor();
-    }
-
-    fn watch_pools(&mut self) -> bool {
+    /// The pool rule, now and forecast, for every pool that has devices out. The rollouts that are out in a pool that lacks capacity stop
+    /// one after the other, the last in standing first, until what comes back is enough.
+    fn watch_pools(&mut self) {
         let critical = self.policy.monitor.critical_load_percent;
-        let Some(run) = &self.run else { return false };
-        let touched = self.pools_in_flight(run);
+        let touched = self.pools_in_flight();
         let is_watched =
             |p: &usize| touched[*p] && self.fleet.pools[*p].members.len() as u32 >= self.policy.plan.pool_members_min;
         let watched: Vec<usize> = (0..touched.len()).filter(is_watched).collect();
@@ -95,8 +98,7 @@ impl Engine {
                 let name = &self.fleet.pools[*p].id;
                 let evidence =
                     format!("pool {name} uses {percent:.0} % of its members in service (critical: {critical:.0} %)");
-                self.judge(Verdict::Bad, Cause::CapacityFloor, percent, critical, evidence);
-                return true;
+                self.relieve(*p, self.now, Cause::CapacityFloor, percent, &evidence);
             }
         }
         for p in watched {
@@ -106,16 +108,35 @@ impl Engine {
                 let evidence = format!(
                     "pool {name} is forecast to use {percent:.0} % of its members in {ahead} (critical: {critical:.0} %)"
                 );
-                self.judge(Verdict::Bad, Cause::ForecastBreach, percent, critical, evidence);
-                return true;
+                self.relieve(p, at, Cause::ForecastBreach, percent, &evidence);
             }
         }
-        false
     }
 
-    fn pools_in_flight(&self, run: &Run) -> Vec<bool> {
+    /// Stops running rollouts with devices out in a pool until what they give back relieves it.
+    fn relieve(&mut self, pool: usize, at: Instant, cause: Cause, percent: f64, evidence: &str) {
+        let critical = self.policy.monitor.critical_load_percent;
+        let serving = self.weight_serving_at(pool, at);
+        // What the pool needs to serve at the critical line, from what it lacks now.
+        let mut lacks = (percent / critical - 1.0) * serving;
+        for id in self.standing().into_iter().rev() {
+            let returned: f64 = self
+                .ledger
+                .open_of(id)
+                .filter(|(_, attempt)| self.fleet.pool_of[attempt.device.index()].index() == pool)
+                .map(|(_, attempt)| self.fleet.facts[attempt.device.index()].weight)
+                .sum();
+            if returned <= 0.0 || lacks <= 0.0 {
+                continue;
+            }
+            lacks -= returned;
+            self.judge(id, Verdict::Bad, cause, (percent, critical), evidence.to_owned());
+        }
+    }
+
+    fn pools_in_flight(&self) -> Vec<bool> {
         let mut touched = vec![false; self.fleet.pools.len()];
-        for (_, attempt) in run.in_flight() {
+        for (_, attempt) in self.ledger.open() {
             touched[self.fleet.pool_of[attempt.device.index()].index()] = true;
         }
         touched
@@ -154,67 +175,66 @@ impl Engine {
 
     /// Σ weight of the members that will be in service at `at`: attempts come back when they should.
     fn weight_serving_at(&self, pool: usize, at: Instant) -> f64 {
-        let Some(run) = &self.run else { return self.fleet.pools[pool].weight_serving };
-        let weight = |device: &crate::ids::DeviceIndex| {
+        let weight = |device: &DeviceIndex| {
             let d = device.index();
-            let in_flight = matches!(run.devices[d].stage, Stage::InFlight | Stage::RollingBack);
-            let serves = if in_flight {
-                run.attempt_of(*device).is_some_and(|(_, attempt)| attempt.until <= at && attempt.until > self.now)
-            } else {
-                self.fleet.is_heard(d, self.now)
+            let serves = match self.ledger.holder(*device) {
+                Some((_, attempt)) => attempt.until <= at && attempt.until > self.now,
+                None => self.fleet.is_heard(d, self.now),
             };
             if serves { self.fleet.facts[d].weight } else { 0.0 }
         };
         self.fleet.pools[pool].members.iter().map(weight).sum()
     }
 
-    fn watch_floor(&mut self) {
+    /// The capacity floor of a rollout's updated devices, now and forecast. With nobody out there is nobody to bring back.
+    fn watch_floor(&mut self, rollout: RolloutId) {
         let Some(floor) = self.policy.monitor.capacity_floor else { return };
-        let Some(run) = &self.run else { return };
-        if run.count(Stage::Updated) < self.policy.monitor.floor_devices_min {
+        let Some(run) = self.run(rollout) else { return };
+        let is_watched = run.is_running() && run.is_anything_in_flight();
+        if !is_watched || run.count(Stage::Updated) < self.policy.monitor.floor_devices_min {
             return;
         }
-        if let Some(now) = self.updated_capacity(None).filter(|now| *now < floor) {
+        if let Some(now) = self.updated_capacity(Some(rollout), None).filter(|now| *now < floor) {
             let evidence = format!("aggregate capacity of the updated devices is {now:.1} (floor: {floor:.1})");
-            self.judge(Verdict::Bad, Cause::CapacityFloor, now, floor, evidence);
+            self.judge(rollout, Verdict::Bad, Cause::CapacityFloor, (now, floor), evidence);
             return;
         }
-        if let Some(ahead) = self.updated_capacity_ahead().filter(|ahead| *ahead < floor) {
+        if let Some(ahead) = self.updated_capacity_ahead(Some(rollout)).filter(|ahead| *ahead < floor) {
             let evidence = format!(
                 "aggregate capacity of the updated devices is forecast to fall to {ahead:.1} (floor: {floor:.1})"
             );
-            self.judge(Verdict::Bad, Cause::ForecastBreach, ahead, floor, evidence);
+            self.judge(rollout, Verdict::Bad, Cause::ForecastBreach, (ahead, floor), evidence);
         }
     }
 
-    /// Aggregate capacity score of the updated devices now, or as expected at a moment ahead.
-    pub(super) fn updated_capacity(&self, ahead: Option<Instant>) -> Option<f64> {
-        let run = self.run.as_ref()?;
-        let updated = run.targets.iter().filter(|d| run.devices[d.index()].stage == Stage::Updated);
+    /// Aggregate capacity score of the devices a rollout has updated (`None`: of all active rollouts), now or as expected at a moment ahead.
+    pub(super) fn updated_capacity(&self, rollout: Option<RolloutId>, ahead: Option<Instant>) -> Option<f64> {
+        let of = |run: &&Run| rollout.map_or_else(|| run.state.is_active(), |id| run.id == id);
+        let runs: Vec<&Run> = self.rollouts.iter().filter(of).collect();
+        let updated = |device: &DeviceIndex| runs.iter().any(|run| run.stage(*device) == Stage::Updated);
         let demand_metric = self.fleet.demand_metric();
-        let capacity = |device: &crate::ids::DeviceIndex| {
+        let capacity = |device: DeviceIndex| {
             let load = match ahead {
                 None => self.fleet.last[demand_metric][device.index()],
-                Some(at) => self.forecasting.load_point(*device, at)?,
+                Some(at) => self.forecasting.load_point(device, at)?,
             };
             load.is_finite().then(|| (self.fleet.facts[device.index()].weight, score::capacity(f64::from(load))))
         };
-        score::aggregate(updated.filter_map(capacity))
+        score::aggregate(self.fleet.present().filter(updated).filter_map(capacity))
     }
 
     /// The lowest of it over the lookahead.
-    pub(super) fn updated_capacity_ahead(&self) -> Option<f64> {
+    pub(super) fn updated_capacity_ahead(&self, rollout: Option<RolloutId>) -> Option<f64> {
         let slot = self.policy.plan.slot;
         let steps = self.policy.monitor.lookahead.steps_up(slot);
-        (1..=steps).filter_map(|step| self.updated_capacity(Some(self.now + slot.times(step)))).reduce(f64::min)
+        (1..=steps)
+            .filter_map(|step| self.updated_capacity(rollout, Some(self.now + slot.times(step))))
+            .reduce(f64::min)
     }
 
     /// Devices, not attempts: too many that ever failed, of those that came to an end.
-    pub(super) fn watch_failures(&mut self) {
-        let Some(run) = &self.run else { return };
-        if run.state != RolloutState::Running {
-            return;
-        }
+    pub(super) fn watch_failures(&mut self, rollout: RolloutId) {
+        let Some(run) = self.run(rollout).filter(|run| run.is_running()) else { return };
         let failed = run.targets.iter().filter(|d| run.devices[d.index()].ever_failed).count();
         let rules = &self.policy.monitor;
         let settled = run
@@ -227,7 +247,7 @@ impl Engine {
         let max = rules.failure_percent_max;
         if failed as u32 >= rules.failure_count_min && percent > max {
             let evidence = format!("{failed} of {settled} devices failed ({percent:.1} %, at most {max:.1} % may)");
-            self.judge(Verdict::Bad, Cause::FailureThreshold, percent, max, evidence);
+            self.judge(rollout, Verdict::Bad, Cause::FailureThreshold, (percent, max), evidence);
         }
     }
 
@@ -249,21 +269,41 @@ impl Engine {
     }
 
     /// Updated devices against their pool-mates; see [`super::regression`].
-    fn watch_release(&mut self) {
-        let Some(run) = &mut self.run else { return };
+    fn watch_release(&mut self, rollout: RolloutId) {
         let tolerance = self.policy.monitor.regression_tolerance_points;
+        let Some(run) = self.run_mut(rollout).filter(|run| run.state.is_active()) else { return };
         let mut regression = std::mem::take(&mut run.regression);
+        let touched = self.touched_by_others(rollout);
+        let Some(run) = self.run(rollout) else { return };
         let alarm = regression.tick(&super::regression::View {
             now: self.now,
             fleet: &self.fleet,
             forecasting: &self.forecasting,
             run,
+            touched: &touched,
             tolerance,
         });
-        run.regression = regression;
-        let running = run.state == RolloutState::Running;
-        if let Some(alarm) = alarm.filter(|_| running) {
-            self.judge(Verdict::Bad, Cause::BadRelease, alarm.evidence, alarm.threshold, alarm.words);
+        let running = run.is_running();
+        if let Some(run) = self.run_mut(rollout) {
+            run.regression = regression;
         }
+        if let Some(alarm) = alarm.filter(|_| running) {
+            self.judge(rollout, Verdict::Bad, Cause::BadRelease, (alarm.evidence, alarm.threshold), alarm.words);
+        }
+    }
+
+    /// Devices that another rollout under way has changed or holds: neither updated by this one nor untouched. Empty where there is none.
+    fn touched_by_others(&self, rollout: RolloutId) -> Vec<bool> {
+        if self.live().len() < 2 {
+            return Vec::new();
+        }
+        let other = |attempt: &super::ledger::Attempt| {
+            attempt.rollout != rollout && self.run(attempt.rollout).is_some_and(|run| !run.state.is_end())
+        };
+        let touched = |device: DeviceIndex| {
+            self.ledger.holder(device).is_some_and(|(_, a)| other(a))
+                || self.ledger.brought(device).is_some_and(|(_, a)| other(a))
+        };
+        (0..self.fleet.len()).map(|d| touched(DeviceIndex(d as u32))).collect()
     }
 }

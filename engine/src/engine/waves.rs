@@ -2,9 +2,8 @@
 
 use super::Engine;
 use super::run::{Run, Stage};
-use crate::ids::{DeviceIndex, WaveIndex};
+use crate::ids::{DeviceIndex, RolloutId, WaveIndex};
 use crate::journal::Entry;
-use crate::rollout::RolloutState;
 
 /// A wave is done when this share of its devices that can be reached at all has come to an end; the rest go on beside the next wave,
 /// so that one dead canary does not hold up a fleet.
@@ -13,8 +12,8 @@ const SETTLED_SHARE: f64 = 0.8;
 impl Engine {
     /// Spreads the targets over the waves: evenly over the pools, and by criticality and chance within each, so that a canary wave meets every
     /// kind of pool and always has pool-mates to be compared with.
-    pub(super) fn assign_waves(&mut self) {
-        let Some(run) = &self.run else { return };
+    pub(super) fn assign_waves(&mut self, rollout: RolloutId) {
+        let Some(run) = self.run(rollout) else { return };
         let order = self.spread_over_pools(&run.targets);
         let total = order.len();
         let mut ends: Vec<usize> = self
@@ -26,7 +25,7 @@ impl Engine {
         if let Some(last) = ends.last_mut() {
             *last = total;
         }
-        let Some(run) = &mut self.run else { return };
+        let Some(run) = self.run_mut(rollout) else { return };
         for (position, device) in order.into_iter().enumerate() {
             let wave = ends.iter().position(|end| position < *end).unwrap_or(0);
             run.device(device).wave = WaveIndex(wave as u16);
@@ -38,7 +37,7 @@ impl Engine {
     fn spread_over_pools(&self, targets: &[DeviceIndex]) -> Vec<DeviceIndex> {
         let mut by_pool: Vec<Vec<(f64, DeviceIndex)>> = vec![Vec::new(); self.fleet.pools.len()];
         for device in targets {
-            by_pool[self.fleet.pool_of[device.index()].index()].push((self.standing(*device), *device));
+            by_pool[self.fleet.pool_of[device.index()].index()].push((self.turn(*device), *device));
         }
         let mut places: Vec<(f64, DeviceIndex)> = Vec::with_capacity(targets.len());
         for (pool, members) in by_pool.iter_mut().enumerate() {
@@ -58,7 +57,7 @@ impl Engine {
     /// What puts a device early in its pool's waves, lowest first: criticality (or its contrary, as the formula says), then chance by
     /// its place. Load now is left out: who is chosen for a calm moment gets busier afterwards by that alone, and would be taken for
     /// harmed by the release.
-    fn standing(&self, device: DeviceIndex) -> f64 {
+    fn turn(&self, device: DeviceIndex) -> f64 {
         let criticality = self.fleet.criticality[device.index()];
         let order = match self.policy.priority.formula {
             crate::policy::PriorityFormula::SpareFirst => criticality,
@@ -67,35 +66,31 @@ impl Engine {
         order + (f64::from(device.0) * 0.754_877_666_246_692_7).fract() * 0.5
     }
 
-    pub(super) fn open_wave(&mut self, wave: u16) {
-        let Some(run) = &mut self.run else { return };
+    pub(super) fn open_wave(&mut self, rollout: RolloutId, wave: u16) {
+        let Some(run) = self.run_mut(rollout) else { return };
         run.open_wave = WaveIndex(wave);
         run.soak_until = None;
         let devices = run.targets.iter().filter(|d| run.devices[d.index()].wave.0 == wave).count() as u32;
         let waves = run.waves;
-        self.record(Entry::WaveOpened { wave: WaveIndex(wave), waves, devices });
+        self.record(Entry::WaveOpened { rollout, wave: WaveIndex(wave), waves, devices });
         self.replan("a wave opened");
     }
 
-    /// Opens the next wave once the open one is done and soaked.
+    /// Opens the next wave of every rollout whose open one is done and soaked.
     pub(super) fn advance_waves(&mut self) {
-        let Some(run) = &self.run else { return };
-        if run.state != RolloutState::Running || run.open_wave.0 + 1 >= run.waves {
-            return;
-        }
-        if run.is_anything_in_flight() || !self.is_wave_done(run) {
-            if let Some(run) = &mut self.run {
-                run.soak_until = None;
+        for id in self.live() {
+            let Some(run) = self.run(id) else { continue };
+            if !run.is_running() || run.open_wave.0 + 1 >= run.waves {
+                continue;
             }
-            return;
-        }
-        let soak = self.policy.waves.get(run.open_wave.index()).map_or(crate::time::Span::ZERO, |w| w.soak);
-        let until = run.last_settled + soak;
-        if until <= self.now {
-            let next = run.open_wave.0 + 1;
-            self.open_wave(next);
-        } else if let Some(run) = &mut self.run {
-            run.soak_until = Some(until);
+            let done = !run.is_anything_in_flight() && self.is_wave_done(run);
+            let soak = self.policy.waves.get(run.open_wave.index()).map_or(crate::time::Span::ZERO, |w| w.soak);
+            let (until, next, now) = (run.last_settled + soak, run.open_wave.0 + 1, self.now);
+            if done && until <= now {
+                self.open_wave(id, next);
+            } else if let Some(run) = self.run_mut(id) {
+                run.soak_until = done.then_some(until);
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 //! A line is `{"n":…,"at":…,"prev":"…","entry":{"kind":…}}`; see [`super::chain`] for how lines hang together. Fields are only
 //! ever added, under `#[serde(default)]`; a change of meaning raises [`JOURNAL_VERSION`].
 
-use crate::ids::{AttemptId, CommandId, DeviceId, PlanNumber, WaveIndex};
+use crate::ids::{AttemptId, CommandId, DeviceId, PlanNumber, RolloutId, WaveIndex};
 use crate::input::Input;
-use crate::rollout::{AttemptState, Cause, RolloutState};
+use crate::rollout::{AttemptState, Cause, HoldReason, RolloutState};
 use crate::time::{Instant, Span};
+use crate::version::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -37,8 +38,10 @@ pub enum Entry {
         /// The input.
         input: Box<Input>,
     },
-    /// The fleet when the rollout began.
+    /// The fleet when a rollout began.
     Fleet {
+        /// Which rollout.
+        rollout: RolloutId,
         /// Devices enrolled.
         devices: u32,
         /// Devices the rollout is for.
@@ -48,8 +51,10 @@ pub enum Entry {
         /// Device counts by region.
         regions: BTreeMap<String, u32>,
     },
-    /// The rollout changed state.
+    /// A rollout changed state.
     Rollout {
+        /// Which.
+        rollout: RolloutId,
         /// From.
         from: RolloutState,
         /// To.
@@ -61,6 +66,8 @@ pub enum Entry {
     },
     /// A wave opened.
     WaveOpened {
+        /// Of which rollout.
+        rollout: RolloutId,
         /// Which, from 0.
         wave: WaveIndex,
         /// How many there are.
@@ -79,7 +86,9 @@ pub enum Entry {
     },
     /// A batch was told to go. Device *i* has command `first_command + i` and attempt `first_attempt + i`.
     Batch {
-        /// Batches so far, from 1.
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Batches of the rollout so far, from 1.
         batch: u32,
         /// The plan it comes from.
         plan: PlanNumber,
@@ -100,17 +109,26 @@ pub enum Entry {
     },
     /// Attempts came to their end.
     Settled {
+        /// Of which rollout.
+        rollout: RolloutId,
         /// Each of them.
         attempts: Vec<SettledAttempt>,
     },
     /// A rollback was ordered. Device *i* has command `first_command + i`.
     Rollback {
+        /// Of which rollout.
+        rollout: RolloutId,
         /// Its devices, lowest remaining capacity first.
         devices: Vec<DeviceId>,
+        /// What capacity score each has left; 0 for a device that is down.
+        remaining: Vec<f64>,
         /// Devices whose attempt was cancelled before it began.
         canceled: Vec<DeviceId>,
         /// Devices that had to wait for capacity before they could be taken back.
         deferred: u32,
+        /// Why, by rule.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        held: Vec<HeldDevices>,
         /// Id of the first command.
         first_command: CommandId,
     },
@@ -232,6 +250,18 @@ pub struct SettledAttempt {
     pub end: AttemptState,
     /// From the command to the end.
     pub took: Span,
+    /// The version it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Version>,
+}
+
+/// Devices whose rollback a rule holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldDevices {
+    /// How many.
+    pub devices: u32,
+    /// The rule, with the numbers of the first of them.
+    pub reason: HoldReason,
 }
 
 /// The fleet at a tick. Written every telemetry tick while a rollout is active, else once a slot.
@@ -304,6 +334,8 @@ pub struct ForecastEntry {
 /// What the watch said, with its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerdictEntry {
+    /// On which rollout.
+    pub rollout: RolloutId,
     /// `good`, `bad` or `inconclusive`.
     pub verdict: Verdict,
     /// About what.

@@ -1,6 +1,6 @@
 //! Why a plan is as it is: a typed reason with its numbers for every device that does not go at once.
 
-use crate::ids::{DeviceIndex, WaveIndex};
+use crate::ids::{DeviceIndex, RolloutId, WaveIndex};
 use crate::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -230,6 +230,11 @@ pub enum WaitingOn {
         /// Tries so far.
         attempts: u32,
     },
+    /// Another rollout has it out, or is taking it back.
+    OtherRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
     /// The rollout is paused.
     RolloutPaused,
     /// Asked; the next plan will say.
@@ -256,6 +261,7 @@ impl WaitingOn {
             Self::WindowClosed { .. } => "window-closed",
             Self::DeviceLoad { .. } => "device-load",
             Self::RetryPause { .. } => "retry-pause",
+            Self::OtherRollout { .. } => "other-rollout",
             Self::RolloutPaused => "rollout-paused",
             Self::NextPlan => "next-plan",
         }

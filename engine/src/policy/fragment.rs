@@ -92,6 +92,8 @@ section! {
         device_load_max: NumberOrWord,
         /// Oldest telemetry to plan on, or "off".
         telemetry_age_max: String,
+        /// A rollout that got nothing out for this long goes first, whatever its priority.
+        patience: String,
         /// First guess of how long a device is out.
         duration_expected: String,
         /// Quantile of known durations a window must cover.
@@ -156,6 +158,8 @@ section! {
         resume_after: String,
         /// Capacity stops before the engine waits for an operator.
         resumes_max: u32,
+        /// Devices whose rollback is held for this long are given up.
+        hold_max: String,
     }
 }
 section! {
@@ -394,6 +398,7 @@ impl Reader<'_> {
                 base.telemetry_age_max,
                 DAY,
             )?,
+            patience: self.span("plan.patience", given.patience.as_ref(), base.patience, MINUTE, DAY.times(7))?,
             duration_expected: self.span(
                 "plan.duration_expected",
                 given.duration_expected.as_ref(),
@@ -542,6 +547,7 @@ impl Reader<'_> {
                 DAY.times(7),
             )?,
             resumes_max: self.count("rollback.resumes_max", given.resumes_max, base.resumes_max, 0, 1000)?,
+            hold_max: self.span("rollback.hold_max", given.hold_max.as_ref(), base.hold_max, MINUTE, DAY.times(7))?,
         })
     }
 

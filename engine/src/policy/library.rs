@@ -140,6 +140,7 @@ impl Default for Policy {
                 batch_devices_max: CountLimit::Unlimited,
                 device_load_max: Some(70.0),
                 telemetry_age_max: Some(minutes(15)),
+                patience: hours(6),
                 duration_expected: minutes(30),
                 duration_quantile: 0.95,
             },
@@ -164,6 +165,7 @@ impl Default for Policy {
                 on_failures: RollbackScope::All,
                 resume_after: Some(hours(1)),
                 resumes_max: 24,
+                hold_max: hours(24),
             },
             forecast: ForecastRules {
                 models: MODELS.to_vec(),

@@ -140,6 +140,8 @@ pub struct PlanRules {
     pub device_load_max: Option<f64>,
     /// Oldest telemetry to plan on (default 15 min); `None` switches the rule off.
     pub telemetry_age_max: Option<Span>,
+    /// A rollout with devices ready that got none of them out for this long goes first, whatever its priority (default 6 h).
+    pub patience: Span,
     /// First guess of how long a device is out, until durations are known (default 30 min).
     pub duration_expected: Span,
     /// Quantile of known durations that a window must cover (default 0.95).
@@ -203,6 +205,8 @@ pub struct RollbackRules {
     pub resume_after: Option<Span>,
     /// Capacity stops before the engine waits for an operator (default 24).
     pub resumes_max: u32,
+    /// Devices whose rollback the budgets hold for this long are given up (default 24 h).
+    pub hold_max: Span,
 }
 
 /// How to forecast.

@@ -74,6 +74,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             batch_devices_max: count(plan.batch_devices_max),
             device_load_max: limit(plan.device_load_max, "off"),
             telemetry_age_max: span_or_off(plan.telemetry_age_max),
+            patience: span(plan.patience),
             duration_expected: span(plan.duration_expected),
             duration_quantile: Some(plan.duration_quantile),
         }),
@@ -103,6 +104,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             on_failures: Some(policy.rollback.on_failures),
             resume_after: span_or_off(policy.rollback.resume_after),
             resumes_max: Some(policy.rollback.resumes_max),
+            hold_max: span(policy.rollback.hold_max),
         }),
         forecast: Some(ForecastFragment {
             models: Some(policy.forecast.models.iter().map(ToString::to_string).collect()),

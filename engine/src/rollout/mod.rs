@@ -4,7 +4,7 @@ mod attempt;
 mod package;
 
 pub use attempt::{AttemptEvent, AttemptState};
-pub use package::Package;
+pub use package::{Hop, Package, Stone};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -170,6 +170,8 @@ pub enum Cause {
     StaleTelemetry,
     /// The rollout's time is up.
     RolloutTimeout,
+    /// Devices could not be taken back and need a person.
+    RollbackIncomplete,
 }
 
 impl Cause {
@@ -184,6 +186,38 @@ impl Cause {
             Self::WindowClosed => "window-closed",
             Self::StaleTelemetry => "stale-telemetry",
             Self::RolloutTimeout => "rollout-timeout",
+            Self::RollbackIncomplete => "rollback-incomplete",
+        }
+    }
+}
+
+/// Why a device is not taken back yet. The numbers are those the rule was judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "held_by", rename_all = "kebab-case")]
+pub enum HoldReason {
+    /// Its pool cannot spare it now.
+    PoolCapacity {
+        /// Its weight.
+        weight: f64,
+        /// What its pool can spare for as long as a device is out.
+        spare: f64,
+    },
+    /// As many members of its pool are out as may be.
+    PoolOutMax,
+    /// As many devices of its region are out as may be.
+    RegionOutMax,
+    /// Too little is heard of its pool to say what it can spare.
+    StaleTelemetry,
+}
+
+impl HoldReason {
+    /// Its short name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PoolCapacity { .. } => "pool-capacity",
+            Self::PoolOutMax => "pool-out-max",
+            Self::RegionOutMax => "region-out-max",
+            Self::StaleTelemetry => "stale-telemetry",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Whole rollouts through the production engine.
 
+mod several;
+
 use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::journal::{ChainReader, JournalMode, Line, replay::replay, verify};
 use slacktide_engine::rollout::{Cause, RolloutState};
@@ -100,8 +102,11 @@ fn waiting_for_slack_causes_no_overload_where_all_at_once_does() {
 
 #[test]
 fn a_bad_release_is_stopped_and_taken_back_with_few_devices_exposed_in_every_seed() {
+    let mut setup = setup("bad-release", "predictive");
+    setup.scenario.failures.rollback_failure_percent = 0.0;
     for seed in 1..=20 {
-        let result = once("bad-release", "predictive", seed);
+        let result = run(&setup, seed, &|_| {});
+        assert_eq!(result.violations, Vec::<String>::new(), "seed {seed}");
         assert_eq!(result.state, RolloutState::RolledBack, "seed {seed}");
         assert!(
             result.measures["exposed_devices"] < 0.05 * 800.0,
@@ -132,6 +137,7 @@ fn a_crash_looping_release_trips_the_failure_threshold() {
     let release = slacktide_scenarios::BadRelease {
         kind: slacktide_scenarios::BadReleaseKind::CrashLoop { percent: 60.0 },
         variants: vec![],
+        version: bad.scenario.package.version,
     };
     bad.scenario.failures.bad_release = Some(release);
     let result = run(&bad, 5, &|_| {});

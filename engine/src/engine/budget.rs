@@ -1,0 +1,106 @@
+//! What every pool and region can spare at this moment: the budgets of a plan, for devices that are taken back.
+
+use super::Engine;
+use crate::ids::{DeviceIndex, PoolIndex};
+use crate::policy::Basis;
+use crate::rollout::HoldReason;
+
+/// Fewer members of a pool heard than this share: its telemetry is lost, not its members.
+const HEARD_SHARE_MIN: f64 = 0.5;
+
+#[derive(Debug, Clone)]
+struct PoolRoom {
+    spare: f64,
+    count: Option<u32>,
+    heard: bool,
+}
+
+/// Room that is left.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    pools: Vec<PoolRoom>,
+    regions: Vec<Option<u32>>,
+}
+
+impl Budget {
+    pub(super) fn new(engine: &Engine) -> Self {
+        let rules = &engine.policy.plan;
+        let fleet = &engine.fleet;
+        let mut serving = vec![0.0_f64; fleet.pools.len()];
+        let mut out = vec![0_u32; fleet.pools.len()];
+        let mut silent = vec![0_u32; fleet.pools.len()];
+        let mut region_out = vec![0_u32; fleet.regions.len()];
+        for device in fleet.present() {
+            let d = device.index();
+            let pool = fleet.pool_of[d].index();
+            // Who has been told to go counts as out, though it may still serve.
+            if fleet.is_serving(d, engine.now) && engine.ledger.holder(device).is_none() {
+                serving[pool] += fleet.facts[d].weight;
+            } else {
+                out[pool] += 1;
+                region_out[fleet.region_of[d].index()] += 1;
+                silent[pool] += u32::from(!fleet.out[d] && !fleet.is_heard(d, engine.now));
+            }
+        }
+        let room = |(p, pool): (usize, &crate::fleet::Pool)| {
+            let members = pool.members.len() as u32;
+            let unruled = rules.basis == Basis::Ignore || members < rules.pool_members_min;
+            PoolRoom {
+                spare: if unruled { f64::INFINITY } else { engine.spare_weight(p, serving[p]) },
+                count: rules.pool_out_max.of(members).map(|max| max.saturating_sub(out[p])),
+                heard: f64::from(silent[p]) <= (1.0 - HEARD_SHARE_MIN) * f64::from(members),
+            }
+        };
+        let region = |(region, out): (&crate::fleet::Region, &u32)| {
+            rules.region_out_max.of(region.members).map(|max| max.saturating_sub(*out))
+        };
+        Self {
+            pools: fleet.pools.iter().enumerate().map(room).collect(),
+            regions: fleet.regions.iter().zip(&region_out).map(region).collect(),
+        }
+    }
+
+    /// Books the device if its pool and region can spare it. One that is down already costs nothing.
+    ///
+    /// # Errors
+    /// The rule that holds it, with its numbers.
+    pub(super) fn take(&mut self, engine: &Engine, device: DeviceIndex) -> Result<(), HoldReason> {
+        let d = device.index();
+        let pool = &mut self.pools[engine.fleet.pool_of[d].index()];
+        if engine.fleet.out[d] {
+            return Ok(());
+        }
+        if !engine.fleet.is_heard(d, engine.now) {
+            return if pool.heard { Ok(()) } else { Err(HoldReason::StaleTelemetry) };
+        }
+        let weight = engine.fleet.facts[d].weight;
+        if pool.spare < weight {
+            return Err(HoldReason::PoolCapacity { weight, spare: pool.spare.max(-1e12) });
+        }
+        if pool.count == Some(0) {
+            return Err(HoldReason::PoolOutMax);
+        }
+        let region = &mut self.regions[engine.fleet.region_of[d].index()];
+        if *region == Some(0) {
+            return Err(HoldReason::RegionOutMax);
+        }
+        pool.spare -= weight;
+        pool.count = pool.count.map(|n| n - 1);
+        *region = region.map(|n| n - 1);
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Weight that a pool of which `serving` is in service can spare for as long as a device is out: its demand is taken as the larger of
+    /// what it is now and the upper quantile of what is to come.
+    fn spare_weight(&self, pool: usize, serving: f64) -> f64 {
+        let rules = &self.policy.plan;
+        let facts = &self.fleet.pools[pool];
+        let index = PoolIndex(pool as u32);
+        let ahead = (0..=self.window_slots()).map(|s| self.demand_at(index, self.now + rules.slot.times(s)));
+        let demand = ahead.fold(facts.demand, f64::max);
+        let reserve = rules.pool_reserve_percent / 100.0 * facts.weight_total;
+        serving - (demand + reserve) / (rules.load_limit_percent / 100.0)
+    }
+}
