@@ -86,6 +86,11 @@ impl Engine {
         self.rollouts.iter().map(|run| (run.id, run.state))
     }
 
+    /// Why a rollout is paused, or was stopped.
+    pub fn pause_cause(&self, rollout: RolloutId) -> Option<crate::rollout::Cause> {
+        self.run(rollout).and_then(|run| run.cause)
+    }
+
     fn run(&self, rollout: RolloutId) -> Option<&Run> {
         self.rollouts.get(rollout.index())
     }
