@@ -5,7 +5,7 @@ use slacktide_engine::rollout::{AttemptState, RolloutState};
 use std::collections::BTreeMap;
 
 impl Tables {
-    /// Figures that every journal with a rollout has, by name: counts of devices, `makespan_s`, `batches`, `pauses`, and of the ticks from
+    /// Figures that every journal with a rollout has, by name: devices by how their last attempt ended, `makespan_s`, `batches`, `pauses`, and of the ticks from
     /// the beginning of the rollout on the highest `worst_pool_percent` and the lowest `least_updated_capacity`.
     pub fn course(&self) -> BTreeMap<&'static str, f64> {
         let mut course = BTreeMap::new();
@@ -15,12 +15,12 @@ impl Tables {
         if let Some(last) = last.filter(|_| ends.values().all(|(_, state)| state.is_end())) {
             course.insert("makespan_s", last.since(began).as_secs_f64());
         }
-        let ended = |end: AttemptState| self.settled.iter().filter(|(_, s)| s.end == end).count() as f64;
-        if let Some((_, tick)) = self.ticks.last() {
-            course.insert("updated_devices", f64::from(tick.states.updated));
-            course.insert("failed_devices", f64::from(tick.states.failed));
-        }
-        course.insert("rolled_back_devices", ended(AttemptState::RolledBack));
+        use AttemptState as End;
+        let last: BTreeMap<&str, End> = self.settled.iter().map(|(_, s)| (s.device.as_str(), s.end)).collect();
+        let count = |ends: &[End]| last.values().filter(|end| ends.contains(end)).count() as f64;
+        course.insert("updated_devices", count(&[End::Succeeded, End::AlreadyCurrent]));
+        course.insert("failed_devices", count(&[End::Failed, End::TimedOut, End::Rejected, End::RollbackFailed]));
+        course.insert("rolled_back_devices", count(&[End::RolledBack]));
         course.insert("batches", self.batches.len() as f64);
         let pauses = self.transitions.iter().filter(|t| t.to == RolloutState::Paused).count();
         course.insert("pauses", pauses as f64);
