@@ -3,7 +3,7 @@
 use super::Engine;
 use super::run::{Run, Stage};
 use crate::filter::Attributes;
-use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex, WaveIndex};
+use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex};
 use crate::input::DeviceFacts;
 use crate::journal::Entry;
 use crate::journal::entry::{BatchFacts, PlanEntry};
@@ -13,9 +13,10 @@ use crate::plan::{
 };
 use crate::policy::Basis;
 use crate::policy::priority::priority;
-use crate::rollout::RolloutState;
+use crate::rollout::{AttemptState, RolloutState};
 use crate::score;
 use crate::time::{Instant, Span};
+use crate::window::Zone;
 use std::collections::BTreeMap;
 
 /// Known durations before their quantile is believed more than the policy's first guess.
@@ -172,17 +173,18 @@ impl Engine {
             devices: Vec::new(),
             load_scores: Vec::new(),
             pools: self.plan_pools(start, slots),
-            regions: self.plan_regions(slots),
-            slot_open: self.policy.calendar.slots_open(start, rules.slot, slots),
-            next_open: self.policy.calendar.next_open(start),
-            open_wave: self.run.as_ref().map_or(WaveIndex(0), |run| run.open_wave),
+            regions: self.plan_regions(start, slots),
             limits: self.plan_limits(),
         };
         let Some(run) = &self.run else { return input };
         for device in &run.targets {
             let at = &run.devices[device.index()];
             if at.stage == Stage::Waiting && at.wave <= run.open_wave {
-                input.devices.push(self.plan_device(*device, run, out_slots));
+                let mut candidate = self.plan_device(*device, run, out_slots);
+                // A window is no shorter than its download; one that the horizon cannot hold is the planner's to refuse.
+                let download = input.regions[candidate.region.index()].download_slots(candidate.download_bytes);
+                candidate.out_slots = out_slots.max(if download <= slots { download } else { 1 });
+                input.devices.push(candidate);
                 let scores = (0..slots).map(|s| self.load_score_at(*device, start + rules.slot.times(s)) as f32);
                 input.load_scores.extend(scores);
             }
@@ -203,9 +205,11 @@ impl Engine {
             region: self.fleet.region_of[d],
             weight: facts.weight,
             requirement: facts.requirement,
+            rank: 0,
             priority: priority(&self.policy.priority, self.fleet.criticality[d], load),
             wave: at.wave,
             out_slots,
+            download_bytes: run.package.size_bytes as f64,
             telemetry_age: self.fleet.last_at[d].map(|at| self.now.since(at)),
             barred: self.barred(device, run, score::capacity(load)),
             already_out: !self.fleet.is_heard(d, self.now),
@@ -259,13 +263,27 @@ impl Engine {
         self.fleet.pools.iter().enumerate().map(pool).collect()
     }
 
-    fn plan_regions(&self, slots: usize) -> Vec<PlanRegion> {
-        let region = |region: &crate::fleet::Region| PlanRegion {
-            name: region.id.to_string(),
-            out_count: vec![0; slots],
-            out_count_max: self.policy.plan.region_out_max.of(region.members),
+    fn plan_regions(&self, start: Instant, slots: usize) -> Vec<PlanRegion> {
+        let (rules, calendar) = (&self.policy.plan, &self.policy.calendar);
+        // Regions of one zone open together.
+        let mut by_zone: BTreeMap<String, (Vec<bool>, Option<Instant>)> = BTreeMap::new();
+        let mut region = |region: &crate::fleet::Region| {
+            let own = self.policy.region(region.id.as_str());
+            let zone = own.zone.as_ref().filter(|_| calendar.is_local());
+            let hours = || (calendar.slots_open(zone, start, rules.slot, slots), calendar.next_open(zone, start));
+            let name = zone.map_or("", Zone::name).to_owned();
+            let (slot_open, next_open) = by_zone.entry(name).or_insert_with(hours).clone();
+            PlanRegion {
+                name: region.id.to_string(),
+                slot_open,
+                next_open,
+                download_bytes_max: own.link_bytes(rules.slot),
+                downloading_bytes: vec![0.0; slots],
+                out_count: vec![0; slots],
+                out_count_max: own.out_max.unwrap_or(rules.region_out_max).of(region.members),
+            }
         };
-        self.fleet.regions.iter().map(region).collect()
+        self.fleet.regions.iter().map(&mut region).collect()
     }
 
     /// Books everybody who is out already: attempts until they should be back (one slot more when they are late), silent devices for
@@ -274,6 +292,11 @@ impl Engine {
         for (_, attempt) in run.in_flight() {
             let until = attempt.until.max(input.start + input.slot);
             self.promise(input, attempt.device, until.since(input.start).steps_up(input.slot));
+            if matches!(attempt.state, AttemptState::Queued | AttemptState::Dispatched | AttemptState::Downloading) {
+                let passed = input.start.since(attempt.begun.floor_to(input.slot)).steps_down(input.slot);
+                let region = &mut input.regions[self.fleet.region_of[attempt.device.index()].index()];
+                region.promise_download(run.package.size_bytes as f64, passed);
+            }
         }
         for device in self.fleet.present() {
             let in_flight = matches!(run.devices[device.index()].stage, Stage::InFlight | Stage::RollingBack);

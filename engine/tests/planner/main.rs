@@ -6,3 +6,4 @@ mod fleets;
 mod properties;
 mod stability;
 mod traps;
+mod windows;
