@@ -3,13 +3,14 @@
 use super::Engine;
 use super::run::{Run, Stage};
 use crate::filter::Attributes;
-use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex};
+use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex, WaveIndex};
 use crate::input::DeviceFacts;
 use crate::journal::Entry;
 use crate::journal::entry::{BatchFacts, PlanEntry};
 use crate::output::CommandKind;
+use crate::plan::outlook::{DryPlan, LaterWave};
 use crate::plan::{
-    PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, planner, stay,
+    Plan, PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, outlook, planner, stay,
 };
 use crate::policy::Basis;
 use crate::policy::priority::priority;
@@ -162,10 +163,60 @@ impl Engine {
         }
     }
 
+    /// The plan in force, less the batches that have gone.
+    pub fn plan_in_force(&self) -> Option<&Plan> {
+        self.run.as_ref()?.plan.as_ref()
+    }
+
+    /// Makes a plan from what is believed now and puts it in force for nobody; `None` before a rollout has begun. It begins with the slot
+    /// under way.
+    pub fn dry_plan(&self) -> Option<DryPlan> {
+        let run = self.run.as_ref().filter(|run| !run.targets.is_empty())?;
+        let input = self.plan_input(self.now.floor_to(self.policy.plan.slot));
+        let (plan, report) = planner::plan(&input, PlanNumber(self.plans_made + 1), None);
+        let violations = check::check(&plan, &input);
+        let later = self.later_waves(run, &input);
+        let outlook = outlook::outlook(&input, &plan, &report, &later);
+        let devices = later.into_iter().flat_map(|wave| wave.devices);
+        let candidates = input.devices.iter().cloned().chain(devices).collect();
+        Some(DryPlan { input, plan, report, violations, outlook, candidates })
+    }
+
+    /// Those who wait for their waves, wave by wave.
+    fn later_waves(&self, run: &Run, input: &PlanInput) -> Vec<LaterWave> {
+        let wave = |number: u16| {
+            let (wave, open) = (WaveIndex(number), run.open_wave);
+            let soak = self.policy.waves.get(usize::from(number) - 1).map_or(Span::ZERO, |before| before.soak);
+            let mut later = LaterWave { soak, ..LaterWave::default() };
+            for device in &run.targets {
+                let at = &run.devices[device.index()];
+                if at.stage == Stage::Waiting && at.wave == wave {
+                    let mut candidate = self.candidate(*device, run, input);
+                    candidate.barred = candidate.barred.or(Some((WaitingOn::WaveNotOpen { wave, open }, None)));
+                    later.devices.push(candidate);
+                    later.load_scores.extend(self.window_scores(*device, input));
+                }
+            }
+            later
+        };
+        (run.open_wave.0 + 1..run.waves).map(wave).collect()
+    }
+
+    fn window_scores(&self, device: DeviceIndex, input: &PlanInput) -> impl Iterator<Item = f32> {
+        (0..input.slots).map(move |s| self.load_score_at(device, input.start + input.slot.times(s)) as f32)
+    }
+
+    fn candidate(&self, device: DeviceIndex, run: &Run, input: &PlanInput) -> PlanDevice {
+        let mut candidate = self.plan_device(device, run, self.window_slots());
+        // A window is no shorter than its download; one that the horizon cannot hold is the planner's to refuse.
+        let download = input.regions[candidate.region.index()].download_slots(candidate.download_bytes);
+        candidate.out_slots = candidate.out_slots.max(if download <= input.slots { download } else { 1 });
+        candidate
+    }
+
     fn plan_input(&self, start: Instant) -> PlanInput {
         let rules = &self.policy.plan;
         let slots = rules.horizon.steps_down(rules.slot).clamp(1, PlanInput::SLOTS_MAX);
-        let out_slots = self.window_slots();
         let mut input = PlanInput {
             start,
             slot: rules.slot,
@@ -180,12 +231,9 @@ impl Engine {
         for device in &run.targets {
             let at = &run.devices[device.index()];
             if at.stage == Stage::Waiting && at.wave <= run.open_wave {
-                let mut candidate = self.plan_device(*device, run, out_slots);
-                // A window is no shorter than its download; one that the horizon cannot hold is the planner's to refuse.
-                let download = input.regions[candidate.region.index()].download_slots(candidate.download_bytes);
-                candidate.out_slots = out_slots.max(if download <= slots { download } else { 1 });
+                let candidate = self.candidate(*device, run, &input);
                 input.devices.push(candidate);
-                let scores = (0..slots).map(|s| self.load_score_at(*device, start + rules.slot.times(s)) as f32);
+                let scores: Vec<f32> = self.window_scores(*device, &input).collect();
                 input.load_scores.extend(scores);
             }
         }
@@ -320,7 +368,7 @@ impl Engine {
     }
 }
 
-fn plan_entry(plan: &crate::plan::Plan, report: &PlanReport, reason: &str, later_waves: u32) -> PlanEntry {
+fn plan_entry(plan: &Plan, report: &PlanReport, reason: &str, later_waves: u32) -> PlanEntry {
     let mut waiting: BTreeMap<String, u32> = BTreeMap::new();
     for device in &report.waiting {
         *waiting.entry(device.on.name().to_owned()).or_default() += 1;

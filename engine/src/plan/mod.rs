@@ -6,6 +6,7 @@
 mod board; // a plan under construction
 mod bound; // how short it could be at best
 pub mod check;
+pub mod outlook; // when everybody will go
 pub mod planner;
 pub mod report;
 mod room; // what is left of every limit
