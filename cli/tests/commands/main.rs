@@ -257,6 +257,10 @@ fn a_replay_under_another_policy_says_from_where_on_it_is_not_exact() {
     }
     assert_eq!(world["first_difference"]["at"], model["first_difference"]["at"]);
     refused(&["replay", "out/journal.jsonl", "--policy", "predictve"], dir.path(), &["predictve", "predictive"]);
-    refused(&["replay", "out/journal.jsonl", "--set", "plan.pool_out_mx=1"], dir.path(), &["pool_out_mx", "pool_out_max"]);
+    refused(
+        &["replay", "out/journal.jsonl", "--set", "plan.pool_out_mx=1"],
+        dir.path(),
+        &["pool_out_mx", "pool_out_max"],
+    );
     refused(&["replay", "out/journal.jsonl", "--from-telemetry"], dir.path(), &["--policy"]);
 }

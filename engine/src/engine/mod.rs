@@ -1,6 +1,7 @@
 //! The door: one input, then drain. Routes, owns the state, and leaves the deciding to its neighbours.
 
 mod attempts;
+mod believed;
 mod budget;
 mod course;
 mod dispatch;
