@@ -9,5 +9,6 @@ pub mod recorded;
 mod scenario;
 
 pub use scenario::{
-    BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Scenario, UpdatePhysics,
+    BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Ramp, Scenario,
+    UpdatePhysics,
 };

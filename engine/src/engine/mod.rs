@@ -30,6 +30,7 @@ pub struct Engine {
     now: Instant,
     fleet: Fleet,
     forecasting: Forecasting,
+    nowcast: crate::nowcast::Nowcast,
     run: Option<Run>,
     outputs: VecDeque<Output>,
     record_inputs: bool,
@@ -43,6 +44,7 @@ impl Engine {
         Self {
             fleet: Fleet::new(metrics, &policy),
             forecasting: Forecasting::new(&policy),
+            nowcast: crate::nowcast::Nowcast::new(policy.plan.slot, policy.monitor.lookahead),
             policy,
             now: Instant::from_millis(i64::MIN),
             run: None,
@@ -156,6 +158,7 @@ impl Engine {
             self.ignore(error.to_string());
             return;
         }
+        self.nowcast_tick();
         self.watch();
         self.record_tick();
     }

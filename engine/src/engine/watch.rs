@@ -5,14 +5,19 @@ use super::run::{Run, Stage};
 use crate::ids::PoolIndex;
 use crate::journal::Entry;
 use crate::journal::entry::{Verdict, VerdictEntry};
+use crate::policy::Basis;
 use crate::rollout::{Cause, RolloutState};
 use crate::score;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// Fewer devices heard than this share of the fleet: too little is known to go on.
 const HEARD_SHARE_MIN: f64 = 0.5;
 /// Enough is known again from this share on.
 const HEARD_SHARE_RESUME: f64 = 0.8;
+/// Deviations that a breach ahead must be clear of the line: a stop is for what is to be expected with good confidence.
+const STOP_DEVIATIONS: f64 = 0.5;
+/// Deviations that plans keep free over a demand that climbs away from its forecast.
+const PLAN_DEVIATIONS: f64 = 1.0;
 
 /// The tightest pool of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +25,14 @@ pub(super) struct Tightest {
     pub(super) pool: PoolIndex,
     /// Demand over the weight in service, percent.
     pub(super) percent: f64,
+}
+
+/// What a pool is expected to use of its members in service, percent, and the deviation of it.
+#[derive(Debug, Clone, Copy)]
+struct Percent {
+    at: Instant,
+    percent: f64,
+    deviation: f64,
 }
 
 impl Engine {
@@ -32,6 +45,7 @@ impl Engine {
         self.watch_freshness();
         self.watch_release();
         self.watch_capacity();
+        self.watch_plan();
     }
 
     fn judge(&mut self, verdict: Verdict, cause: Cause, value: f64, threshold: f64, evidence: String) {
@@ -69,6 +83,42 @@ impl Engine {
         }
     }
 
+    /// Corrects the forecast by this tick of telemetry.
+    pub(super) fn nowcast_tick(&mut self) {
+        if !self.policy.monitor.nowcast {
+            return;
+        }
+        let updated = self.updated_capacity(None).zip(self.updated_capacity(Some(self.now)));
+        self.nowcast.tick(self.now, &self.fleet, &self.forecasting, updated);
+    }
+
+    /// Demand that plans must reckon with in the slot of `at` by what is seen now, in weight units.
+    pub(super) fn nowcast_upper(&self, pool: PoolIndex, at: Instant) -> Option<f64> {
+        let ahead = self.nowcast.demand(&self.forecasting, pool, at)?;
+        Some(ahead.value + if ahead.climbs { PLAN_DEVIATIONS * ahead.deviation } else { 0.0 })
+    }
+
+    /// A batch that is due now was planned for a demand that meanwhile has left its bounds: plan anew before it goes.
+    fn watch_plan(&mut self) {
+        let rules = &self.policy.plan;
+        let Some(run) = self.run.as_ref().filter(|run| run.state == RolloutState::Running) else { return };
+        let Some(plan) = run.plan.as_ref().filter(|_| rules.basis == Basis::Forecast) else { return };
+        let slots = self.window_slots();
+        let is_left = |pool: &PoolIndex| {
+            (0..slots).map(|s| self.now + rules.slot.times(s)).any(|at| {
+                let upper = self.forecasting.demand_upper(*pool, at).map(f64::from);
+                upper.zip(self.nowcast_upper(*pool, at)).is_some_and(|(upper, now)| now > upper)
+            })
+        };
+        let due = plan.batches.iter().take_while(|batch| batch.start <= self.now).flat_map(|batch| &batch.devices);
+        let mut last = None;
+        let mut pools =
+            due.map(|device| self.fleet.pool_of[device.index()]).filter(|pool| last.replace(*pool) != Some(*pool));
+        if pools.any(|pool| is_left(&pool)) {
+            self.replan("demand has left its forecast");
+        }
+    }
+
     /// The capacity floor and the pool rule, now and forecast.
     fn watch_capacity(&mut self) {
         let Some(run) = &self.run else { return };
@@ -100,11 +150,11 @@ impl Engine {
             }
         }
         for p in watched {
-            if let Some((at, percent)) = self.pool_breach_ahead(p, critical) {
+            if let Some(Percent { at, percent, .. }) = self.pool_breach_ahead(p, critical) {
                 let name = &self.fleet.pools[p].id;
                 let ahead = at.since(self.now);
                 let evidence = format!(
-                    "pool {name} is forecast to use {percent:.0} % of its members in {ahead} (critical: {critical:.0} %)"
+                    "pool {name} is expected to use {percent:.0} % of its members in {ahead} (critical: {critical:.0} %)"
                 );
                 self.judge(Verdict::Bad, Cause::ForecastBreach, percent, critical, evidence);
                 return true;
@@ -133,22 +183,30 @@ impl Engine {
         }
     }
 
-    /// First slot of the lookahead in which the expected demand passes `critical` percent of what will be in service.
-    fn pool_breach_ahead(&self, pool: usize, critical: f64) -> Option<(Instant, f64)> {
-        self.pool_ahead(pool).find(|(_, percent)| *percent > critical)
+    /// First moment of the lookahead at which the expected demand is clear of `critical` percent of what will be in service.
+    fn pool_breach_ahead(&self, pool: usize, critical: f64) -> Option<Percent> {
+        self.pool_ahead(pool).find(|ahead| ahead.percent - STOP_DEVIATIONS * ahead.deviation > critical)
     }
 
-    /// Expected demand over the weight in service for each slot of the lookahead, percent. The plan already kept room for the upper
+    /// Expected demand over the weight in service at moments of the lookahead, percent. The plan already kept room for the upper
     /// quantile; a stop is for what is to be expected, not for every wide interval.
-    fn pool_ahead(&self, pool: usize) -> impl Iterator<Item = (Instant, f64)> + '_ {
-        let slot = self.policy.plan.slot;
+    fn pool_ahead(&self, pool: usize) -> impl Iterator<Item = Percent> + '_ {
         let index = PoolIndex(pool as u32);
-        let steps = self.policy.monitor.lookahead.steps_up(slot);
-        (1..=steps).filter_map(move |step| {
-            let at = self.now + slot.times(step);
-            let demand = f64::from(self.forecasting.demand_point(index, at)?);
+        let nowcast = self.policy.monitor.nowcast;
+        // A third of a slot is a tick in most fleets: who comes back within a slot may be missed before.
+        let step = Span::from_millis(self.policy.plan.slot.as_millis() / if nowcast { 3 } else { 1 });
+        let steps = self.policy.monitor.lookahead.steps_up(step);
+        (1..=steps).filter_map(move |n| {
+            let at = self.now + step.times(n);
+            let corrected = self.nowcast.demand(&self.forecasting, index, at);
+            let (demand, deviation) = match corrected {
+                Some(ahead) => (ahead.value, ahead.deviation),
+                None => (f64::from(self.forecasting.demand_point(index, at)?), 0.0),
+            };
             let serving = self.weight_serving_at(pool, at);
-            Some((at, if serving > 0.0 { demand / serving * 100.0 } else { 100.0 }))
+            let share = |weight: f64| if serving > 0.0 { weight / serving * 100.0 } else { 0.0 };
+            let percent = if serving > 0.0 { share(demand) } else { 100.0 };
+            Some(Percent { at, percent, deviation: share(deviation) })
         })
     }
 
@@ -179,7 +237,7 @@ impl Engine {
             self.judge(Verdict::Bad, Cause::CapacityFloor, now, floor, evidence);
             return;
         }
-        if let Some(ahead) = self.updated_capacity_ahead().filter(|ahead| *ahead < floor) {
+        if let Some(ahead) = self.updated_breach_ahead(floor) {
             let evidence = format!(
                 "aggregate capacity of the updated devices is forecast to fall to {ahead:.1} (floor: {floor:.1})"
             );
@@ -204,9 +262,25 @@ impl Engine {
 
     /// The lowest of it over the lookahead.
     pub(super) fn updated_capacity_ahead(&self) -> Option<f64> {
+        self.updated_ahead().map(|(ahead, _)| ahead).reduce(f64::min)
+    }
+
+    /// The first that is clear of the floor.
+    fn updated_breach_ahead(&self, floor: f64) -> Option<f64> {
+        let clear = |(ahead, deviation): &(f64, f64)| ahead + STOP_DEVIATIONS * deviation < floor;
+        self.updated_ahead().find(clear).map(|(ahead, _)| ahead)
+    }
+
+    /// Expected aggregate capacity of the updated devices in each slot of the lookahead, and its deviation.
+    fn updated_ahead(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let slot = self.policy.plan.slot;
         let steps = self.policy.monitor.lookahead.steps_up(slot);
-        (1..=steps).filter_map(|step| self.updated_capacity(Some(self.now + slot.times(step)))).reduce(f64::min)
+        (1..=steps).filter_map(move |step| {
+            let at = self.now + slot.times(step);
+            let forecast = self.updated_capacity(Some(at))?;
+            let (correction, deviation) = self.nowcast.updated(at).map_or((0.0, 0.0), |a| (a.value, a.deviation));
+            Some(((forecast + correction).clamp(0.0, 100.0), deviation))
+        })
     }
 
     /// Devices, not attempts: too many that ever failed, of those that came to an end.
@@ -243,7 +317,7 @@ impl Engine {
         let ahead = if self.fleet.pools.is_empty() {
             None
         } else {
-            self.pool_ahead(tightest.pool.index()).map(|(_, percent)| percent).reduce(f64::max)
+            self.pool_ahead(tightest.pool.index()).map(|ahead| ahead.percent).reduce(f64::max)
         };
         (tightest, ahead)
     }
