@@ -204,3 +204,106 @@ fn smaller(a: f64, b: f64) -> f64 {
         b
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FLAT: Expected = Expected { value: 50.0, slope: 0.0 };
+
+    fn at(tick: usize) -> Instant {
+        Instant::from_secs(0) + STEP.times(tick)
+    }
+
+    /// A day of noise in which the forecast is right, then whatever is given, against the same forecast.
+    fn after_noise(noise: &[f64], then: &[f64]) -> Tracker {
+        let mut tracker = Tracker::default();
+        for (n, value) in noise.iter().chain(then).enumerate() {
+            tracker.observe(at(n), *value, Some(FLAT), false);
+        }
+        tracker
+    }
+
+    /// Even noise between 49 and 51 from a Weyl sequence.
+    fn noise(ticks: usize, seed: f64) -> Vec<f64> {
+        (0..ticks).map(|n| 49.0 + 2.0 * (seed + n as f64 * n as f64 * 0.618_033_988_75).fract()).collect()
+    }
+
+    fn ahead(tracker: &Tracker, steps: usize) -> Ahead {
+        tracker.ahead(tracker.at.unwrap() + STEP.times(steps)).unwrap()
+    }
+
+    #[test]
+    fn a_constant_residual_is_corrected_whole() {
+        let tracker = after_noise(&[50.0; 100], &[58.0; 24]);
+        let near = ahead(&tracker, 3);
+        assert!((near.value - 8.0).abs() < 0.1, "{near:?}");
+        // Holds, fades, and is gone.
+        assert!((ahead(&tracker, 12).value - near.value).abs() < 0.1);
+        assert!((ahead(&tracker, 24).value - near.value / 2.0).abs() < 0.1);
+        assert_eq!(tracker.ahead(at(123 + 36)), None);
+    }
+
+    #[test]
+    fn a_climb_is_seen_by_its_third_tick_and_a_spike_or_a_jump_is_no_climb() {
+        let quiet = noise(200, 0.3);
+        let climb = after_noise(&quiet, &[53.0, 56.0, 59.0]);
+        let seen = ahead(&climb, 6);
+        assert!(seen.climbs && seen.value > 15.0 && seen.value < 9.0 + 18.0, "{seen:?}");
+        let spike = ahead(&after_noise(&quiet, &[80.0]), 6);
+        assert!(spike.value < 3.0, "{spike:?}");
+        let gone = ahead(&after_noise(&quiet, &[80.0, 50.0, 50.0]), 6);
+        assert!(gone.value.abs() < 1.5, "{gone:?}");
+        let jump = ahead(&after_noise(&quiet, &[60.0; 12]), 6);
+        assert!((jump.value - 10.0).abs() < 1.5, "{jump:?}");
+    }
+
+    #[test]
+    fn a_new_forecast_changes_nothing_of_what_is_expected() {
+        let mut tracker = after_noise(&noise(200, 0.1), &[53.0, 56.0, 59.0, 62.0]);
+        let mut other = tracker;
+        tracker.observe(at(204), 65.0, Some(FLAT), true);
+        // The new forecast has half of the climb and all that came before.
+        other.observe(at(204), 65.0, Some(Expected { value: 65.0, slope: 1.0 }), true);
+        let (old, new) = (ahead(&tracker, 3), ahead(&other, 3));
+        assert!((50.0 + old.value - (68.0 + new.value)).abs() < 1.5, "{old:?} {new:?}");
+    }
+
+    #[test]
+    fn too_little_known_says_nothing() {
+        assert_eq!(Tracker::default().ahead(at(1)), None);
+        assert_eq!(after_noise(&noise(20, 0.5), &[]).ahead(at(21)), None);
+        let mut unforeseen = Tracker::default();
+        (0..100).for_each(|n| unforeseen.observe(at(n), 50.0, None, false));
+        assert_eq!(unforeseen.ahead(at(101)), None);
+    }
+
+    proptest! {
+        /// Noise alone raises no trend to speak of: over an hour it carries less than the noise is wide.
+        #[test]
+        fn noise_is_no_climb(seed in 0.0f64..1.0, more in 0usize..200) {
+            let tracker = after_noise(&noise(300 + more, seed), &[]);
+            let (near, far) = (ahead(&tracker, 0), ahead(&tracker, 12));
+            prop_assert!((far.value - near.value).abs() < 2.0, "{near:?} {far:?}");
+            prop_assert!(near.value.abs() < 1.5);
+        }
+
+        /// Whatever is handed in, what comes out is a number and no further out than what went in allows.
+        #[test]
+        fn bounded(values in proptest::collection::vec((-1e6f64..1e6, 0u64..7_200, any::<bool>(), any::<bool>()), 1..200)) {
+            let mut tracker = Tracker::default();
+            let mut now = Instant::from_secs(0);
+            for (value, wait, forecast, changed) in values {
+                now = now + Span::from_secs(wait);
+                let expected = forecast.then_some(Expected { value: value / 2.0, slope: 1.0 });
+                tracker.observe(now, if wait == 13 { f64::NAN } else { value }, expected, changed);
+                for steps in [0, 1, 6, 35] {
+                    let ahead = tracker.ahead(now + STEP.times(steps));
+                    let sound = |a: Ahead| a.value.abs() < 1e9 && (0.0..1e9).contains(&a.deviation);
+                    prop_assert!(ahead.is_none_or(sound), "{ahead:?}");
+                }
+            }
+        }
+    }
+}
