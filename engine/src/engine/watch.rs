@@ -14,10 +14,8 @@ use crate::time::{Instant, Span};
 const HEARD_SHARE_MIN: f64 = 0.5;
 /// Enough is known again from this share on.
 const HEARD_SHARE_RESUME: f64 = 0.8;
-/// Deviations that a breach ahead must be clear of the line: a stop is for what is to be expected with good confidence.
-const STOP_DEVIATIONS: f64 = 0.5;
 /// Deviations that plans keep free over a demand that climbs away from its forecast.
-const PLAN_DEVIATIONS: f64 = 1.0;
+const PLAN_DEVIATIONS: f64 = 2.0;
 
 /// The tightest pool of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,14 +23,6 @@ pub(super) struct Tightest {
     pub(super) pool: PoolIndex,
     /// Demand over the weight in service, percent.
     pub(super) percent: f64,
-}
-
-/// What a pool is expected to use of its members in service, percent, and the deviation of it.
-#[derive(Debug, Clone, Copy)]
-struct Percent {
-    at: Instant,
-    percent: f64,
-    deviation: f64,
 }
 
 impl Engine {
@@ -150,7 +140,7 @@ impl Engine {
             }
         }
         for p in watched {
-            if let Some(Percent { at, percent, .. }) = self.pool_breach_ahead(p, critical) {
+            if let Some((at, percent)) = self.pool_breach_ahead(p, critical) {
                 let name = &self.fleet.pools[p].id;
                 let ahead = at.since(self.now);
                 let evidence = format!(
@@ -183,14 +173,15 @@ impl Engine {
         }
     }
 
-    /// First moment of the lookahead at which the expected demand is clear of `critical` percent of what will be in service.
-    fn pool_breach_ahead(&self, pool: usize, critical: f64) -> Option<Percent> {
-        self.pool_ahead(pool).find(|ahead| ahead.percent - STOP_DEVIATIONS * ahead.deviation > critical)
+    /// First moment of the lookahead at which the expected demand passes `critical` percent of what will be in service. Doubt is in the
+    /// nowcast itself, which corrects by no more than noise leaves unexplained: a margin on top of it came too late (decision 5).
+    fn pool_breach_ahead(&self, pool: usize, critical: f64) -> Option<(Instant, f64)> {
+        self.pool_ahead(pool).find(|(_, percent)| *percent > critical)
     }
 
     /// Expected demand over the weight in service at moments of the lookahead, percent. The plan already kept room for the upper
     /// quantile; a stop is for what is to be expected, not for every wide interval.
-    fn pool_ahead(&self, pool: usize) -> impl Iterator<Item = Percent> + '_ {
+    fn pool_ahead(&self, pool: usize) -> impl Iterator<Item = (Instant, f64)> + '_ {
         let index = PoolIndex(pool as u32);
         let nowcast = self.policy.monitor.nowcast;
         // A third of a slot is a tick in most fleets: who comes back within a slot may be missed before.
@@ -198,15 +189,12 @@ impl Engine {
         let steps = self.policy.monitor.lookahead.steps_up(step);
         (1..=steps).filter_map(move |n| {
             let at = self.now + step.times(n);
-            let corrected = self.nowcast.demand(&self.forecasting, index, at);
-            let (demand, deviation) = match corrected {
-                Some(ahead) => (ahead.value, ahead.deviation),
-                None => (f64::from(self.forecasting.demand_point(index, at)?), 0.0),
+            let demand = match self.nowcast.demand(&self.forecasting, index, at) {
+                Some(ahead) => ahead.value,
+                None => f64::from(self.forecasting.demand_point(index, at)?),
             };
             let serving = self.weight_serving_at(pool, at);
-            let share = |weight: f64| if serving > 0.0 { weight / serving * 100.0 } else { 0.0 };
-            let percent = if serving > 0.0 { share(demand) } else { 100.0 };
-            Some(Percent { at, percent, deviation: share(deviation) })
+            Some((at, if serving > 0.0 { demand / serving * 100.0 } else { 100.0 }))
         })
     }
 
@@ -237,7 +225,7 @@ impl Engine {
             self.judge(Verdict::Bad, Cause::CapacityFloor, now, floor, evidence);
             return;
         }
-        if let Some(ahead) = self.updated_breach_ahead(floor) {
+        if let Some(ahead) = self.updated_capacity_ahead().filter(|ahead| *ahead < floor) {
             let evidence = format!(
                 "aggregate capacity of the updated devices is forecast to fall to {ahead:.1} (floor: {floor:.1})"
             );
@@ -262,25 +250,14 @@ impl Engine {
 
     /// The lowest of it over the lookahead.
     pub(super) fn updated_capacity_ahead(&self) -> Option<f64> {
-        self.updated_ahead().map(|(ahead, _)| ahead).reduce(f64::min)
-    }
-
-    /// The first that is clear of the floor.
-    fn updated_breach_ahead(&self, floor: f64) -> Option<f64> {
-        let clear = |(ahead, deviation): &(f64, f64)| ahead + STOP_DEVIATIONS * deviation < floor;
-        self.updated_ahead().find(clear).map(|(ahead, _)| ahead)
-    }
-
-    /// Expected aggregate capacity of the updated devices in each slot of the lookahead, and its deviation.
-    fn updated_ahead(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let slot = self.policy.plan.slot;
         let steps = self.policy.monitor.lookahead.steps_up(slot);
-        (1..=steps).filter_map(move |step| {
+        let expected = |step| {
             let at = self.now + slot.times(step);
-            let forecast = self.updated_capacity(Some(at))?;
-            let (correction, deviation) = self.nowcast.updated(at).map_or((0.0, 0.0), |a| (a.value, a.deviation));
-            Some(((forecast + correction).clamp(0.0, 100.0), deviation))
-        })
+            let correction = self.nowcast.updated(at).map_or(0.0, |ahead| ahead.value);
+            Some((self.updated_capacity(Some(at))? + correction).clamp(0.0, 100.0))
+        };
+        (1..=steps).filter_map(expected).reduce(f64::min)
     }
 
     /// Devices, not attempts: too many that ever failed, of those that came to an end.
@@ -317,7 +294,7 @@ impl Engine {
         let ahead = if self.fleet.pools.is_empty() {
             None
         } else {
-            self.pool_ahead(tightest.pool.index()).map(|ahead| ahead.percent).reduce(f64::max)
+            self.pool_ahead(tightest.pool.index()).map(|(_, percent)| percent).reduce(f64::max)
         };
         (tightest, ahead)
     }

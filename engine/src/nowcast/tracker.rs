@@ -6,7 +6,7 @@ use crate::time::{Instant, Span};
 /// Memory and damping are per this much time.
 const STEP: Span = Span::from_secs(300);
 /// Fast enough for a rise of half an hour to be seen by its third tick; a trend that goes unconfirmed halves in an hour.
-const GAINS: Gains = Gains { level: 0.5, trend: 0.3, damping: 0.944 };
+const GAINS: Gains = Gains { level: 0.6, trend: 0.4, damping: 0.944 };
 /// The correction holds for this long…
 pub const HOLD: Span = Span::from_secs(3600);
 /// …and is gone after this long: the next forecasts know better.
@@ -20,7 +20,7 @@ const DRIFT_STEPS: f64 = 36.0;
 const SPIKE: f64 = 3.5;
 const SPIKE_COUNTS: f64 = 1.5;
 /// A trend below this many deviations of its wobble is noise.
-const TREND_MIN: f64 = 2.0;
+const TREND_MIN: f64 = 1.5;
 /// After a gap this long, in steps, the residual is followed anew.
 const GAP_STEPS: f64 = 12.0;
 
