@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn a_ramp_rises_stays_and_falls() {
-        let minutes = |n| Span::from_secs(n * 60);
+        let minutes = |n: u64| Span::from_secs(n * 60);
         let ramp = Ramp { percent: 30.0, after: minutes(60), duration: minutes(30), hold: minutes(20) };
-        let at = |n| ramp.points(minutes(n));
+        let at = |n: u64| ramp.points(minutes(n));
         assert_eq!([at(0), at(59), at(60), at(75), at(90), at(110)], [0.0, 0.0, 0.0, 15.0, 30.0, 30.0]);
         assert_eq!([at(125), at(140), at(500)], [15.0, 0.0, 0.0]);
         let step = Ramp { duration: Span::ZERO, ..ramp };
