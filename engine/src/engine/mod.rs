@@ -40,6 +40,7 @@ pub struct Engine {
     rollouts: Vec<Run>,
     ledger: Ledger,
     planning: Planning,
+    nowcast: crate::nowcast::Nowcast,
     outputs: VecDeque<Output>,
     record_inputs: bool,
     last_tick_slot: Option<i64>,
@@ -51,6 +52,7 @@ impl Engine {
         Self {
             fleet: Fleet::new(metrics, &policy),
             forecasting: Forecasting::new(&policy),
+            nowcast: crate::nowcast::Nowcast::new(policy.plan.slot, policy.monitor.lookahead),
             policy,
             now: Instant::from_millis(i64::MIN),
             rollouts: Vec::new(),
@@ -189,6 +191,7 @@ impl Engine {
             self.ignore(error.to_string());
             return;
         }
+        self.nowcast_tick();
         self.watch();
         self.record_tick();
     }

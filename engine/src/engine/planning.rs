@@ -127,7 +127,10 @@ impl Engine {
     pub(super) fn demand_at(&self, pool: PoolIndex, at: Instant) -> f64 {
         let facts = &self.fleet.pools[pool.index()];
         match self.policy.plan.basis {
-            Basis::Forecast => self.forecasting.demand_upper(pool, at).map_or(facts.demand, f64::from),
+            Basis::Forecast => {
+                let upper = self.forecasting.demand_upper(pool, at).map_or(facts.demand, f64::from);
+                self.nowcast_upper(pool, at).map_or(upper, |now| upper.max(now))
+            }
             Basis::Current => facts.demand,
             Basis::Ignore => 0.0,
         }

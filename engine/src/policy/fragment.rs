@@ -146,6 +146,8 @@ section! {
         critical_load_percent: f64,
         /// How far ahead the watch looks.
         lookahead: String,
+        /// Correct the forecast by how demand has been leaving it since.
+        nowcast: bool,
         /// Failed devices at which to stop, percent of those settled.
         failure_percent_max: f64,
         /// Failures before that share means anything.
@@ -554,6 +556,7 @@ impl Reader<'_> {
                 1000.0,
             )?,
             lookahead: self.span("monitor.lookahead", given.lookahead.as_ref(), base.lookahead, Span::ZERO, DAY)?,
+            nowcast: given.nowcast.unwrap_or(base.nowcast),
             failure_percent_max: self.number(
                 "monitor.failure_percent_max",
                 given.failure_percent_max,

@@ -155,6 +155,7 @@ impl Default for Policy {
                 watch_pools: true,
                 critical_load_percent: 95.0,
                 lookahead: minutes(30),
+                nowcast: true,
                 failure_percent_max: 5.0,
                 failure_count_min: 3,
                 false_alarm_rate: Some(0.01),

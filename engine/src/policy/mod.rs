@@ -198,6 +198,8 @@ pub struct MonitorRules {
     pub critical_load_percent: f64,
     /// How far ahead the watch looks (default 30 min); zero looks at now only.
     pub lookahead: Span,
+    /// Correct the forecast by how demand has been leaving it since (default true).
+    pub nowcast: bool,
     /// Failed devices, percent of those settled, at which to stop (default 5).
     pub failure_percent_max: f64,
     /// …but not before this many have failed (default 3).

@@ -102,6 +102,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             watch_pools: Some(monitor.watch_pools),
             critical_load_percent: Some(monitor.critical_load_percent),
             lookahead: span(monitor.lookahead),
+            nowcast: Some(monitor.nowcast),
             failure_percent_max: Some(monitor.failure_percent_max),
             failure_count_min: Some(monitor.failure_count_min),
             false_alarm_rate: limit(monitor.false_alarm_rate, "off"),

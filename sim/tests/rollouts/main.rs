@@ -1,5 +1,6 @@
 //! Whole rollouts through the production engine.
 
+mod ramps;
 mod several;
 mod whatif;
 
