@@ -5,12 +5,12 @@ use super::run::Stage;
 use super::standing::Candidate;
 use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RolloutId};
 use crate::journal::Entry;
-use crate::journal::entry::{BatchFacts, PlanEntry};
+use crate::journal::entry::{BatchFacts, MoveFacts, PlanEntry};
 use crate::output::CommandKind;
 use crate::plan::outlook::{self, DryPlan};
-use crate::plan::{Plan, PlanInput, PlanReport, WaitingOn, check, planner, stay};
+use crate::plan::{Moved, Plan, PlanInput, PlanRegion, PlanReport, WaitingOn, check, planner, stay};
 use crate::policy::Basis;
-use crate::rollout::Hop;
+use crate::rollout::{Cause, Hop};
 use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
 
@@ -205,14 +205,20 @@ impl Engine {
             return;
         }
         let (input, chosen) = self.plan_input(slot_start, &standing);
+        if !input.devices.is_empty() && input.regions.iter().all(PlanRegion::is_closed_for_good) {
+            for id in standing {
+                self.stop_for(id, Cause::WindowClosed, "no maintenance window opens within eight days");
+            }
+            return;
+        }
         self.note_starving(&input, &chosen, &standing);
         self.planning.made += 1;
         let number = PlanNumber(self.planning.made);
         // Where a rollout has passed others, what was planned in the old order says nothing.
         let kept: Vec<RolloutId> = self.planning.standing.iter().copied().filter(|id| standing.contains(id)).collect();
-        let parent = self.planning.plan.as_ref().filter(|_| standing.starts_with(&kept));
-        let (plan, report) = match parent {
-            Some(parent) => stay::replan(&input, number, parent),
+        let (plan, report) = match &self.planning.plan {
+            Some(parent) if standing.starts_with(&kept) => stay::replan(&input, number, parent),
+            Some(parent) => stay::plan_anew(&input, number, parent),
             None => planner::plan(&input, number, None),
         };
         let violations = check::check(&plan, &input);
@@ -222,7 +228,8 @@ impl Engine {
             self.record(Entry::PlanRefused { number, violations });
             return;
         }
-        let entry = plan_entry(&plan, &report, reason, self.closed_waves(&standing));
+        let mut entry = plan_entry(&plan, &report, reason, self.closed_waves(&standing));
+        entry.moves = self.moves(&report);
         let quiet = plan.batches.is_empty() && self.planning.plan.as_ref().is_some_and(|p| p.batches.is_empty());
         self.planning =
             Planning { plan: Some(plan), number, wanted: None, chosen, standing, ..std::mem::take(&mut self.planning) };
@@ -251,6 +258,16 @@ impl Engine {
         let devices = later.into_iter().flat_map(|wave| wave.devices);
         let candidates = input.devices.iter().cloned().chain(devices).collect();
         Some(DryPlan { input, plan, report, violations, outlook, candidates })
+    }
+
+    fn moves(&self, report: &PlanReport) -> Vec<MoveFacts> {
+        let facts = |moved: &Moved| MoveFacts {
+            device: self.fleet.facts[moved.device.index()].id.clone(),
+            from: moved.from,
+            to: moved.to,
+            why: moved.why.clone(),
+        };
+        report.moved.iter().map(facts).collect()
     }
 
     /// From when on a rollout has gone without: devices of it could go, were there room.
@@ -295,6 +312,7 @@ fn plan_entry(plan: &Plan, report: &PlanReport, reason: &str, later_waves: u32) 
         reason: reason.to_owned(),
         batches: plan.batches.iter().map(facts).collect(),
         waiting,
+        moves: Vec::new(),
         moved: report.moved_by_reason().into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
         makespan: report.makespan,
         lower_bound: report.lower_bound,

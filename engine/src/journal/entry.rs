@@ -5,6 +5,7 @@
 
 use crate::ids::{AttemptId, CommandId, DeviceId, PlanNumber, RolloutId, WaveIndex};
 use crate::input::Input;
+use crate::plan::MoveReason;
 use crate::rollout::{AttemptState, Cause, HoldReason, RolloutState};
 use crate::time::{Instant, Span};
 use crate::version::Version;
@@ -220,10 +221,26 @@ pub struct PlanEntry {
     /// Devices that the parent had elsewhere, by why they moved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<String, u32>,
+    /// Each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<MoveFacts>,
     /// Length.
     pub makespan: Span,
     /// Shortest possible.
     pub lower_bound: Span,
+}
+
+/// A device that the plan before had elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MoveFacts {
+    /// Which.
+    pub device: DeviceId,
+    /// Where it would have started.
+    pub from: Instant,
+    /// Where it starts now; `null` when it has no place any more.
+    pub to: Option<Instant>,
+    /// Why it did not stay, with the numbers.
+    pub why: MoveReason,
 }
 
 /// A batch in figures.

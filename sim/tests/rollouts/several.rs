@@ -4,7 +4,7 @@ use crate::lines;
 use rayon::prelude::*;
 use slacktide_engine::ids::RolloutId;
 use slacktide_engine::journal::entry::Entry;
-use slacktide_engine::rollout::{AttemptState, RolloutState};
+use slacktide_engine::rollout::{AttemptState, Cause, RolloutState};
 use slacktide_scenarios::Scenario;
 use slacktide_sim::{RunResult, Setup, run};
 
@@ -94,6 +94,21 @@ fn a_rollout_of_low_priority_is_served_while_a_high_one_still_has_work() {
     };
     let ((_, high_last), (low_first, _)) = (of(0), of(1));
     assert!(low_first < high_last, "the low one began at {low_first}, when the high one was done at {high_last}");
+}
+
+/// A policy whose windows never open says so instead of waiting for ever.
+#[test]
+fn a_calendar_that_never_opens_pauses_the_rollout() {
+    let text = "devices = 10\nhistory = \"1d\"\n[[pools]]\n\
+         [policy_overrides.forecast]\nmodels = [\"seasonal-mean\"]\n\
+         [[policy_overrides.windows]]\nfrom = \"01:00\"\nto = \"02:00\"\n\
+         [[policy_overrides.blackouts]]\nfrom = \"00:00\"\nto = \"24:00\"\n";
+    let result = simulate(text, 1);
+    assert_eq!(result.state, RolloutState::Stopped);
+    let closed = |line: &slacktide_engine::journal::Line| {
+        matches!(line.entry, Entry::Rollout { to: RolloutState::Paused, cause: Some(Cause::WindowClosed), .. })
+    };
+    assert!(lines(&result).iter().any(closed));
 }
 
 /// A device two releases behind is brought to the stone first, and to the release after; the rest go straight.
