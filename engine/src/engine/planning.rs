@@ -74,6 +74,11 @@ impl Engine {
         }
     }
 
+    /// Load score 0–100 of a device's window that would begin now.
+    pub fn load_score_now(&self, device: DeviceIndex) -> f64 {
+        self.load_score_at(device, self.now)
+    }
+
     /// Upper demand of a pool in the slot of `at`, in weight units, by what the policy believes.
     pub(super) fn demand_at(&self, pool: PoolIndex, at: Instant) -> f64 {
         let facts = &self.fleet.pools[pool.index()];
