@@ -176,7 +176,7 @@ fn groups(looked: &Looked) -> Vec<Vec<String>> {
     }
     let mut groups: Vec<(&str, Vec<Option<Instant>>)> = by_reason.into_iter().collect();
     groups.sort_by_key(|(name, starts)| (std::cmp::Reverse(starts.len()), *name));
-    let text = |at: Option<&Instant>| at.map_or("–".to_owned(), ToString::to_string);
+    let text = |at: Option<&Instant>| at.map_or_else(|| "–".to_owned(), ToString::to_string);
     let row = |(name, starts): (&str, Vec<Option<Instant>>)| {
         let known: BTreeSet<Instant> = starts.iter().flatten().copied().collect();
         let none = starts.iter().filter(|start| start.is_none()).count();
@@ -240,7 +240,7 @@ pub(super) fn story(looked: &Looked, name: &str) -> Vec<String> {
 fn scores(looked: &Looked, candidate: &PlanDevice) -> Vec<String> {
     let fleet = looked.engine.fleet();
     let d = candidate.index.index();
-    let load = fleet.load_now(d).map_or("unknown".to_owned(), |load| format!("{} %", number(load)));
+    let load = fleet.load_now(d).map_or_else(|| "unknown".to_owned(), |load| format!("{} %", number(load)));
     let window = looked.engine.load_score_now(candidate.index);
     let standing = |c: &PlanDevice| (c.rank, c.wave);
     let is_before = |c: &&PlanDevice| {
@@ -271,7 +271,7 @@ fn pool(looked: &Looked, candidate: &PlanDevice, seen: &Outlook) -> String {
     let (input, pool) = (&looked.dry.input, &looked.dry.input.pools[candidate.pool.index()]);
     let start = seen.expected.map_or(input.start, |e| e.start).since(input.start).steps_down(input.slot);
     let t = if start < input.slots { start } else { 0 };
-    let most = pool.out_count_max.map_or("any number".to_owned(), |max| format!("at most {max}"));
+    let most = pool.out_count_max.map_or_else(|| "any number".to_owned(), |max| format!("at most {max}"));
     let usable = input.limits.load_limit * (pool.weight_total - pool.out_weight[t]);
     format!(
         "  Its weight is {}; pool {} has {} of {} members, {most} may be out. {}: demand up to {}, {} out by others than this plan, {} usable.",
@@ -308,7 +308,7 @@ fn outcome(looked: &Looked, candidate: &PlanDevice, seen: &Outlook) -> String {
         let max = input
             .limits
             .device_load_max
-            .map_or("any is allowed".to_owned(), |max| format!("up to {} is calm", number(max)));
+            .map_or_else(|| "any is allowed".to_owned(), |max| format!("up to {} is calm", number(max)));
         let local = looked.engine.policy().region(&input.regions[candidate.region.index()].name).zone;
         let local = local.and_then(|zone| Some(format!(", {} in {}", zone.clock_text(start)?, zone.name())));
         return format!(
@@ -317,7 +317,7 @@ fn outcome(looked: &Looked, candidate: &PlanDevice, seen: &Outlook) -> String {
             number(f64::from(window))
         );
     }
-    let earliest = seen.earliest.map_or(String::new(), |at| format!(" That may change from {at} on."));
+    let earliest = seen.earliest.map_or_else(String::new, |at| format!(" That may change from {at} on."));
     format!(
         "  It waits ({}): {}.{earliest} Expected start: {}.",
         seen.on.name(),
