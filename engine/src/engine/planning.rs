@@ -10,7 +10,7 @@ use crate::output::CommandKind;
 use crate::plan::outlook::{self, DryPlan};
 use crate::plan::{Moved, Plan, PlanInput, PlanRegion, PlanReport, WaitingOn, check, planner, stay};
 use crate::policy::Basis;
-use crate::rollout::{Cause, Hop};
+use crate::rollout::{Cause, Hop, RolloutState};
 use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
 
@@ -121,6 +121,11 @@ impl Engine {
             Basis::Current => now().unwrap_or(100.0),
             Basis::Ignore => 0.0,
         }
+    }
+
+    /// Load score 0–100 of a device's window that would begin now.
+    pub fn load_score_now(&self, device: DeviceIndex) -> f64 {
+        self.load_score_at(device, self.now)
     }
 
     /// Upper demand of a pool in the slot of `at`, in weight units, by what the policy believes.
@@ -243,10 +248,10 @@ impl Engine {
         self.planning.plan.as_ref()
     }
 
-    /// Makes a plan from what is believed now and puts it in force for nobody; `None` where no rollout is running. It begins with the slot
+    /// Makes a plan from what is believed now and puts it in force for nobody; `None` where no rollout is running or paused. It begins with the slot
     /// under way.
     pub fn dry_plan(&self) -> Option<DryPlan> {
-        let standing = self.standing();
+        let standing = self.standing_of(|run| matches!(run.state, RolloutState::Running | RolloutState::Paused));
         if standing.is_empty() {
             return None;
         }
