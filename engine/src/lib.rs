@@ -27,6 +27,7 @@ pub mod journal;
 pub mod output;
 pub mod plan;
 pub mod policy;
+pub mod risk;
 pub mod rollout;
 pub mod score;
 pub mod time;

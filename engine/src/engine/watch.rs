@@ -4,7 +4,7 @@ use super::Engine;
 use super::run::{Run, Stage};
 use crate::ids::PoolIndex;
 use crate::journal::Entry;
-use crate::journal::entry::{Verdict, VerdictEntry};
+use crate::journal::entry::{ReleaseEvidence, Verdict, VerdictEntry};
 use crate::rollout::{Cause, RolloutState};
 use crate::score;
 use crate::time::Instant;
@@ -35,11 +35,19 @@ impl Engine {
     }
 
     fn judge(&mut self, verdict: Verdict, cause: Cause, value: f64, threshold: f64, evidence: String) {
-        let entry = VerdictEntry { verdict, cause, value, threshold, evidence: evidence.clone() };
+        let entry = VerdictEntry { verdict, cause, value, threshold, evidence: evidence.clone(), release: None };
         self.record(Entry::Verdict(Box::new(entry)));
         if verdict == Verdict::Bad {
             self.stop_for(cause, &evidence);
         }
+    }
+
+    fn judge_release(&mut self, value: f64, threshold: f64, evidence: String, release: ReleaseEvidence) {
+        let (verdict, cause) = (Verdict::Bad, Cause::BadRelease);
+        let entry =
+            VerdictEntry { verdict, cause, value, threshold, evidence: evidence.clone(), release: Some(release) };
+        self.record(Entry::Verdict(Box::new(entry)));
+        self.stop_for(cause, &evidence);
     }
 
     fn watch_freshness(&mut self) {
@@ -259,11 +267,13 @@ impl Engine {
             forecasting: &self.forecasting,
             run,
             tolerance,
+            slot: self.policy.plan.slot,
         });
         run.regression = regression;
         let running = run.state == RolloutState::Running;
         if let Some(alarm) = alarm.filter(|_| running) {
-            self.judge(Verdict::Bad, Cause::BadRelease, alarm.evidence, alarm.threshold, alarm.words);
+            let release = ReleaseEvidence::from(&alarm.evidence);
+            self.judge_release(alarm.evidence.log_e, alarm.evidence.log_threshold, alarm.words, release);
         }
     }
 }
