@@ -1,188 +1,242 @@
-//! LAB VERSION
+//! The bad-release test on whole rollouts: false alarms where nothing changes, and power beside two simpler tests.
+//!
+//! `cargo run --release -p slacktide-benches --example bad_release -- [--seeds N] [--devices N,…] [--effects 0,3,10,leak] [--policy P]
+//! [--default-models] [--traces NAME=PATH[:COLUMN] …]`
+//!
+//! Without `--traces` the load is synthetic. Devices follow the recorded machines in pools of 20; the rollout is that of the policy. The engine's
+//! own test is switched off, so that each rollout goes to its end and all tests see the same ticks; a test is taken to stop the rollout when
+//! it first passes its threshold. Forecasts come from three models that cost nothing unless `--default-models` is given: only the two simpler
+//! tests look at them. The simpler tests get the threshold at which they raise as many false alarms as ours did in all placebo rollouts of
+//! that number of devices together. An effect is points of CPU at once; `leak` is one point an hour.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example says what it measured")]
 
 use rayon::prelude::*;
+use slacktide_engine::policy::library as policies;
+use slacktide_engine::risk::Tick;
 use slacktide_engine::risk::bad_release::BadRelease;
 use slacktide_engine::risk::baselines::{Cusum, standardised_difference};
-use slacktide_engine::risk::{Group, Tick};
 use slacktide_engine::time::{Instant, Span};
 use slacktide_scenarios::recorded::{ReadOptions, read};
 use slacktide_scenarios::{BadRelease as Bad, BadReleaseKind, library};
 use slacktide_sim::{LoadSource, Setup, run_watched};
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 
-const DETECTORS: usize = 3;
+/// Ours, a fixed threshold, a CUSUM.
+const TESTS: usize = 3;
+const RATE: f64 = 0.01;
+
+/// A moment at which a statistic was higher than ever before.
+#[derive(Clone, Copy)]
+struct Height {
+    value: f64,
+    /// Since the first device ran the release; NaN where it is not bad.
+    minutes: f64,
+    exposed: usize,
+}
 
 #[derive(Clone, Default)]
 struct Outcome {
-    /// Records of each statistic: value, seconds after the first exposure, devices exposed.
-    records: [Vec<(f64, f64, usize)>; DETECTORS],
-    looks: [f64; 4],
+    heights: [Vec<Height>; TESTS],
     hours: f64,
-    treated: usize,
-    first_wave: usize,
 }
 
-fn main() {
-    let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let mut take = |name: &str| {
-        let at = args.iter().position(|a| a == name)?;
-        args.remove(at);
-        Some(args.remove(at))
-    };
-    let seeds: u64 = take("--seeds").map_or(10, |v| v.parse().unwrap());
-    let devices: Vec<usize> =
-        take("--devices").map_or(vec![200], |v| v.split(',').map(|x| x.parse().unwrap()).collect());
-    let effects: Vec<f64> =
-        take("--effects").map_or(vec![0.0, 3.0, 10.0], |v| v.split(',').map(|x| x.parse().unwrap()).collect());
-    let tolerance: f64 = take("--tolerance").map_or(1.0, |v| v.parse().unwrap());
-    let models = take("--models");
-    for set in &args {
-        let base = setup(set, models.as_deref());
-        for n in &devices {
-            let mut worlds = Vec::new();
-            for effect in &effects {
-                let outcomes: Vec<Outcome> =
-                    (1..=seeds).into_par_iter().map(|seed| one(&base, *n, *effect, tolerance, seed)).collect();
-                worlds.push((*effect, outcomes));
+impl Outcome {
+    fn top(&self, test: usize) -> f64 {
+        self.heights[test].last().map_or(f64::NEG_INFINITY, |h| h.value)
+    }
+}
+
+struct Options {
+    seeds: u64,
+    devices: Vec<usize>,
+    effects: Vec<String>,
+    policy: Option<String>,
+    default_models: bool,
+    traces: Vec<String>,
+}
+
+fn options() -> Result<Options, Box<dyn Error>> {
+    let effects = "0,2,3,5,10,18,leak".split(',').map(str::to_owned).collect();
+    let mut options =
+        Options { seeds: 10, devices: vec![200], effects, policy: None, default_models: false, traces: Vec::new() };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--seeds" => options.seeds = value()?.parse()?,
+            "--devices" => options.devices = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--effects" => options.effects = value()?.split(',').map(str::to_owned).collect(),
+            "--policy" => options.policy = Some(value()?),
+            "--default-models" => options.default_models = true,
+            "--traces" => options.traces.push(value()?),
+            _ => options.traces.push(arg),
+        }
+    }
+    // Thresholds come from the placebo rollouts.
+    options.effects.retain(|effect| effect != "0");
+    options.effects.insert(0, "0".to_owned());
+    Ok(options)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = options()?;
+    let mut worlds = BTreeMap::new();
+    if options.traces.is_empty() {
+        worlds.insert("synthetic".to_owned(), world(None, &options)?);
+    }
+    for traces in &options.traces {
+        let (name, path) = traces.split_once('=').unwrap_or_else(|| (traces.rsplit('/').next().unwrap_or("traces"), traces));
+        worlds.insert(name.to_owned(), world((!path.is_empty()).then_some(path), &options)?);
+    }
+    for devices in &options.devices {
+        let mut outcomes: BTreeMap<(&str, usize), Vec<Outcome>> = BTreeMap::new();
+        for (e, effect) in options.effects.iter().enumerate() {
+            for (name, setup) in &worlds {
+                eprintln!("{name}, {devices} devices, effect {effect}");
+                let setup = with_effect(setup, *devices, effect)?;
+                let found = (1..=options.seeds).into_par_iter().map(|seed| one(&setup, seed)).collect();
+                outcomes.insert((name.as_str(), e), found);
             }
-            report(set.split('=').next().unwrap(), *n, &worlds);
         }
+        report(*devices, &options.effects, &outcomes);
     }
+    Ok(())
 }
 
-fn setup(set: &str, models: Option<&str>) -> Setup {
-    let (_, path) = set.split_once('=').unwrap_or(("", set));
-    let mut scenario = library::named("first-rollout").unwrap();
-    if path.is_empty() {
-        scenario = library::named("bad-release").unwrap();
-        scenario.failures.bad_release = None;
+fn world(traces: Option<&str>, options: &Options) -> Result<Setup, Box<dyn Error>> {
+    let mut scenario = library::named("bad-release")?;
+    scenario.failures.bad_release = None;
+    let policy = match &options.policy {
+        Some(name) => policies::named(name)?,
+        None => scenario.policy()?,
+    };
+    let mut setup = Setup::new(scenario, policy.with_field("monitor.false_alarm_rate", "off")?);
+    if !options.default_models {
+        setup.policy = setup.policy.with_field("forecast.models", "[\"naive\", \"average\", \"seasonal-mean\"]")?;
     }
-    let policy = scenario.policy().unwrap();
-    let mut setup = Setup::new(scenario, policy);
-    for (field, value) in [
-        ("monitor.false_alarm_rate", "off"),
-        ("forecast.models", models.unwrap_or("[\"naive\",\"average\",\"seasonal-mean\"]")),
-    ] {
-        if field != "forecast.models" || models != Some("default") {
-            setup.policy = setup.policy.with_field(field, value).unwrap();
-        }
-    }
-    if !path.is_empty() {
-        let (path, column) = path.split_once(':').unwrap_or((path, "cpu"));
-        let options =
-            ReadOptions { metrics: Some(vec![column.to_owned()]), any_number: true, ..ReadOptions::default() };
-        let mut recording = read(&[path.into()], &options).unwrap();
-        let top = recording.columns[0].iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
-        let factor = if top <= 1.5 { 100.0 } else { 1.0 };
-        recording.columns[0].iter_mut().for_each(|v| *v = (*v * factor).clamp(0.0, 100.0));
-        setup.load = LoadSource::Recorded { recording: Arc::new(recording), pool_size: 20, pool_peak_percent: None };
-        setup.fit_to_recording().unwrap();
-    }
-    setup
+    let Some(traces) = traces else { return Ok(setup) };
+    // One group of pools.
+    setup.scenario.pools.truncate(1);
+    let (path, column) = traces.split_once(':').unwrap_or((traces, "cpu"));
+    let only = ReadOptions { metrics: Some(vec![column.to_owned()]), any_number: true, ..ReadOptions::default() };
+    let mut recording = read(&[path.into()], &only)?;
+    let highest = recording.columns[0].iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+    // Shares of one are percent of a hundred.
+    let factor = if highest <= 1.5 { 100.0 } else { 1.0 };
+    recording.columns[0].iter_mut().for_each(|v| *v = (*v * factor).clamp(0.0, 100.0));
+    setup.load = LoadSource::Recorded { recording: Arc::new(recording), pool_size: 20, pool_peak_percent: None };
+    setup.fit_to_recording()?;
+    Ok(setup)
 }
 
-fn one(base: &Setup, devices: usize, effect: f64, tolerance: f64, seed: u64) -> Outcome {
+fn with_effect(base: &Setup, devices: usize, effect: &str) -> Result<Setup, Box<dyn Error>> {
     let mut setup = base.clone();
     setup.scenario.devices = devices;
-    if effect != 0.0 {
-        let kind = if effect < 0.0 {
-            BadReleaseKind::Regression { cpu_points: 100.0, ramp: Span::from_secs(360_000) }
-        } else {
-            BadReleaseKind::Regression { cpu_points: effect, ramp: Span::ZERO }
-        };
-        setup.scenario.failures.bad_release = Some(Bad { kind, variants: vec![] });
+    let (cpu_points, ramp) = match effect {
+        "leak" => (100.0, Span::from_secs(360_000)),
+        points => (points.parse()?, Span::ZERO),
+    };
+    if cpu_points > 0.0 {
+        let kind = BadReleaseKind::Regression { cpu_points, ramp };
+        setup.scenario.failures.bad_release = Some(Bad { kind, variants: Vec::new() });
     }
-    let mut test = BadRelease::new(0.01, tolerance);
+    Ok(setup)
+}
+
+fn one(setup: &Setup, seed: u64) -> Outcome {
+    let mut test = BadRelease::new(RATE, setup.policy.monitor.regression_tolerance_points);
     let mut cusum = Cusum::default();
     let mut outcome = Outcome::default();
-    let (mut ticks, mut pools) = (Vec::new(), Vec::new());
+    let (mut devices, mut pools) = (Vec::new(), Vec::new());
     let mut began: Option<Instant> = None;
-    let slot = setup.policy.plan.slot;
-    run_watched(&setup, seed, &|_| {}, &mut |sight| {
-        if !sight.engine.risk_tick(&mut ticks, &mut pools) {
+    run_watched(setup, seed, &|_| {}, &mut |sight| {
+        if !sight.engine.risk_tick(&mut devices, &mut pools) {
             return;
         }
-        let begin = *began.get_or_insert(sight.now);
-        outcome.hours = sight.now.since(begin).as_secs_f64() / 3600.0;
-        let tick = Tick { now: sight.now, devices: &ticks, pools: &pools };
+        let hours = sight.now.since(*began.get_or_insert(sight.now)).as_secs_f64() / 3600.0;
+        outcome.hours = hours;
+        let tick = Tick { now: sight.now, devices: &devices, pools: &pools };
         let fleet = sight.engine.fleet();
-        test.tick(&tick, &mut |d, out| {
-            fleet.history.read(d, fleet.demand_metric(), 1.0, out);
-            slot
+        test.tick(&tick, &mut |device, past| {
+            fleet.history.read(device, fleet.demand_metric(), 1.0, past);
+            setup.policy.plan.slot
         });
-        let z = standardised_difference(&tick).unwrap_or(0.0);
-        let values = [test.log_e(), z, cusum.tick(z)];
-        outcome.treated = ticks.iter().filter(|t| t.group == Group::Treated).count();
-        if outcome.hours <= 1.0 {
-            outcome.first_wave = outcome.treated;
-        }
-        let delay = sight.first_exposed.map_or(f64::NAN, |at| sight.now.since(at).as_secs_f64());
-        for (records, value) in outcome.records.iter_mut().zip(values) {
-            if records.last().is_none_or(|(v, _, _)| value > *v) {
-                records.push((value, delay, sight.exposed));
+        let difference = standardised_difference(&tick).unwrap_or(0.0);
+        let minutes = sight.first_exposed.map_or(f64::NAN, |at| sight.now.since(at).as_secs_f64() / 60.0);
+        for (heights, value) in outcome.heights.iter_mut().zip([test.log_e(), difference, cusum.tick(difference)]) {
+            if heights.last().is_none_or(|h| value > h.value) {
+                heights.push(Height { value, minutes, exposed: sight.exposed });
             }
         }
     });
-    outcome.looks = test.log_e_by_look();
     outcome
 }
 
-fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
+fn report(devices: usize, effects: &[String], outcomes: &BTreeMap<(&str, usize), Vec<Outcome>>) {
+    let promised = -RATE.ln();
+    let placebo: Vec<&Outcome> = outcomes.iter().filter(|((_, e), _)| *e == 0).flat_map(|(_, o)| o).collect();
+    let alarms = placebo.iter().filter(|o| o.top(0) >= promised).count();
+    let (low, high) = wilson(alarms, placebo.len());
+    println!(
+        "\n## {devices} devices\n\nPlacebo: {alarms} false alarms in {} rollouts ({:.2} %, 95 % interval {:.2} to {:.2} %)\n",
+        placebo.len(),
+        alarms as f64 / placebo.len() as f64 * 100.0,
+        low * 100.0,
+        high * 100.0
+    );
+    println!("| load | rollouts | false alarms | highest log e-value: median, highest | hours, median |\n|---|---|---|---|---|");
+    for ((name, _), o) in outcomes.iter().filter(|((_, e), _)| *e == 0) {
+        let tops: Vec<f64> = o.iter().map(|o| o.top(0)).collect();
+        let false_alarms = tops.iter().filter(|t| **t >= promised).count();
+        let hours = quantile(o.iter().map(|o| o.hours).collect(), 0.5);
+        println!("| {name} | {} | {false_alarms} | {:.1}, {:.1} | {hours:.1} |", o.len(), quantile(tops.clone(), 0.5), quantile(tops, 1.0));
     }
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * q).round() as usize]
+    // As many false alarms for the others: just above the height that one more placebo rollout reached.
+    let calibrated = |test: usize| {
+        let mut tops: Vec<f64> = placebo.iter().map(|o| o.top(test)).collect();
+        tops.sort_by(|a, b| b.total_cmp(a));
+        tops[alarms.min(tops.len() - 1)] * (1.0 + 1e-9)
+    };
+    let thresholds = [promised, calibrated(1), calibrated(2)];
+    println!("\nThresholds with as many false alarms: {:.1} standard errors, CUSUM {:.1}\n", thresholds[1], thresholds[2]);
+    println!("| load | rise | ours: found, minutes (9 of 10), devices | {:.1} standard errors | CUSUM |\n|---|---|---|---|---|", thresholds[1]);
+    for ((name, e), o) in outcomes.iter().filter(|((_, e), _)| *e > 0) {
+        let cells: Vec<String> = thresholds.iter().enumerate().map(|(k, threshold)| cell(o, k, *threshold)).collect();
+        println!("| {name} | {} | {} |", effects[*e], cells.join(" | "));
+    }
 }
 
-fn report(name: &str, n: usize, worlds: &[(f64, Vec<Outcome>)]) {
-    let top = |o: &Outcome, k: usize| o.records[k].last().map_or(0.0, |r| r.0);
-    let placebo = &worlds[0].1;
-    let mut thresholds = [100.0_f64.ln(), 0.0, 0.0];
-    for (k, threshold) in thresholds.iter_mut().enumerate() {
-        let tops: Vec<f64> = placebo.iter().map(|o| top(o, k)).collect();
-        let over = tops.iter().filter(|t| **t >= 100.0_f64.ln()).count();
-        if k == 0 {
-            print!("{name:9} {n:5} false {over}/{} ", placebo.len());
-        } else {
-            *threshold = quantile(tops.clone(), 0.99);
-        }
-        print!(" [{:.1} {:.1} {:.1}]", quantile(tops.clone(), 0.5), quantile(tops.clone(), 0.95), quantile(tops, 1.0));
-    }
-    let looks: Vec<String> = (0..4)
-        .map(|l| {
-            let v: Vec<f64> = placebo.iter().map(|o| o.looks[l]).collect();
-            format!("{:.1}/{:.1}", quantile(v.clone(), 0.5), quantile(v, 1.0))
-        })
-        .collect();
-    println!(
-        " hours {:.1} treated {} first {} looks {}",
-        quantile(placebo.iter().map(|o| o.hours).collect(), 0.5),
-        quantile(placebo.iter().map(|o| o.treated as f64).collect(), 0.5),
-        quantile(placebo.iter().map(|o| o.first_wave as f64).collect(), 0.5),
-        looks.join(" ")
+fn cell(outcomes: &[Outcome], test: usize, threshold: f64) -> String {
+    let found: Vec<&Height> =
+        outcomes.iter().filter_map(|o| o.heights[test].iter().find(|h| h.value >= threshold)).collect();
+    let (low, high) = wilson(found.len(), outcomes.len());
+    let share = format!(
+        "{:.0} % ({:.0}–{:.0})",
+        found.len() as f64 / outcomes.len() as f64 * 100.0,
+        low * 100.0,
+        high * 100.0
     );
-    for (effect, outcomes) in &worlds[1..] {
-        print!("   effect {effect:5} ");
-        for (k, threshold) in thresholds.iter().enumerate() {
-            let hits: Vec<_> =
-                outcomes.iter().filter_map(|o| o.records[k].iter().find(|r| r.0 >= *threshold)).collect();
-            let share = hits.len() as f64 / outcomes.len() as f64;
-            print!(
-                " | {:4.0}% {:6.1} min (90%: {:6.1}) {:4} exposed ",
-                share * 100.0,
-                quantile(hits.iter().map(|h| h.1 / 60.0).collect(), 0.5),
-                quantile(hits.iter().map(|h| h.1 / 60.0).collect(), 0.9),
-                quantile(hits.iter().map(|h| h.2 as f64).collect(), 0.5)
-            );
-        }
-        let looks: Vec<String> = (0..4)
-            .map(|l| {
-                let v: Vec<f64> = outcomes.iter().map(|o| o.looks[l]).collect();
-                format!("{:.1}", quantile(v.clone(), 0.5))
-            })
-            .collect();
-        println!("  {}", looks.join(" "));
+    if found.is_empty() {
+        return share;
     }
+    let minutes = |q| quantile(found.iter().map(|h| h.minutes).collect(), q);
+    let exposed = quantile(found.iter().map(|h| h.exposed as f64).collect(), 0.5);
+    format!("{share}, {:.0} ({:.0}), {exposed:.0}", minutes(0.5), minutes(0.9))
+}
+
+/// 95 % interval of a share (Wilson).
+fn wilson(hits: usize, of: usize) -> (f64, f64) {
+    let (n, z) = (of as f64, 1.96_f64);
+    let p = hits as f64 / n;
+    let middle = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    ((middle - half).max(0.0), (middle + half).min(1.0))
+}
+
+fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1) as f64;
+    values.get((last * q).round() as usize).copied().unwrap_or(f64::NAN)
 }

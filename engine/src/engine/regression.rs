@@ -5,8 +5,8 @@ use super::run::{Run, Stage};
 use crate::fleet::Fleet;
 use crate::forecasting::Forecasting;
 use crate::ids::DeviceIndex;
-use crate::risk::bad_release::{BadRelease, Evidence};
-use crate::risk::{DeviceTick, Group, PoolTick, Tick};
+use crate::risk::bad_release::BadRelease;
+use crate::risk::{DeviceTick, Evidence, Group, PoolTick, Tick};
 use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
 

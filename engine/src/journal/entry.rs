@@ -338,8 +338,8 @@ pub struct ReleaseEvidence {
     pub watched: Span,
 }
 
-impl From<&crate::risk::bad_release::Evidence> for ReleaseEvidence {
-    fn from(evidence: &crate::risk::bad_release::Evidence) -> Self {
+impl From<&crate::risk::Evidence> for ReleaseEvidence {
+    fn from(evidence: &crate::risk::Evidence) -> Self {
         Self {
             log_e_value: evidence.log_e,
             log_threshold: evidence.log_threshold,

@@ -6,8 +6,15 @@
 pub mod bad_release;
 pub mod baselines;
 pub mod blame;
+mod evidence;
 mod normal;
+mod panel;
+mod slow;
+#[cfg(test)]
+mod tests;
 mod windows;
+
+pub use evidence::{Estimate, Evidence};
 
 use crate::time::Instant;
 

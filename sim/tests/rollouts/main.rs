@@ -1,5 +1,7 @@
 //! Whole rollouts through the production engine.
 
+mod bad_release;
+
 use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::journal::{ChainReader, JournalMode, Line, replay::replay, verify};
 use slacktide_engine::rollout::{Cause, RolloutState};
