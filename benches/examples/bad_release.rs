@@ -1,7 +1,7 @@
 //! The bad-release test on whole rollouts: false alarms where nothing changes, and power beside two simpler tests.
 //!
 //! `cargo run --release -p slacktide-benches --example bad_release -- [--seeds N] [--devices N,…] [--effects 0,3,10,leak] [--policy P]
-//! [--default-models] [--traces NAME=PATH[:COLUMN] …]`
+//! [--default-models] [--traces NAME=PATH[:COLUMN] …]`, or `-- --cost [devices]` for the time of a tick of a large fleet.
 //!
 //! Without `--traces` the load is synthetic. Devices follow the recorded machines in pools of 20; the rollout is that of the policy. The engine's
 //! own test is switched off, so that each rollout goes to its end and all tests see the same ticks; a test is taken to stop the rollout when
@@ -12,9 +12,9 @@
 
 use rayon::prelude::*;
 use slacktide_engine::policy::library as policies;
-use slacktide_engine::risk::Tick;
 use slacktide_engine::risk::bad_release::BadRelease;
 use slacktide_engine::risk::baselines::{Cusum, standardised_difference};
+use slacktide_engine::risk::{DeviceTick, Group, PoolTick, Tick};
 use slacktide_engine::time::{Instant, Span};
 use slacktide_scenarios::recorded::{ReadOptions, read};
 use slacktide_scenarios::{BadRelease as Bad, BadReleaseKind, library};
@@ -81,13 +81,19 @@ fn options() -> Result<Options, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some("--cost") {
+        cost(args.next().and_then(|n| n.parse().ok()).unwrap_or(100_000));
+        return Ok(());
+    }
     let options = options()?;
     let mut worlds = BTreeMap::new();
     if options.traces.is_empty() {
         worlds.insert("synthetic".to_owned(), world(None, &options)?);
     }
     for traces in &options.traces {
-        let (name, path) = traces.split_once('=').unwrap_or_else(|| (traces.rsplit('/').next().unwrap_or("traces"), traces));
+        let (name, path) =
+            traces.split_once('=').unwrap_or_else(|| (traces.rsplit('/').next().unwrap_or("traces"), traces));
         worlds.insert(name.to_owned(), world((!path.is_empty()).then_some(path), &options)?);
     }
     for devices in &options.devices {
@@ -186,12 +192,19 @@ fn report(devices: usize, effects: &[String], outcomes: &BTreeMap<(&str, usize),
         low * 100.0,
         high * 100.0
     );
-    println!("| load | rollouts | false alarms | highest log e-value: median, highest | hours, median |\n|---|---|---|---|---|");
+    println!(
+        "| load | rollouts | false alarms | highest log e-value: median, highest | hours, median |\n|---|---|---|---|---|"
+    );
     for ((name, _), o) in outcomes.iter().filter(|((_, e), _)| *e == 0) {
         let tops: Vec<f64> = o.iter().map(|o| o.top(0)).collect();
         let false_alarms = tops.iter().filter(|t| **t >= promised).count();
         let hours = quantile(o.iter().map(|o| o.hours).collect(), 0.5);
-        println!("| {name} | {} | {false_alarms} | {:.1}, {:.1} | {hours:.1} |", o.len(), quantile(tops.clone(), 0.5), quantile(tops, 1.0));
+        println!(
+            "| {name} | {} | {false_alarms} | {:.1}, {:.1} | {hours:.1} |",
+            o.len(),
+            quantile(tops.clone(), 0.5),
+            quantile(tops, 1.0)
+        );
     }
     // As many false alarms for the others: just above the height that one more placebo rollout reached.
     let calibrated = |test: usize| {
@@ -200,8 +213,14 @@ fn report(devices: usize, effects: &[String], outcomes: &BTreeMap<(&str, usize),
         tops[alarms.min(tops.len() - 1)] * (1.0 + 1e-9)
     };
     let thresholds = [promised, calibrated(1), calibrated(2)];
-    println!("\nThresholds with as many false alarms: {:.1} standard errors, CUSUM {:.1}\n", thresholds[1], thresholds[2]);
-    println!("| load | rise | ours: found, minutes (9 of 10), devices | {:.1} standard errors | CUSUM |\n|---|---|---|---|---|", thresholds[1]);
+    println!(
+        "\nThresholds with as many false alarms: {:.1} standard errors, CUSUM {:.1}\n",
+        thresholds[1], thresholds[2]
+    );
+    println!(
+        "| load | rise | ours: found, minutes (9 of 10), devices | {:.1} standard errors | CUSUM |\n|---|---|---|---|---|",
+        thresholds[1]
+    );
     for ((name, e), o) in outcomes.iter().filter(|((_, e), _)| *e > 0) {
         let cells: Vec<String> = thresholds.iter().enumerate().map(|(k, threshold)| cell(o, k, *threshold)).collect();
         println!("| {name} | {} | {} |", effects[*e], cells.join(" | "));
@@ -212,18 +231,47 @@ fn cell(outcomes: &[Outcome], test: usize, threshold: f64) -> String {
     let found: Vec<&Height> =
         outcomes.iter().filter_map(|o| o.heights[test].iter().find(|h| h.value >= threshold)).collect();
     let (low, high) = wilson(found.len(), outcomes.len());
-    let share = format!(
-        "{:.0} % ({:.0}–{:.0})",
-        found.len() as f64 / outcomes.len() as f64 * 100.0,
-        low * 100.0,
-        high * 100.0
-    );
+    let share =
+        format!("{:.0} % ({:.0}–{:.0})", found.len() as f64 / outcomes.len() as f64 * 100.0, low * 100.0, high * 100.0);
     if found.is_empty() {
         return share;
     }
     let minutes = |q| quantile(found.iter().map(|h| h.minutes).collect(), q);
     let exposed = quantile(found.iter().map(|h| h.exposed as f64).collect(), 0.5);
     format!("{share}, {:.0} ({:.0}), {exposed:.0}", minutes(0.5), minutes(0.9))
+}
+
+/// Time of a tick: a fleet in pools of 20, a thirtieth of it updated at every tick once the first hour is over.
+fn cost(count: usize) {
+    let mut test = BadRelease::new(RATE, 1.0);
+    let pools = vec![PoolTick { weight_total: 20.0, weight_serving: 20.0 }; count.div_ceil(20)];
+    let mut times = Vec::new();
+    for t in 0..36 {
+        let device = |d: usize| {
+            let begin = 12 + d * 7 % 30;
+            let group = match t {
+                t if t >= begin + 3 => Group::Treated,
+                t if t >= begin => Group::Absent,
+                _ => Group::Control,
+            };
+            let load = 30.0 + ((d * 7919 + t * 104_729) % 1000) as f32 / 100.0;
+            DeviceTick { load: Some(load), point: None, pool: (d / 20) as u32, variant: 0, group }
+        };
+        let devices: Vec<DeviceTick> = (0..count).map(device).collect();
+        let tick = Tick { now: Instant::from_secs(t as i64 * 300), devices: &devices, pools: &pools };
+        let begin = std::time::Instant::now();
+        test.tick(&tick, &mut |d, past| {
+            past.extend((0..672).map(|k| 30.0 + ((d * 31 + k * 17) % 100) as f32 / 10.0));
+            Span::from_secs(900)
+        });
+        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+    }
+    let first = times.remove(0);
+    println!(
+        "{count} devices: first tick {first:.1} ms, then {:.1} ms at the median, {:.1} ms at most",
+        quantile(times.clone(), 0.5),
+        quantile(times, 1.0)
+    );
 }
 
 /// 95 % interval of a share (Wilson).

@@ -13,7 +13,7 @@
 //! while !matches!(engine.poll_output(), Output::Wake { .. }) {}
 //! ```
 //!
-//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`plan`], [`rollout`], [`policy`], [`journal`].
+//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`plan`], [`risk`], [`rollout`], [`policy`], [`journal`].
 
 pub mod document;
 mod engine;

@@ -45,7 +45,6 @@ impl Variants {
 pub(super) struct View<'a> {
     pub(super) now: Instant,
     pub(super) fleet: &'a Fleet,
-    pub(super) forecasting: &'a Forecasting,
     pub(super) run: &'a Run,
     pub(super) tolerance: f64,
     /// Length of a slot of the fleet's history.
@@ -71,7 +70,7 @@ impl Regression {
     pub(super) fn tick(&mut self, view: &View<'_>) -> Option<Alarm> {
         let rate = self.false_alarm_rate?;
         self.variants.grow(view.fleet);
-        read(view.now, view.fleet, view.forecasting, view.run, &self.variants, (&mut self.devices, &mut self.pools));
+        read(view.now, view.fleet, None, view.run, &self.variants, (&mut self.devices, &mut self.pools));
         let test = self.test.get_or_insert_with(|| BadRelease::new(rate, view.tolerance));
         let metric = view.fleet.demand_metric();
         test.tick(&Tick { now: view.now, devices: &self.devices, pools: &self.pools }, &mut |device, past| {
@@ -105,7 +104,7 @@ impl Engine {
         let Some(run) = self.run.as_ref().filter(|run| run.state.is_active()) else { return false };
         let mut variants = Variants::default();
         variants.grow(&self.fleet);
-        read(self.now, &self.fleet, &self.forecasting, run, &variants, (devices, pools));
+        read(self.now, &self.fleet, Some(&self.forecasting), run, &variants, (devices, pools));
         true
     }
 }
@@ -114,7 +113,7 @@ impl Engine {
 fn read(
     now: Instant,
     fleet: &Fleet,
-    forecasting: &Forecasting,
+    forecasting: Option<&Forecasting>,
     run: &Run,
     variants: &Variants,
     (devices, pools): (&mut Vec<DeviceTick>, &mut Vec<PoolTick>),
@@ -124,7 +123,7 @@ fn read(
         let reports = fleet.is_serving(d, now) && fleet.last_at[d] == Some(now) && load[d].is_finite();
         DeviceTick {
             load: reports.then_some(load[d]),
-            point: forecasting.load_point(DeviceIndex(d as u32), now),
+            point: forecasting.and_then(|f| f.load_point(DeviceIndex(d as u32), now)),
             pool: fleet.pool_of[d].0,
             variant: variants.of[d],
             group: match run.devices.get(d).map_or(Stage::NotTarget, |device| device.stage) {

@@ -264,7 +264,6 @@ impl Engine {
         let alarm = regression.tick(&super::regression::View {
             now: self.now,
             fleet: &self.fleet,
-            forecasting: &self.forecasting,
             run,
             tolerance,
             slot: self.policy.plan.slot,
