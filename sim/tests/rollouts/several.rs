@@ -138,14 +138,29 @@ fn devices_too_far_behind_pass_through_a_stepping_stone() {
     assert!(through > 5 && straight > 5, "{through} through the stone, {straight} straight");
 }
 
+/// Of two rollouts in the same pools one is bad: it is stopped, the other finishes, and the verdict blames the right one.
 #[test]
-fn a_bad_release_of_one_rollout_leaves_the_other_alone() {
+fn a_bad_release_of_one_rollout_is_blamed_and_leaves_the_other_alone() {
     let text = "devices = 400\n\
          [[pools]]\npool_size = 40\nvariants = { a = 1, b = 1 }\nload = { base_percent = 20, daily_amplitude_percent = 15 }\n\
          [package]\nversion = \"2.0\"\ntarget = 'variant == \"a\"'\n\
          [[rollouts]]\npackage = { version = \"3.0\", target = 'variant == \"b\"' }\n\
-         [failures.bad_release]\nregression_cpu_points = 18\nversion = \"3.0\"\n\
+         [failures]\nrollback_failure_percent = 0\n\
+         [failures.bad_release]\nregression_cpu_points = 10\nversion = \"3.0\"\n\
          [policy_overrides.forecast]\nmodels = [\"seasonal-mean\"]\n";
-    let result = simulate(text, 4);
-    assert_eq!(result.states, [RolloutState::Finished, RolloutState::RolledBack]);
+    let right = |seed: &u64| {
+        let result = simulate(text, *seed);
+        assert_eq!(result.states, [RolloutState::Finished, RolloutState::RolledBack], "seed {seed}");
+        let lines = lines(&result);
+        let release = lines.iter().find_map(|line| match &line.entry {
+            Entry::Verdict(verdict) => verdict.release.as_ref(),
+            _ => None,
+        });
+        let blame = &release.unwrap().blame;
+        let likely = blame.iter().max_by(|a, b| a.posterior.total_cmp(&b.posterior));
+        likely.is_some_and(|likely| likely.rollouts == [RolloutId(1)])
+    };
+    let seeds: Vec<u64> = (1..=10).collect();
+    let rightly = seeds.par_iter().filter(|seed| right(seed)).count();
+    assert!(rightly >= 9, "the right rollout was blamed in {rightly} of 10 worlds");
 }
