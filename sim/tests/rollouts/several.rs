@@ -96,6 +96,33 @@ fn a_rollout_of_low_priority_is_served_while_a_high_one_still_has_work() {
     assert!(low_first < high_last, "the low one began at {low_first}, when the high one was done at {high_last}");
 }
 
+/// The library's world: everybody gets there, the oldest through the stone, and the fix is done first.
+#[test]
+fn the_two_rollouts_of_the_library_share_the_fleet_and_both_end() {
+    let mut setup = crate::setup("two-rollouts", "predictive");
+    setup.policy = setup.policy.with_field("forecast.models", "[\"seasonal-mean\"]").unwrap();
+    let result = run(&setup, 1, &|_| {});
+    assert_eq!((result.violations.clone(), result.states.clone()), (Vec::new(), vec![RolloutState::Finished; 2]));
+    let mut through = 0;
+    let mut ended = Vec::new();
+    let mut hops = std::collections::BTreeMap::<String, u32>::new();
+    for line in lines(&result) {
+        match line.entry {
+            Entry::Settled { attempts, .. } => {
+                for settled in attempts.iter().filter(|s| s.end == AttemptState::Succeeded) {
+                    through += u32::from(settled.to.is_some_and(|to| to.to_string() == "1.5"));
+                    *hops.entry(settled.device.to_string()).or_default() += 1;
+                }
+            }
+            Entry::Rollout { rollout, to: RolloutState::Finished, .. } => ended.push(rollout),
+            _ => {}
+        }
+    }
+    let both = hops.values().filter(|n| **n >= 2).count();
+    assert_eq!(ended, [RolloutId(0), RolloutId(1)]);
+    assert!(through > 20 && both > 60, "{through} through the stone, {both} installed twice or more");
+}
+
 /// A policy whose windows never open says so instead of waiting for ever.
 #[test]
 fn a_calendar_that_never_opens_pauses_the_rollout() {
