@@ -74,7 +74,8 @@ impl Engine {
             Some((_, attempt)) if attempt.rollout == rollout => attempt.state.is_out(),
             _ => scope == RollbackScope::All && self.to_undo(*device, run).is_some(),
         };
-        run.targets.iter().copied().filter(wanted).collect()
+        let targets = run.targets.iter().copied().filter(|device| !self.fleet.removed[device.index()]);
+        targets.filter(wanted).collect()
     }
 
     /// The attempt to undo on a device: its open one; else the one that brought what it runs, where that was this rollout; else the last,

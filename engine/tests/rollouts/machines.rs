@@ -137,7 +137,7 @@ fn any_script() -> impl Strategy<Value = Script> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     /// The audit looks at every word; then devices behave, time goes on, and every rollout that was started comes to its end.
     #[test]

@@ -75,7 +75,8 @@ impl Room {
     pub(crate) fn progress(&mut self, at: Instant, device: &str, state: AttemptState) {
         let d = self.index(device);
         self.heard[d] = Some(at);
-        self.out[d] |= state.is_out();
+        // A device may name the states of its course only.
+        self.out[d] |= state.is_out() && state != AttemptState::RollingBack;
     }
 
     pub(crate) fn said(&mut self, at: Instant, device: &str) {
