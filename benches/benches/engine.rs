@@ -15,7 +15,7 @@ use std::hint::black_box;
 fn planner(c: &mut Criterion) {
     for devices in [1_000, 10_000, 100_000] {
         for tight in [false, true] {
-            let mut input = large_fleet(devices, tight);
+            let mut input = large_fleet(devices, tight, false);
             let name = if tight { "every limit" } else { "pools" };
             c.bench_function(&format!("plan, {name}/{devices}"), |b| {
                 b.iter(|| plan(black_box(&input), PlanNumber(1), None));

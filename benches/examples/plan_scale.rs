@@ -15,9 +15,10 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn main() {
     let devices = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(100_000);
-    for tight in [false, true] {
-        let mut input = large_fleet(devices, tight);
-        println!("{devices} devices, {}", if tight { "every limit on" } else { "pools and busy devices" });
+    for (tight, links) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut input = large_fleet(devices, tight, links);
+        let limits = if tight { "every limit on" } else { "pools and busy devices" };
+        println!("{devices} devices, {limits}{}", if links { ", links" } else { "" });
         let begin = seconds();
         let (parent, report) = plan(&input, PlanNumber(1), None);
         print(&report, begin, "plan");
@@ -37,7 +38,7 @@ fn main() {
             }
         }
         input.load_scores.chunks_mut(input.slots).for_each(|row| row.rotate_left(4));
-        input.slot_open.rotate_left(4);
+        input.regions.iter_mut().for_each(|region| region.slot_open.rotate_left(4));
         let begin = seconds();
         let (made, report) = replan(&input, PlanNumber(2), &parent);
         print(&report, begin, "re-plan");

@@ -30,8 +30,9 @@ pub fn busy_evening(devices: usize) -> Setup {
 }
 
 /// `devices` devices × 96 slots × 50 pools × 10 regions, demand between 50 and 80 % of capacity over the day. With `tight`, every other
-/// limit binds too, so that the update takes most of the day.
-pub fn large_fleet(devices: u32, tight: bool) -> PlanInput {
+/// limit binds too, so that the update takes most of the day; with `links`, each region's link carries a 62nd of its downloads a slot
+/// and one in five thousand needs it for itself for more than one.
+pub fn large_fleet(devices: u32, tight: bool, links: bool) -> PlanInput {
     let slots = 96;
     let pools = 50;
     let members = devices / pools;
@@ -42,6 +43,8 @@ pub fn large_fleet(devices: u32, tight: bool) -> PlanInput {
         region: RegionIndex(n / pools % 10),
         weight: 1.0 + f64::from(n / 7 % 3) * 0.5,
         requirement: if tight { f64::from(1 + n / 3 % 4) } else { 1.0 },
+        rank: 0,
+        download_bytes: if links && n % 4611 == 5 { f64::from(devices) * 2e5 } else { 1e8 },
         priority: f64::from(n.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24),
         wave: WaveIndex(0),
         out_slots: 2,
@@ -64,6 +67,10 @@ pub fn large_fleet(devices: u32, tight: bool) -> PlanInput {
     };
     let region = |r| PlanRegion {
         name: format!("region-{r}"),
+        slot_open: (0..slots).map(|t| !tight || !(40..44).contains(&t)).collect(),
+        next_open: None,
+        download_bytes_max: links.then_some(f64::from(devices) * 1e8 / 10.0 / 62.0),
+        downloading_bytes: vec![0.0; slots],
         out_count: vec![0; slots],
         out_count_max: tight.then_some(devices / 390),
     };
@@ -76,9 +83,6 @@ pub fn large_fleet(devices: u32, tight: bool) -> PlanInput {
         devices: (0..devices).map(device).collect(),
         pools: (0..pools).map(pool).collect(),
         regions: (0..10).map(region).collect(),
-        slot_open: (0..slots).map(|t| !tight || !(40..44).contains(&t)).collect(),
-        next_open: None,
-        open_wave: WaveIndex(0),
         limits: PlanLimits {
             batch_requirement_max: tight.then_some((f64::from(devices) * 2.5 / batches).ceil()),
             batch_capacity_max: tight.then_some((f64::from(devices) * 66.0 / batches).ceil()),

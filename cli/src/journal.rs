@@ -1,5 +1,6 @@
 //! `slacktide replay` and `slacktide journal …`.
 
+use crate::whatif::{self, Question};
 use crate::{Outcome, worlds};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -11,11 +12,23 @@ use std::path::{Path, PathBuf};
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A full journal is replayed from its recorded inputs alone. A journal of decisions is replayed by making its world\nagain from its header (recorded load must still be where it was)."
+    after_help = "A full journal is replayed from its recorded inputs alone. A journal of decisions is replayed by making its world\nagain from its header (recorded load must still be where it was).\n\nWith --policy or --set it says what another policy would have done, and from where on that is no longer exact:\n  slacktide replay out/journal.jsonl --policy cautious\n  slacktide replay out/journal.jsonl --set plan.pool_out_max=10%"
 )]
 pub(crate) struct ReplayArgs {
     /// A .jsonl or .jsonl.zst file
     journal: PathBuf,
+    /// What would this policy have done? A name of the library, or a .toml file
+    #[arg(long, value_name = "P")]
+    policy: Option<String>,
+    /// Change one field of it, such as plan.pool_out_max=10%; with no --policy, of the recorded one
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// Answer from the recorded telemetry, though the journal says how its world was made
+    #[arg(long)]
+    from_telemetry: bool,
+    /// Write the page and the journal of the other policy's course here
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -110,6 +123,22 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
     let Some(Entry::Header(header)) = lines.first().map(|l| &l.entry) else {
         bail!("{} has no header", args.journal.display())
     };
+    if args.policy.is_some() || !args.set.is_empty() {
+        let named = args.policy.as_deref().map(worlds::policy).transpose()?;
+        let policy = named.map_or_else(|| Policy::from_toml("journal header", &header.policy), Ok)?;
+        let policy = args.set.iter().try_fold(policy, |policy, text| worlds::with_field(&policy, text))?;
+        return whatif::answer(&Question {
+            lines: &lines,
+            header,
+            policy,
+            from_telemetry: args.from_telemetry,
+            out: args.out.as_deref(),
+            json: args.json,
+        });
+    }
+    if args.from_telemetry || args.out.is_some() {
+        bail!("--from-telemetry and --out belong to a question: add --policy or --set");
+    }
     let answer = if header.mode == JournalMode::Full {
         let replay = engine_replay::replay(&lines)?;
         Answer {

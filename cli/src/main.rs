@@ -8,6 +8,7 @@ mod journal;
 mod libraries;
 mod report;
 mod simulate;
+mod whatif;
 mod worlds;
 
 use clap::{Parser, Subcommand};

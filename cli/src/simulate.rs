@@ -44,12 +44,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Sets one field of a policy, `field=value`.
+/// Sets one field of a setup's policy, `field=value`.
 pub(crate) fn set_field(setup: &mut Setup, text: &str) -> Result<()> {
-    let (field, value) = text
-        .split_once('=')
-        .with_context(|| format!("--set {text}: write FIELD=VALUE, such as plan.device_load_max=60"))?;
-    setup.policy = setup.policy.with_field(field.trim(), value.trim())?;
+    setup.policy = crate::worlds::with_field(&setup.policy, text)?;
     Ok(())
 }
 

@@ -91,6 +91,14 @@ pub(crate) fn policy(name: &str) -> Result<Policy> {
     Ok(policies::named(name)?)
 }
 
+/// A policy with one field changed, `field=value`.
+pub(crate) fn with_field(policy: &Policy, text: &str) -> Result<Policy> {
+    let (field, value) = text
+        .split_once('=')
+        .with_context(|| format!("--set {text}: write FIELD=VALUE, such as plan.device_load_max=60"))?;
+    Ok(policy.with_field(field.trim(), value.trim())?)
+}
+
 fn is_path(name: &str) -> bool {
     name.contains(['/', '\\']) || Path::new(name).extension().is_some_and(|e| e == "toml")
 }

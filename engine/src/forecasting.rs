@@ -153,6 +153,11 @@ impl Forecasting {
         self.first_slot.is_some()
     }
 
+    /// Which forecasts are in force: the number of the first slot they speak of.
+    pub const fn in_force(&self) -> Option<i64> {
+        self.first_slot
+    }
+
     /// Asks for a round when one is due.
     pub fn ask(&mut self, now: Instant, fleet: &Fleet, policy: &Policy) -> Option<ForecastRequest> {
         if self.asked.is_some() || self.next_at.is_none_or(|at| at > now) {

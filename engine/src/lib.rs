@@ -13,7 +13,7 @@
 //! while !matches!(engine.poll_output(), Output::Wake { .. }) {}
 //! ```
 //!
-//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`plan`], [`rollout`], [`policy`], [`journal`].
+//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`nowcast`], [`plan`], [`rollout`], [`policy`], [`journal`].
 
 pub mod document;
 mod engine;
@@ -24,6 +24,7 @@ pub mod history;
 pub mod ids;
 pub mod input;
 pub mod journal;
+pub mod nowcast;
 pub mod output;
 pub mod plan;
 pub mod policy;

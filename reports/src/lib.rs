@@ -4,6 +4,7 @@ pub mod accuracy;
 pub mod arms;
 pub mod chart;
 pub mod comparison;
+mod course;
 mod curves;
 pub mod files;
 pub mod html;

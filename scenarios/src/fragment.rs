@@ -1,8 +1,8 @@
 //! The file shape of a scenario, and the way from it to a valid [`Scenario`].
 
 use crate::scenario::{
-    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Scenario,
-    UpdatePhysics,
+    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Ramp,
+    Scenario, UpdatePhysics,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,14 @@ shape! {
         network_factor: f64,
         /// Mean disk load (default 15).
         disk_percent: f64,
+        /// An unforeseen rise, once, that history does not know: points added to every device at its top (default 0: none).
+        ramp_percent: f64,
+        /// It begins this long after the rollout is announced (default 1h).
+        ramp_after: String,
+        /// From nothing to all of it (default 1h).
+        ramp_duration: String,
+        /// It stays at its top this long and then falls as fast as it rose (default 2h).
+        ramp_hold: String,
     }
 }
 shape! {
@@ -357,7 +365,23 @@ impl Reader<'_> {
             memory_percent: field("memory_percent", given.memory_percent, 45.0, 0.0, 100.0)?,
             network_factor: field("network_factor", given.network_factor, 0.6, 0.0, 10.0)?,
             disk_percent: field("disk_percent", given.disk_percent, 15.0, 0.0, 100.0)?,
+            ramp: self.ramp(at, given)?,
         })
+    }
+
+    fn ramp(&self, at: &str, given: &LoadFragment) -> Read<Option<Ramp>> {
+        let percent = self.number(&format!("{at}.ramp_percent"), given.ramp_percent, 0.0, 0.0, 100.0)?;
+        let hour = Span::from_secs(3600);
+        let span = |name: &str, given: Option<&String>, default: Span, max: Span| {
+            self.span(&format!("{at}.{name}"), given, default, Span::ZERO, max)
+        };
+        let ramp = Ramp {
+            percent,
+            after: span("ramp_after", given.ramp_after.as_ref(), hour, DAY.times(30))?,
+            duration: span("ramp_duration", given.ramp_duration.as_ref(), hour, DAY)?,
+            hold: span("ramp_hold", given.ramp_hold.as_ref(), hour.times(2), DAY.times(30))?,
+        };
+        Ok((percent > 0.0).then_some(ramp))
     }
 
     fn package(&self, at: &str, given: PackageFragment) -> Read<Package> {

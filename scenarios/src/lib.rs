@@ -9,6 +9,6 @@ pub mod recorded;
 mod scenario;
 
 pub use scenario::{
-    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Scenario,
-    UpdatePhysics,
+    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Ramp,
+    Scenario, UpdatePhysics,
 };

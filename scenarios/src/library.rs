@@ -3,11 +3,12 @@
 use crate::Scenario;
 use slacktide_engine::document::{InputError, nearest};
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("first-rollout", include_str!("../library/first-rollout.toml")),
     ("busy-evening", include_str!("../library/busy-evening.toml")),
     ("bad-release", include_str!("../library/bad-release.toml")),
     ("crashy-fleet", include_str!("../library/crashy-fleet.toml")),
+    ("sudden-ramp", include_str!("../library/sudden-ramp.toml")),
     ("night-window", include_str!("../library/night-window.toml")),
 ];
 
@@ -65,6 +66,8 @@ mod tests {
                 .starts_with("s.toml:3: field `pools[0].weight`: value `-1`")
         );
         assert!(said("[[pools]]\nsharee = 1\n").contains("did you mean `share`?"));
+        assert!(said("[[pools]]\nload = { ramp_percent = -1 }\n").contains("must be a number in 0..=100"));
+        assert!(said("[[pools]]\nload = { ramp_duration = \"3x\" }\n").contains("`pools[0].load.ramp_duration`"));
         assert!(said("devices = \"many\"\n").contains("invalid type"));
         assert!(said("devices = 0\n[[pools]]\n").contains("must be a number in 1..=4000000"));
         assert!(said("[[pools]]\nload = { base_percent = nan }\n").contains("value `NaN`"));

@@ -122,6 +122,37 @@ pub struct LoadFamily {
     pub network_factor: f64,
     /// Mean disk load.
     pub disk_percent: f64,
+    /// A rise that history does not know.
+    pub ramp: Option<Ramp>,
+}
+
+/// Load that rises once, in a way no history knows: straight up, a while at the top, and straight down again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ramp {
+    /// Points added to every device at the top.
+    pub percent: f64,
+    /// Begins this long after the rollout is announced.
+    pub after: Span,
+    /// From nothing to all of it, and back.
+    pub duration: Span,
+    /// Time at the top.
+    pub hold: Span,
+}
+
+impl Ramp {
+    /// Points added this long after the rollout was announced.
+    pub fn points(&self, since: Span) -> f64 {
+        let rise = self.duration.as_secs_f64();
+        let t = since.as_secs_f64() - self.after.as_secs_f64();
+        let end = 2.0 * rise + self.hold.as_secs_f64();
+        if t < 0.0 || t >= end {
+            0.0
+        } else if t < rise {
+            self.percent * t / rise
+        } else {
+            self.percent * ((end - t) / rise).min(1.0)
+        }
+    }
 }
 
 /// A lognormal duration: its median, and the standard deviation of its logarithm.
@@ -233,5 +264,21 @@ impl Scenario {
     /// An unknown policy or a bad override.
     pub fn policy(&self) -> Result<Policy, InputError> {
         library::named(&self.policy)?.overridden(&format!("{}: [policy_overrides]", self.name), &self.policy_overrides)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ramp_rises_stays_and_falls() {
+        let minutes = |n: u64| Span::from_secs(n * 60);
+        let ramp = Ramp { percent: 30.0, after: minutes(60), duration: minutes(30), hold: minutes(20) };
+        let at = |n: u64| ramp.points(minutes(n));
+        assert_eq!([at(0), at(59), at(60), at(75), at(90), at(110)], [0.0, 0.0, 0.0, 15.0, 30.0, 30.0]);
+        assert_eq!([at(125), at(140), at(500)], [15.0, 0.0, 0.0]);
+        let step = Ramp { duration: Span::ZERO, ..ramp };
+        assert_eq!([60, 79, 80].map(|n| step.points(minutes(n))), [30.0, 30.0, 0.0]);
     }
 }

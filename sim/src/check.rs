@@ -69,7 +69,8 @@ impl Checks {
                 if devices.is_busy(d) && !world.conditions[d].crashed {
                     self.violated(format!("{now}: device {d} was told to install while it installs"));
                 }
-                if !policy.calendar.is_open_at(now) {
+                let region = policy.region(world.facts[d].region.as_str());
+                if !policy.calendar.is_open_at(region.zone.as_ref(), now) {
                     self.violated(format!("{now}: device {d} was told to install outside its window"));
                 }
                 self.budgets(now, d, policy, world, devices);
@@ -95,10 +96,10 @@ impl Checks {
             self.busy = Busy::count(now, world, devices);
         }
         let facts = &world.facts[device];
-        for (kind, name, limit) in [
-            ("pool", facts.pool.as_str(), policy.plan.pool_out_max),
-            ("region", facts.region.as_str(), policy.plan.region_out_max),
-        ] {
+        let region_max = policy.region(facts.region.as_str()).out_max.unwrap_or(policy.plan.region_out_max);
+        for (kind, name, limit) in
+            [("pool", facts.pool.as_str(), policy.plan.pool_out_max), ("region", facts.region.as_str(), region_max)]
+        {
             let Some((members, busy)) = self.busy.sets.get_mut(&(kind, name.to_owned())) else { continue };
             *busy += 1;
             let (members, busy) = (*members, *busy);

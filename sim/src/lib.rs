@@ -14,6 +14,7 @@ mod replicate;
 mod rng;
 mod run;
 mod setup;
+pub mod whatif;
 mod world;
 
 pub use replicate::{Summary, replicate, summarise};

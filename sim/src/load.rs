@@ -59,6 +59,7 @@ pub(crate) struct Synthetic {
     pool_noise: Vec<f32>,
     pool_streams: Vec<Stream>,
     start: Instant,
+    rollout_at: Instant,
     ticks_per_day: f64,
 }
 
@@ -89,6 +90,7 @@ impl Synthetic {
             pool_noise: vec![0.0; pools.len()],
             pool_streams: (0..pools.len()).map(|p| Stream::new(seed, Purpose::PoolNoise, p as u64)).collect(),
             start: setup.scenario.start,
+            rollout_at: setup.scenario.start + setup.scenario.history,
             ticks_per_day: 86_400.0 / setup.scenario.tick.as_secs_f64(),
         }
     }
@@ -127,7 +129,7 @@ impl Synthetic {
         }
     }
 
-    /// What all devices of a family share: base, daily curve, trend.
+    /// What all devices of a family share: base, daily curve, trend, and the rise that history does not know.
     fn common(&self, family: &LoadFamily, at: Instant) -> f32 {
         let seconds = at.as_millis() as f64 / 1000.0;
         let hour = (seconds / 3600.0).rem_euclid(24.0);
@@ -137,7 +139,9 @@ impl Synthetic {
         let weekday = (seconds / 86_400.0).floor().rem_euclid(7.0);
         let factor = if weekday == 2.0 || weekday == 3.0 { family.weekend_factor } else { 1.0 };
         let trend = family.trend_percent_per_day * at.since(self.start).as_secs_f64() / 86_400.0;
-        (family.base_percent + family.daily_amplitude_percent * curve * factor + trend) as f32
+        let ramp =
+            family.ramp.filter(|_| at >= self.rollout_at).map_or(0.0, |ramp| ramp.points(at.since(self.rollout_at)));
+        (family.base_percent + family.daily_amplitude_percent * curve * factor + trend + ramp) as f32
     }
 }
 

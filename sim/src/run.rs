@@ -155,6 +155,7 @@ impl<'a> Driver<'a> {
             oracle: setup.oracle.then(|| Oracle::new(setup, &facts, &group_of, seed)),
             setup,
         };
+        driver.world.breaches.critical_percent = setup.policy.monitor.critical_load_percent;
         driver.engine.record_inputs(setup.journal == JournalMode::Full);
         driver.append(setup.scenario.start, Entry::Header(Box::new(driver.header(seed, metrics))));
         driver.engine.handle_input(setup.scenario.start, Input::Enrolled { devices: facts });
@@ -408,6 +409,7 @@ impl<'a> Driver<'a> {
             ("patch_latency_device_hours", latency),
             ("exposed_devices", self.devices.exposed.iter().filter(|e| **e).count() as f64),
             ("false_stops", self.seen.false_stops),
+            ("critical_pool_minutes", self.world.breaches.pool_minutes),
             ("bytes_moved", self.devices.bytes_moved),
             ("planner_gap_percent", mean(&self.seen.gaps)),
         ]
@@ -415,6 +417,9 @@ impl<'a> Driver<'a> {
         .into();
         if let (Some(exposed), Some(stopped)) = (self.devices.first_exposed, self.seen.stopped) {
             measures.insert("stop_delay_s".to_owned(), stopped.since(exposed).as_secs_f64());
+        }
+        if let Some(first) = self.world.breaches.first {
+            measures.insert("critical_after_s".to_owned(), first.since(self.rollout_at).as_secs_f64());
         }
         if let Some(error) = self.accuracy.mean_error() {
             measures.insert("forecast_mae_points".to_owned(), error);

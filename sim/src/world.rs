@@ -51,11 +51,22 @@ pub(crate) struct World {
     cost_cpu: f32,
     pub(crate) actual: Cost,
     pub(crate) without: Cost,
+    pub(crate) breaches: Breaches,
+}
+
+/// Pools that need more of their members in service than is critical, while the rollout has some of their devices out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Breaches {
+    pub(crate) critical_percent: f64,
+    pub(crate) first: Option<Instant>,
+    pub(crate) pool_minutes: f64,
 }
 
 struct Served {
     overloaded: bool,
     in_service: usize,
+    /// Of those in service.
+    weight: f64,
     demand: f64,
     unserved: f64,
     /// Share of headroom that is taken, and what is added beyond.
@@ -87,6 +98,7 @@ impl World {
             cost_cpu: scenario.updates.cost_cpu_percent as f32,
             actual: Cost::default(),
             without: Cost::default(),
+            breaches: Breaches::default(),
             facts,
         }
     }
@@ -115,6 +127,11 @@ impl World {
             self.demand[p] = served.demand / 100.0;
             if book {
                 add(&mut self.actual, &served, minutes);
+                let is_out = members.iter().any(|d| self.conditions[*d].out);
+                if is_out && served.demand > self.breaches.critical_percent * served.weight {
+                    self.breaches.first.get_or_insert(now);
+                    self.breaches.pool_minutes += minutes;
+                }
             }
             for d in members {
                 let before = own[*d];
@@ -178,7 +195,7 @@ impl World {
         let beyond = if overloaded { ((excess - headroom) / weight) as f32 } else { 0.0 };
         let unserved =
             if in_service == 0 { demand } else { (f64::from(beyond + self.limit) - 100.0).max(0.0) * weight };
-        Served { overloaded, in_service, demand, unserved, share, beyond }
+        Served { overloaded, in_service, weight, demand, unserved, share, beyond }
     }
 }
 

@@ -233,3 +233,34 @@ fn libraries_list_show_and_validate() {
         assert!(json(&[room, "schema"], dir.path())["properties"].is_object());
     }
 }
+
+#[test]
+fn a_replay_under_another_policy_says_from_where_on_it_is_not_exact() {
+    let dir = tempfile::tempdir().unwrap();
+    let cheap = ["--set", "forecast.models=[\"seasonal-mean\"]"];
+    let simulated = slacktide(&["simulate", "--journal", "full", "--out", "out", cheap[0], cheap[1]], dir.path());
+    assert!(simulated.status.success());
+    let ask = |more: &[&str]| {
+        let arguments: Vec<&str> = ["replay", "out/journal.jsonl", "--json"].iter().chain(more).copied().collect();
+        json(&arguments, dir.path())
+    };
+    let same = ask(&["--set", "plan.patience=7h"]);
+    assert_eq!((&same["exact_to_the_end"], &same["first_difference"]), (&true.into(), &Value::Null), "{same}");
+    assert_eq!(same["recorded"], same["instead"]);
+    let world = ask(&["--policy", "all-at-once"]);
+    let model = ask(&["--policy", "all-at-once", "--from-telemetry"]);
+    for answer in [&world, &model] {
+        assert_eq!(answer["exact_to_the_end"], false, "{answer}");
+        assert_eq!(answer["rollout_states"], serde_json::json!(["finished"]), "{answer}");
+        let makespan = |which: &str| answer[which]["makespan_s"].as_f64().unwrap();
+        assert!(makespan("instead") < makespan("recorded"), "{answer}");
+    }
+    assert_eq!(world["first_difference"]["at"], model["first_difference"]["at"]);
+    refused(&["replay", "out/journal.jsonl", "--policy", "predictve"], dir.path(), &["predictve", "predictive"]);
+    refused(
+        &["replay", "out/journal.jsonl", "--set", "plan.pool_out_mx=1"],
+        dir.path(),
+        &["pool_out_mx", "pool_out_max"],
+    );
+    refused(&["replay", "out/journal.jsonl", "--from-telemetry"], dir.path(), &["--policy"]);
+}

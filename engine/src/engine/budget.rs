@@ -52,7 +52,8 @@ impl Budget {
             }
         };
         let region = |(region, out): (&crate::fleet::Region, &u32)| {
-            rules.region_out_max.of(region.members).map(|max| max.saturating_sub(*out))
+            let own = engine.policy.region(region.id.as_str()).out_max;
+            own.unwrap_or(rules.region_out_max).of(region.members).map(|max| max.saturating_sub(*out))
         };
         Self {
             pools: fleet.pools.iter().enumerate().map(room).collect(),

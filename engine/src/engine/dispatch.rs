@@ -100,6 +100,7 @@ impl Engine {
             until,
             from: self.fleet.facts[device.index()].version,
             to: hop.version,
+            size_bytes: hop.size_bytes,
             replaced: self.ledger.brought(device).map(|(id, _)| id),
         };
         let timeout = self.now + self.policy.attempts.timeout;

@@ -20,6 +20,8 @@ pub(super) struct Attempt {
     pub(super) from: Version,
     /// What is installed: the package's version, or a stepping stone's.
     pub(super) to: Version,
+    /// Download size of it.
+    pub(super) size_bytes: u64,
     /// The attempt that had brought `from`, if a rollout did.
     pub(super) replaced: Option<AttemptId>,
 }

@@ -1,6 +1,7 @@
 //! The door: one input, then drain. Routes, owns the state, and leaves the deciding to its neighbours.
 
 mod attempts;
+mod believed;
 mod budget;
 mod course;
 mod dispatch;
@@ -39,6 +40,7 @@ pub struct Engine {
     rollouts: Vec<Run>,
     ledger: Ledger,
     planning: Planning,
+    nowcast: crate::nowcast::Nowcast,
     outputs: VecDeque<Output>,
     record_inputs: bool,
     last_tick_slot: Option<i64>,
@@ -50,6 +52,7 @@ impl Engine {
         Self {
             fleet: Fleet::new(metrics, &policy),
             forecasting: Forecasting::new(&policy),
+            nowcast: crate::nowcast::Nowcast::new(policy.plan.slot, policy.monitor.lookahead),
             policy,
             now: Instant::from_millis(i64::MIN),
             rollouts: Vec::new(),
@@ -84,6 +87,11 @@ impl Engine {
     /// Every rollout there has been, in the order they were created, with its state.
     pub fn rollouts(&self) -> impl Iterator<Item = (RolloutId, RolloutState)> + '_ {
         self.rollouts.iter().map(|run| (run.id, run.state))
+    }
+
+    /// Why a rollout is paused, or was stopped.
+    pub fn pause_cause(&self, rollout: RolloutId) -> Option<crate::rollout::Cause> {
+        self.run(rollout).and_then(|run| run.cause)
     }
 
     fn run(&self, rollout: RolloutId) -> Option<&Run> {
@@ -183,6 +191,7 @@ impl Engine {
             self.ignore(error.to_string());
             return;
         }
+        self.nowcast_tick();
         self.watch();
         self.record_tick();
     }

@@ -1,19 +1,16 @@
-//! From what is believed to a [`PlanInput`], and from a checked plan to the one in force.
+//! When a plan is made, for all rollouts together, and from a checked plan to the one in force. What it is made from: [`super::believed`].
 
 use super::Engine;
-use super::run::{Run, Stage};
+use super::run::Stage;
 use super::standing::Candidate;
-use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RegionIndex, RolloutId, WaveIndex};
+use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RolloutId};
 use crate::journal::Entry;
 use crate::journal::entry::{BatchFacts, PlanEntry};
 use crate::output::CommandKind;
-use crate::plan::{
-    Plan, PlanDevice, PlanInput, PlanLimits, PlanPool, PlanRegion, PlanReport, WaitingOn, check, planner, stay,
-};
+use crate::plan::outlook::{self, DryPlan};
+use crate::plan::{Plan, PlanInput, PlanReport, WaitingOn, check, planner, stay};
 use crate::policy::Basis;
-use crate::policy::priority::priority;
 use crate::rollout::Hop;
-use crate::score;
 use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
 
@@ -130,7 +127,10 @@ impl Engine {
     pub(super) fn demand_at(&self, pool: PoolIndex, at: Instant) -> f64 {
         let facts = &self.fleet.pools[pool.index()];
         match self.policy.plan.basis {
-            Basis::Forecast => self.forecasting.demand_upper(pool, at).map_or(facts.demand, f64::from),
+            Basis::Forecast => {
+                let upper = self.forecasting.demand_upper(pool, at).map_or(facts.demand, f64::from);
+                self.nowcast_upper(pool, at).map_or(upper, |now| upper.max(now))
+            }
             Basis::Current => facts.demand,
             Basis::Ignore => 0.0,
         }
@@ -231,6 +231,28 @@ impl Engine {
         }
     }
 
+    /// The plan in force, less the batches that have gone.
+    pub const fn plan_in_force(&self) -> Option<&Plan> {
+        self.planning.plan.as_ref()
+    }
+
+    /// Makes a plan from what is believed now and puts it in force for nobody; `None` where no rollout is running. It begins with the slot
+    /// under way.
+    pub fn dry_plan(&self) -> Option<DryPlan> {
+        let standing = self.standing();
+        if standing.is_empty() {
+            return None;
+        }
+        let (input, _) = self.plan_input(self.now.floor_to(self.policy.plan.slot), &standing);
+        let (plan, report) = planner::plan(&input, PlanNumber(self.planning.made + 1), None);
+        let violations = check::check(&plan, &input);
+        let later = self.later_waves(&standing, &input);
+        let outlook = outlook::outlook(&input, &plan, &report, &later);
+        let devices = later.into_iter().flat_map(|wave| wave.devices);
+        let candidates = input.devices.iter().cloned().chain(devices).collect();
+        Some(DryPlan { input, plan, report, violations, outlook, candidates })
+    }
+
     /// From when on a rollout has gone without: devices of it could go, were there room.
     fn note_starving(
         &mut self,
@@ -249,157 +271,6 @@ impl Engine {
             if let Some(run) = self.run_mut(*id) {
                 run.starved_since = if able.contains(id) { run.starved_since.or(Some(now)) } else { None };
             }
-        }
-    }
-
-    /// Devices that wait for a later wave to open.
-    fn closed_waves(&self, standing: &[RolloutId]) -> u32 {
-        let closed = |run: &Run| {
-            let waits = |d: &&DeviceIndex| {
-                let at = &run.devices[d.index()];
-                at.stage == Stage::Waiting && at.wave > run.open_wave
-            };
-            run.targets.iter().filter(waits).count() as u32
-        };
-        standing.iter().filter_map(|id| self.run(*id)).map(closed).sum()
-    }
-
-    /// Everything the planner may know: each device once, for the first rollout that wants it.
-    fn plan_input(
-        &self,
-        start: Instant,
-        standing: &[RolloutId],
-    ) -> (PlanInput, BTreeMap<DeviceIndex, (RolloutId, Hop)>) {
-        let rules = &self.policy.plan;
-        let slots = rules.horizon.steps_down(rules.slot).clamp(1, PlanInput::SLOTS_MAX);
-        let out_slots = self.window_slots();
-        let mut chosen = BTreeMap::new();
-        let mut input = PlanInput {
-            start,
-            slot: rules.slot,
-            slots,
-            devices: Vec::new(),
-            load_scores: Vec::new(),
-            pools: self.plan_pools(start, slots),
-            regions: self.plan_regions(slots),
-            slot_open: self.policy.calendar.slots_open(start, rules.slot, slots),
-            next_open: self.policy.calendar.next_open(start),
-            open_wave: WaveIndex(u16::MAX),
-            limits: self.plan_limits(standing),
-        };
-        for device in self.fleet.present() {
-            let load = self.load_score_at(device, self.now);
-            let Some(candidate) = self.candidate(device, standing, score::capacity(load)) else { continue };
-            if matches!(candidate.barred, Some((WaitingOn::WaveNotOpen { .. }, _))) {
-                continue;
-            }
-            if let Some(hop) = candidate.hop {
-                chosen.insert(device, (candidate.rollout, hop));
-            }
-            input.devices.push(self.plan_device(device, candidate, standing, load, out_slots));
-            let scores = (0..slots).map(|s| self.load_score_at(device, start + rules.slot.times(s)) as f32);
-            input.load_scores.extend(scores);
-        }
-        self.promise_in_flight(&mut input);
-        (input, chosen)
-    }
-
-    fn plan_device(
-        &self,
-        device: DeviceIndex,
-        candidate: Candidate,
-        standing: &[RolloutId],
-        load: f64,
-        out_slots: usize,
-    ) -> PlanDevice {
-        let d = device.index();
-        let facts = &self.fleet.facts[d];
-        let rank = standing.iter().position(|id| *id == candidate.rollout).unwrap_or(standing.len());
-        let wave = self.run(candidate.rollout).map_or(WaveIndex(0), |run| run.devices[d].wave);
-        PlanDevice {
-            index: device,
-            id: facts.id.clone(),
-            pool: self.fleet.pool_of[d],
-            region: self.fleet.region_of[d],
-            weight: facts.weight,
-            requirement: facts.requirement,
-            priority: priority(&self.policy.priority, self.fleet.criticality[d], load),
-            wave: WaveIndex(rank as u16 * 1000 + wave.0),
-            out_slots,
-            telemetry_age: self.fleet.last_at[d].map(|at| self.now.since(at)),
-            barred: candidate.barred,
-            already_out: !self.fleet.is_heard(d, self.now),
-        }
-    }
-
-    fn plan_limits(&self, standing: &[RolloutId]) -> PlanLimits {
-        let rules = &self.policy.plan;
-        let targets = standing.iter().filter_map(|id| self.run(*id)).map(|run| run.targets.len()).max();
-        PlanLimits {
-            batch_requirement_max: rules.batch_requirement_max,
-            batch_capacity_max: rules.batch_capacity_max,
-            batch_devices_max: rules.batch_devices_max.of(targets.unwrap_or(0) as u32),
-            load_limit: rules.load_limit_percent / 100.0,
-            pool_reserve: rules.pool_reserve_percent / 100.0,
-            pool_rule: rules.basis != Basis::Ignore,
-            pool_members_min: rules.pool_members_min,
-            device_load_max: rules.device_load_max.filter(|_| rules.basis != Basis::Ignore),
-            telemetry_age_max: rules.telemetry_age_max,
-            spread_regions: true,
-        }
-    }
-
-    fn plan_pools(&self, start: Instant, slots: usize) -> Vec<PlanPool> {
-        let rules = &self.policy.plan;
-        let pool = |(index, pool): (usize, &crate::fleet::Pool)| {
-            let members = pool.members.len() as u32;
-            let at = |s| self.demand_at(PoolIndex(index as u32), start + rules.slot.times(s)).max(0.0);
-            PlanPool {
-                name: pool.id.to_string(),
-                weight_total: pool.weight_total,
-                members,
-                demand_upper: (0..slots).map(at).collect(),
-                out_weight: vec![0.0; slots],
-                out_count: vec![0; slots],
-                out_count_max: rules.pool_out_max.of(members),
-            }
-        };
-        self.fleet.pools.iter().enumerate().map(pool).collect()
-    }
-
-    fn plan_regions(&self, slots: usize) -> Vec<PlanRegion> {
-        let region = |region: &crate::fleet::Region| PlanRegion {
-            name: region.id.to_string(),
-            out_count: vec![0; slots],
-            out_count_max: self.policy.plan.region_out_max.of(region.members),
-        };
-        self.fleet.regions.iter().map(region).collect()
-    }
-
-    /// Books everybody who is out already: attempts until they should be back (one slot more when they are late), silent devices for
-    /// the whole horizon, since nobody knows when they return.
-    fn promise_in_flight(&self, input: &mut PlanInput) {
-        for (_, attempt) in self.ledger.open() {
-            let until = attempt.until.max(input.start + input.slot);
-            self.promise(input, attempt.device, until.since(input.start).steps_up(input.slot));
-        }
-        for device in self.fleet.present() {
-            if self.ledger.holder(device).is_none() && !self.fleet.is_heard(device.index(), self.now) {
-                self.promise(input, device, input.slots);
-            }
-        }
-    }
-
-    fn promise(&self, input: &mut PlanInput, device: DeviceIndex, slots: usize) {
-        let d = device.index();
-        let weight = self.fleet.facts[d].weight;
-        let PoolIndex(pool) = self.fleet.pool_of[d];
-        let RegionIndex(region) = self.fleet.region_of[d];
-        let (pool, region) = (&mut input.pools[pool as usize], &mut input.regions[region as usize]);
-        for slot in 0..slots.min(input.slots) {
-            pool.out_weight[slot] += weight;
-            pool.out_count[slot] += 1;
-            region.out_count[slot] += 1;
         }
     }
 }

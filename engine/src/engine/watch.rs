@@ -5,14 +5,17 @@ use super::run::{Run, Stage};
 use crate::ids::{DeviceIndex, PoolIndex, RolloutId};
 use crate::journal::Entry;
 use crate::journal::entry::{Verdict, VerdictEntry};
+use crate::policy::Basis;
 use crate::rollout::{Cause, RolloutState};
 use crate::score;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// Fewer devices heard than this share of the fleet: too little is known to go on.
 const HEARD_SHARE_MIN: f64 = 0.5;
 /// Enough is known again from this share on.
 const HEARD_SHARE_RESUME: f64 = 0.8;
+/// Deviations that plans keep free over a demand that climbs away from its forecast.
+const PLAN_DEVIATIONS: f64 = 2.0;
 
 /// The tightest pool of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +40,42 @@ impl Engine {
         }
         for id in self.live() {
             self.watch_floor(id);
+        }
+        self.watch_plan();
+    }
+
+    /// Corrects the forecast by this tick of telemetry.
+    pub(super) fn nowcast_tick(&mut self) {
+        if !self.policy.monitor.nowcast {
+            return;
+        }
+        let updated = self.updated_capacity(None, None).zip(self.updated_capacity(None, Some(self.now)));
+        self.nowcast.tick(self.now, &self.fleet, &self.forecasting, updated);
+    }
+
+    /// Demand that plans must reckon with in the slot of `at` by what is seen now, in weight units.
+    pub(super) fn nowcast_upper(&self, pool: PoolIndex, at: Instant) -> Option<f64> {
+        let ahead = self.nowcast.demand(&self.forecasting, pool, at)?;
+        Some(ahead.value + if ahead.climbs { PLAN_DEVIATIONS * ahead.deviation } else { 0.0 })
+    }
+
+    /// A batch that is due now was planned for a demand that meanwhile has left its bounds: plan anew before it goes.
+    fn watch_plan(&mut self) {
+        let rules = &self.policy.plan;
+        let Some(plan) = self.planning.plan.as_ref().filter(|_| rules.basis == Basis::Forecast) else { return };
+        let slots = self.window_slots();
+        let is_left = |pool: &PoolIndex| {
+            (0..slots).map(|s| self.now + rules.slot.times(s)).any(|at| {
+                let upper = self.forecasting.demand_upper(*pool, at).map(f64::from);
+                upper.zip(self.nowcast_upper(*pool, at)).is_some_and(|(upper, now)| now > upper)
+            })
+        };
+        let due = plan.batches.iter().take_while(|batch| batch.start <= self.now).flat_map(|batch| &batch.devices);
+        let mut last = None;
+        let mut pools =
+            due.map(|device| self.fleet.pool_of[device.index()]).filter(|pool| last.replace(*pool) != Some(*pool));
+        if pools.any(|pool| is_left(&pool)) {
+            self.replan("demand has left its forecast");
         }
     }
 
@@ -106,7 +145,7 @@ impl Engine {
                 let name = &self.fleet.pools[p].id;
                 let ahead = at.since(self.now);
                 let evidence = format!(
-                    "pool {name} is forecast to use {percent:.0} % of its members in {ahead} (critical: {critical:.0} %)"
+                    "pool {name} is expected to use {percent:.0} % of its members in {ahead} (critical: {critical:.0} %)"
                 );
                 self.relieve(p, at, Cause::ForecastBreach, percent, &evidence);
             }
@@ -154,20 +193,26 @@ impl Engine {
         }
     }
 
-    /// First slot of the lookahead in which the expected demand passes `critical` percent of what will be in service.
+    /// First moment of the lookahead at which the expected demand passes `critical` percent of what will be in service. Doubt is in the
+    /// nowcast itself, which corrects by no more than noise leaves unexplained: a margin on top of it came too late (decision 5).
     fn pool_breach_ahead(&self, pool: usize, critical: f64) -> Option<(Instant, f64)> {
         self.pool_ahead(pool).find(|(_, percent)| *percent > critical)
     }
 
-    /// Expected demand over the weight in service for each slot of the lookahead, percent. The plan already kept room for the upper
+    /// Expected demand over the weight in service at moments of the lookahead, percent. The plan already kept room for the upper
     /// quantile; a stop is for what is to be expected, not for every wide interval.
     fn pool_ahead(&self, pool: usize) -> impl Iterator<Item = (Instant, f64)> + '_ {
-        let slot = self.policy.plan.slot;
         let index = PoolIndex(pool as u32);
-        let steps = self.policy.monitor.lookahead.steps_up(slot);
-        (1..=steps).filter_map(move |step| {
-            let at = self.now + slot.times(step);
-            let demand = f64::from(self.forecasting.demand_point(index, at)?);
+        let nowcast = self.policy.monitor.nowcast;
+        // A third of a slot is a tick in most fleets: who comes back within a slot may be missed before.
+        let step = Span::from_millis(self.policy.plan.slot.as_millis() / if nowcast { 3 } else { 1 });
+        let steps = self.policy.monitor.lookahead.steps_up(step);
+        (1..=steps).filter_map(move |n| {
+            let at = self.now + step.times(n);
+            let demand = match self.nowcast.demand(&self.forecasting, index, at) {
+                Some(ahead) => ahead.value,
+                None => f64::from(self.forecasting.demand_point(index, at)?),
+            };
             let serving = self.weight_serving_at(pool, at);
             Some((at, if serving > 0.0 { demand / serving * 100.0 } else { 100.0 }))
         })
@@ -227,9 +272,12 @@ impl Engine {
     pub(super) fn updated_capacity_ahead(&self, rollout: Option<RolloutId>) -> Option<f64> {
         let slot = self.policy.plan.slot;
         let steps = self.policy.monitor.lookahead.steps_up(slot);
-        (1..=steps)
-            .filter_map(|step| self.updated_capacity(rollout, Some(self.now + slot.times(step))))
-            .reduce(f64::min)
+        let expected = |step| {
+            let at = self.now + slot.times(step);
+            let correction = self.nowcast.updated(at).map_or(0.0, |ahead| ahead.value);
+            Some((self.updated_capacity(rollout, Some(at))? + correction).clamp(0.0, 100.0))
+        };
+        (1..=steps).filter_map(expected).reduce(f64::min)
     }
 
     /// Devices, not attempts: too many that ever failed, of those that came to an end.

@@ -13,11 +13,11 @@ pub(super) struct Board<'a> {
     pub(super) room: Room<'a>,
     /// The starts a device could have if it had the fleet to itself; none for a device that may not go now.
     pub(super) possible: SlotSets,
-    /// Devices by wave, priority, id.
+    /// Devices by rank, wave, priority, id.
     pub(super) order: Vec<usize>,
     /// Position of each device in `order`.
     pub(super) rank: Vec<usize>,
-    /// Devices of one class differ in nothing that a pool or a region asks for.
+    /// Devices of one class differ in nothing that a pool, a region or its link asks for.
     pub(super) class: Vec<usize>,
     /// The slot each device starts in.
     pub(super) placed: Vec<Option<usize>>,
@@ -29,13 +29,14 @@ impl<'a> Board<'a> {
         let mut order: Vec<usize> = (0..input.devices.len()).collect();
         order.sort_by(|a, b| {
             let (a, b) = (&input.devices[*a], &input.devices[*b]);
-            a.wave.cmp(&b.wave).then(sane(b.priority).total_cmp(&sane(a.priority))).then_with(|| a.id.cmp(&b.id))
+            let standing = (a.rank, a.wave).cmp(&(b.rank, b.wave));
+            standing.then(sane(b.priority).total_cmp(&sane(a.priority))).then_with(|| a.id.cmp(&b.id))
         });
         let mut rank = vec![0; order.len()];
         for (position, d) in order.iter().enumerate() {
             rank[*d] = position;
         }
-        let class = classes(input);
+        let class = classes(&room);
         let possible = possible(&room, &class);
         Self { input, room, possible, order, rank, class, placed: vec![None; input.devices.len()] }
     }
@@ -91,7 +92,7 @@ impl<'a> Board<'a> {
                 continue;
             }
             let hint = &mut hints[self.class[d]];
-            *hint = self.room.earliest_for_sets(&self.input.devices[d], *hint);
+            *hint = self.room.earliest_for_sets(d, *hint);
             let slot = self.possible.from(d, *hint).find(|slot| self.room.fits(d, *slot));
             if let Some(slot) = slot {
                 self.place(d, slot);
@@ -167,14 +168,15 @@ impl<'a> Board<'a> {
 }
 
 /// Numbers the classes in the order of the input.
-fn classes(input: &PlanInput) -> Vec<usize> {
-    let mut known: BTreeMap<(u32, u32, u64, usize, bool), usize> = BTreeMap::new();
-    let mut class = |device: &super::PlanDevice| {
+fn classes(room: &Room<'_>) -> Vec<usize> {
+    let mut known: BTreeMap<(u32, u32, u64, u64, usize, bool), usize> = BTreeMap::new();
+    let mut class = |(device, share): (&super::PlanDevice, &f64)| {
         let next = known.len();
-        let key = (device.pool.0, device.region.0, weight(device).to_bits(), device.out_slots, device.already_out);
+        let sizes = (weight(device).to_bits(), share.to_bits());
+        let key = (device.pool.0, device.region.0, sizes.0, sizes.1, device.out_slots, device.already_out);
         *known.entry(key).or_insert(next)
     };
-    input.devices.iter().map(&mut class).collect()
+    room.input.devices.iter().zip(&room.downloads).map(&mut class).collect()
 }
 
 /// Where each device fits while nobody else is placed.
@@ -185,15 +187,18 @@ fn possible(room: &Room<'_>, class: &[usize]) -> SlotSets {
     for (d, device) in input.devices.iter().enumerate() {
         let barred = not_now(input, device).is_some();
         let fits = &*by_class[class[d]]
-            .get_or_insert_with(|| (0..input.slots).map(|slot| room.earliest_for_sets(device, slot) == slot).collect());
+            .get_or_insert_with(|| (0..input.slots).map(|slot| room.earliest_for_sets(d, slot) == slot).collect());
         sets.retain(d, |slot| !barred && fits[slot] && room.batch_has_room(d, slot));
     }
     sets
 }
 
-/// Among neighbours of equal wave and priority, one of each region in turn.
+/// Among neighbours of equal rank, wave and priority, one of each region in turn.
 fn spread(input: &PlanInput, members: &mut [usize]) {
-    let key = |d: usize| (input.devices[d].wave, sane(input.devices[d].priority).to_bits());
+    let key = |d: usize| {
+        let device = &input.devices[d];
+        (device.rank, device.wave, sane(device.priority).to_bits())
+    };
     let mut begin = 0;
     while begin < members.len() {
         let end = begin + members[begin..].iter().take_while(|d| key(**d) == key(members[begin])).count();

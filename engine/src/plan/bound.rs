@@ -8,10 +8,11 @@
 //!   in the order of their ends (an exchange argument shows that nothing beats it). It is asked of all devices, of those that can only
 //!   start late, and of those that are out for long;
 //! - *volume*: weight × slots out against room × slots, for windows of several lengths;
+//! - *links*: downloads against what a region's link carries, as sizes that start in a slot and as volume;
 //! - *batches*: heads, points and capacity scores of the starts a slot allows, and a slot for each device that needs more than half.
 
 use super::board::Board;
-use super::room::{EPSILON, Room, load_score, weight};
+use super::room::{EPSILON, Room, download_part, download_slots, load_score, weight};
 use crate::score;
 
 /// Slots that no plan placing the devices that the board has placed can do with less of.
@@ -24,8 +25,12 @@ pub(super) fn lower_bound(board: &Board<'_>) -> usize {
     let mut end = alone.max(batches(board, placed));
     let mut pools: Vec<Vec<Job>> = vec![Vec::new(); input.pools.len()];
     let mut regions: Vec<Vec<Job>> = vec![Vec::new(); input.regions.len()];
+    let mut links: Vec<Vec<(usize, usize)>> = vec![Vec::new(); input.regions.len()];
     for (d, first) in placed.iter().zip(&first) {
         let device = &input.devices[*d];
+        if room.downloads[*d] != 0.0 {
+            links[device.region.index()].push((*d, *first));
+        }
         if !device.already_out {
             let job = Job { d: *d, first: *first, out: board.out(*d), weight: weight(device) };
             pools[device.pool.index()].push(job);
@@ -38,7 +43,46 @@ pub(super) fn lower_bound(board: &Board<'_>) -> usize {
     for (r, jobs) in regions.iter().enumerate() {
         end = end.max(Set::of_region(&room, r, jobs).end(board, jobs));
     }
+    for (r, members) in links.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+        end = end.max(link(board, &room, r, members));
+    }
     end.min(input.slots)
+}
+
+/// The earliest end of a window whose download is the last that a region's link carries; `members` with the first slot of each.
+fn link(board: &Board<'_>, room: &Room<'_>, region: usize, members: &[(usize, usize)]) -> usize {
+    let slots = board.input.slots;
+    let left = &room.link[room.cell(region as u32, 0)..room.cell(region as u32, slots)];
+    let mut jobs = Vec::with_capacity(members.len());
+    // How much longer than its download a window is at least; less than nothing where downloads outlast windows.
+    let mut margin = isize::MAX;
+    let (mut volume, mut can_load) = (0.0, vec![false; slots]);
+    for (d, first) in members {
+        let (share, out) = (room.downloads[*d], board.out(*d));
+        let parts = download_slots(share);
+        // In the slot it starts in it takes its all, or the whole link.
+        jobs.push(Job { d: *d, first: *first, out: 1, weight: download_part(share, 0) });
+        margin = margin.min(out as isize - parts as isize);
+        volume += share.min(parts as f64);
+        let mut next = 0;
+        for slot in board.possible.from(*d, 0) {
+            let end = (slot + parts).min(slots);
+            can_load[slot.max(next).min(end)..end].fill(true);
+            next = end;
+        }
+    }
+    let Some(from) = jobs.iter().map(|job| job.first).min() else { return 0 };
+    let by_start = |jobs: &[Job]| {
+        let shortest = jobs.iter().map(|job| board.out(job.d)).min().unwrap_or(1);
+        let last = Set::of(left, &vec![f64::INFINITY; slots], jobs).end(board, jobs);
+        if last == 0 { 0 } else { last - 1 + shortest }
+    };
+    let large: Vec<Job> = jobs.iter().copied().filter(|job| job.weight > 0.5 + EPSILON).collect();
+    let starts = by_start(&jobs).max(if large.len() < jobs.len() { by_start(&large) } else { 0 });
+    let open: Vec<f64> = left.iter().zip(&can_load).map(|(left, can)| if *can { left.max(0.0) } else { 0.0 }).collect();
+    // Whoever downloads in the last slot has begun at most its download before.
+    let loaded = carried_by(&open, &vec![f64::INFINITY; slots], 1, from, volume);
+    starts.max(if loaded == 0 { 0 } else { loaded.saturating_add_signed(margin) })
 }
 
 /// A device as a set sees it.
@@ -59,6 +103,12 @@ struct Set {
 
 impl Set {
     fn of_pool(room: &Room<'_>, p: usize, jobs: &[Job]) -> Self {
+        let cells = room.cell(p as u32, 0)..room.cell(p as u32, room.input.slots);
+        Self::of(&room.pool_spare[cells.clone()], &room.pool_count[cells], jobs)
+    }
+
+    /// `left` and `count`: weight and heads that may be out, by slot.
+    fn of(left: &[f64], count: &[f64], jobs: &[Job]) -> Self {
         let mut weights: Vec<f64> = jobs.iter().map(|job| job.weight).collect();
         weights.sort_by(f64::total_cmp);
         let sums = |weights: &mut dyn Iterator<Item = f64>| -> Vec<f64> {
@@ -74,13 +124,10 @@ impl Set {
         let unit = weights.first().copied().filter(|unit| *unit > 0.0).unwrap_or(0.0);
         let is_multiple = |w: &f64| (w / unit - (w / unit).round()).abs() < 1e-9;
         let unit = if unit > 0.0 && weights.iter().all(is_multiple) { unit } else { 0.0 };
-        let slots = room.input.slots;
-        let (mut heads, mut spare) = (Vec::with_capacity(slots), Vec::with_capacity(slots));
-        for t in 0..slots {
-            let cell = room.cell(p as u32, t);
-            let left = room.pool_spare[cell];
+        let (mut heads, mut spare) = (Vec::with_capacity(left.len()), Vec::with_capacity(left.len()));
+        for (left, count) in left.iter().copied().zip(count) {
             let fit = lightest.partition_point(|sum| *sum <= left + EPSILON);
-            let most = room.pool_count[cell].max(0.0).min(fit as f64);
+            let most = count.max(0.0).min(fit as f64);
             let counted = if most >= 1.0 { heaviest[most as usize - 1] } else { 0.0 };
             let whole = if unit > 0.0 && left.is_finite() { ((left + EPSILON) / unit).floor() * unit } else { left };
             heads.push(most);

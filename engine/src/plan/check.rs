@@ -14,8 +14,6 @@ pub enum Violation {
     DeviceTwice(DeviceIndex),
     /// A device that may not go now.
     Barred(DeviceIndex),
-    /// A device of a wave that is not open.
-    WaveNotOpen(DeviceIndex),
     /// A batch without devices.
     EmptyBatch(usize),
     /// Batches out of order, or two in one slot.
@@ -40,6 +38,10 @@ pub enum Violation {
     PoolOut(String, usize, u32, u32),
     /// Too many of a region out: region, slot, count, limit.
     RegionOut(String, usize, u32, u32),
+    /// More downloads in a region than its link carries: region, slot, bytes, limit.
+    Link(String, usize, f64, f64),
+    /// A download that has not ended by the horizon.
+    DownloadPastHorizon(DeviceIndex),
     /// A device too busy for its window though it has calmer ones: score, limit.
     DeviceLoad(DeviceIndex, f64, f64),
     /// A device planned on telemetry that is missing or too old.
@@ -52,7 +54,6 @@ impl fmt::Display for Violation {
             Self::UnknownDevice(d) => write!(f, "device {d} is no candidate"),
             Self::DeviceTwice(d) => write!(f, "device {d} is planned twice"),
             Self::Barred(d) => write!(f, "device {d} may not go now"),
-            Self::WaveNotOpen(d) => write!(f, "the wave of device {d} is not open"),
             Self::EmptyBatch(s) => write!(f, "the batch of slot {s} is empty"),
             Self::BatchOrder(s) => write!(f, "the batch of slot {s} is out of order"),
             Self::BatchStart(s) => write!(f, "the batch of slot {s} does not start with its slot"),
@@ -65,6 +66,10 @@ impl fmt::Display for Violation {
             Self::PoolCapacity(p, s, has, needs) => write!(f, "pool {p} can use {has} in slot {s} and needs {needs}"),
             Self::PoolOut(p, s, n, max) => write!(f, "{n} members of pool {p} are out in slot {s}, {max} may be"),
             Self::RegionOut(r, s, n, max) => write!(f, "{n} devices of region {r} are out in slot {s}, {max} may be"),
+            Self::Link(r, s, bytes, max) => {
+                write!(f, "the link of region {r} carries {bytes} bytes in slot {s}, {max} are allowed")
+            }
+            Self::DownloadPastHorizon(d) => write!(f, "the download of device {d} runs past the horizon"),
             Self::DeviceLoad(d, score, max) => {
                 write!(f, "device {d} has load score {score} in its window, {max} is allowed")
             }
@@ -111,6 +116,7 @@ pub fn check(plan: &Plan, input: &PlanInput) -> Vec<Violation> {
         check_batch(input, batch, &members, &mut found);
     }
     check_sets(input, &starts, &mut found);
+    check_links(input, &starts, &mut found);
     found
 }
 
@@ -127,9 +133,6 @@ fn check_device(input: &PlanInput, i: usize, slot: usize, found: &mut Vec<Violat
     if device.barred.is_some() {
         found.push(Violation::Barred(device.index));
     }
-    if device.wave > input.open_wave {
-        found.push(Violation::WaveNotOpen(device.index));
-    }
     if let Some(max) = input.limits.telemetry_age_max
         && device.telemetry_age.is_none_or(|age| age > max)
     {
@@ -138,12 +141,13 @@ fn check_device(input: &PlanInput, i: usize, slot: usize, found: &mut Vec<Violat
     if end > input.slots {
         found.push(Violation::PastHorizon(device.index));
     }
-    if let Some(closed) = (slot..end.min(input.slots)).find(|t| !input.slot_open[*t]) {
+    let slot_open = &input.regions[device.region.index()].slot_open;
+    if let Some(closed) = (slot..end.min(input.slots)).find(|t| !slot_open[*t]) {
         found.push(Violation::ClosedSlot(device.index, closed));
     }
     let Some(max) = input.limits.device_load_max else { return };
     let score = score_of(input, i, slot);
-    let window_open = |s: usize| (s..s + device.out_slots.max(1)).all(|t| t < input.slots && input.slot_open[t]);
+    let window_open = |s: usize| (s..s + device.out_slots.max(1)).all(|t| t < input.slots && slot_open[t]);
     let best =
         (0..input.slots).filter(|s| window_open(*s)).map(|s| score_of(input, i, s)).fold(f64::INFINITY, f64::min);
     // Never calm: its best windows are allowed.
@@ -214,6 +218,42 @@ fn check_sets(input: &PlanInput, starts: &BTreeMap<usize, usize>, found: &mut Ve
             if let Some(max) = region.out_count_max.filter(|max| out > *max) {
                 found.push(Violation::RegionOut(region.name.clone(), t, out, max));
             }
+        }
+    }
+}
+
+/// The links of the regions, slot by slot: each download takes all of its region's share until it is done. Only links over which the plan
+/// downloads something can be too slow.
+fn check_links(input: &PlanInput, starts: &BTreeMap<usize, usize>, found: &mut Vec<Violation>) {
+    let mut bytes: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+    for (i, slot) in starts {
+        let device = &input.devices[*i];
+        let r = device.region.index();
+        let Some(max) = input.regions[r].download_bytes_max.filter(|max| *max != f64::INFINITY) else { continue };
+        if device.download_bytes == 0.0 {
+            continue;
+        }
+        let mut left = if device.download_bytes >= 0.0 { device.download_bytes } else { f64::INFINITY };
+        for t in *slot..input.slots {
+            let now = if left > max { max } else { left };
+            *bytes.entry((r, t)).or_default() += now;
+            left -= now;
+            // What rounding leaves over is nothing.
+            if left <= SLACK * max {
+                break;
+            }
+        }
+        // Written so that what is no size is never done.
+        if !keeps(left, SLACK * max) {
+            found.push(Violation::DownloadPastHorizon(device.index));
+        }
+    }
+    for ((r, t), taken) in bytes {
+        let region = &input.regions[r];
+        let max = region.download_bytes_max.unwrap_or(f64::INFINITY);
+        let sum = region.downloading_bytes[t] + taken;
+        if !keeps(sum, max * (1.0 + SLACK)) {
+            found.push(Violation::Link(region.name.clone(), t, sum, max));
         }
     }
 }

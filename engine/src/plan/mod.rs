@@ -6,6 +6,7 @@
 mod board; // a plan under construction
 mod bound; // how short it could be at best
 pub mod check;
+pub mod outlook; // when everybody will go
 pub mod planner;
 pub mod report;
 mod room; // what is left of every limit
@@ -36,12 +37,6 @@ pub struct PlanInput {
     pub pools: Vec<PlanPool>,
     /// The regions the candidates stand in.
     pub regions: Vec<PlanRegion>,
-    /// Per slot: may devices be out in it? (maintenance windows less blackouts; length `slots`)
-    pub slot_open: Vec<bool>,
-    /// First moment after the horizon's start at which a window opens, when slot 0 is closed.
-    pub next_open: Option<Instant>,
-    /// Devices of later waves wait.
-    pub open_wave: WaveIndex,
     /// The rules of the policy.
     pub limits: PlanLimits,
 }
@@ -66,12 +61,18 @@ pub struct PlanDevice {
     pub weight: f64,
     /// Resource requirement of its update in points, ≥ 0.
     pub requirement: f64,
+    /// Standing of its rollout: 0 goes first, before wave and priority.
+    pub rank: u32,
     /// Higher goes first (see `policy::priority`).
     pub priority: f64,
-    /// The wave it belongs to; waves come before priority.
+    /// The wave of its rollout that it belongs to; waves come before priority. Whether that wave is open is for the caller to say: a
+    /// device of a closed one is `barred`.
     pub wave: WaveIndex,
     /// How many slots it is out, at an upper quantile of its duration (≥ 1).
     pub out_slots: usize,
+    /// What it downloads from the start of its window, bytes ≥ 0. The download runs at the whole free rate of its region's link share: it
+    /// takes all of the share in every slot but its last, and there what is left of it. It must end within the horizon.
+    pub download_bytes: f64,
     /// Age of its newest telemetry; `None` when it never reported.
     pub telemetry_age: Option<Span>,
     /// A reason found before planning why it may not go now (filter, version path, retry pause…), with the
@@ -101,15 +102,44 @@ pub struct PlanPool {
     pub out_count_max: Option<u32>,
 }
 
-/// A region with its own limit.
+/// A region with its own limits, clock and link.
 #[derive(Debug, Clone)]
 pub struct PlanRegion {
     /// Its name, for reasons.
     pub name: String,
+    /// Per slot: may its devices be out in it? (maintenance windows less blackouts, by its own clock; length `slots`)
+    pub slot_open: Vec<bool>,
+    /// First moment after the horizon's start at which a window opens, when slot 0 is closed.
+    pub next_open: Option<Instant>,
+    /// What updates may download over its link in one slot, bytes > 0; `None` is unlimited.
+    pub download_bytes_max: Option<f64>,
+    /// Per slot: bytes already promised to downloads (length `slots`).
+    pub downloading_bytes: Vec<f64>,
     /// Per slot: members already promised to be out.
     pub out_count: Vec<u32>,
     /// Most members out at once.
     pub out_count_max: Option<u32>,
+}
+
+impl PlanRegion {
+    /// Slots that a download over the region's link takes, one at least; 1 where there is no limit.
+    pub fn download_slots(&self, bytes: f64) -> usize {
+        self.download_bytes_max.map_or(1, |max| room::download_slots(bytes / max))
+    }
+
+    /// Promises the link to a download that began `passed` slots before the horizon and is not done: what is left of it by plan, or, of a
+    /// late one, as much as its last slot was to carry.
+    pub fn promise_download(&mut self, bytes: f64, passed: usize) {
+        let Some(max) = self.download_bytes_max else { return };
+        let first = passed.min(self.download_slots(bytes) - 1);
+        for (i, promised) in self.downloading_bytes.iter_mut().enumerate() {
+            let part = room::download_part(bytes / max, first + i) * max;
+            if part <= 0.0 {
+                break;
+            }
+            *promised += part;
+        }
+    }
 }
 
 /// The planner's share of a policy.

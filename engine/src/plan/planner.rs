@@ -1,4 +1,4 @@
-//! Makes a plan from nothing: in the order wave, priority, id, each device at the earliest slot where every rule holds for its whole
+//! Makes a plan from nothing: in the order rank, wave, priority, id, each device at the earliest slot where every rule holds for its whole
 //! window; then tries to shorten the whole, and gives what it moved back to those who come first. [`super::stay::replan`] changes a plan
 //! that exists.
 

@@ -93,6 +93,15 @@ pub enum MoveReason {
         /// How many may be.
         max: u32,
     },
+    /// The link of its region is taken.
+    LinkBusy {
+        /// The slot in which it lacks the most.
+        at: Instant,
+        /// What it would download in that slot, bytes.
+        needed_bytes: f64,
+        /// What the link share has free then, less what others of the plan take.
+        spare_bytes: f64,
+    },
     /// Its batch is full without it.
     BatchFull,
     /// It gains at least [`super::PlanLimits::earlier_min`] slots.
@@ -118,6 +127,7 @@ impl MoveReason {
             Self::PoolCapacity { .. } => "pool-capacity",
             Self::PoolOutMax { .. } => "pool-out-max",
             Self::RegionOutMax { .. } => "region-out-max",
+            Self::LinkBusy { .. } => "link-busy",
             Self::BatchFull => "batch-full",
             Self::Earlier { .. } => "earlier",
             Self::ShorterPlan { .. } => "shorter-plan",
@@ -213,6 +223,15 @@ pub enum WaitingOn {
         /// How many may be.
         max: u32,
     },
+    /// The link of its region is taken by other downloads for the whole horizon, or too slow for its own.
+    LinkBusy {
+        /// What it downloads, bytes.
+        download_bytes: f64,
+        /// What updates may download over the link in a slot, bytes.
+        per_slot_bytes: f64,
+        /// The most the link has free, from any open slot on, in as many slots as the download takes.
+        spare_bytes: f64,
+    },
     /// No open window in the horizon is long enough for it.
     WindowClosed {
         /// How long it needs.
@@ -258,6 +277,7 @@ impl WaitingOn {
             Self::PoolCapacity { .. } => "pool-capacity",
             Self::PoolOutMax { .. } => "pool-out-max",
             Self::RegionOutMax { .. } => "region-out-max",
+            Self::LinkBusy { .. } => "link-busy",
             Self::WindowClosed { .. } => "window-closed",
             Self::DeviceLoad { .. } => "device-load",
             Self::RetryPause { .. } => "retry-pause",

@@ -1,7 +1,9 @@
 //! What pools, regions and batches have left while a plan grows, and the slots each device may start in by itself.
 
 use super::{PlanDevice, PlanInput, PlanLimits};
+use crate::ids::RegionIndex;
 use crate::score;
+use std::collections::BTreeMap;
 
 /// Slack for sums of fractions.
 pub(super) const EPSILON: f64 = 1e-9;
@@ -22,15 +24,49 @@ pub(super) fn load_score(input: &PlanInput, d: usize, slot: usize) -> f64 {
     if score.is_nan() { 100.0 } else { score.clamp(0.0, 100.0) }
 }
 
-/// Per slot: is the whole window of `out` slots that starts there open and within the horizon?
-pub(super) fn open_windows(input: &PlanInput, out: usize) -> Vec<bool> {
+/// Per slot: is the whole window of `out` slots that starts there open in the region and within the horizon?
+fn open_windows(input: &PlanInput, region: usize, out: usize) -> Vec<bool> {
+    let slot_open = &input.regions[region].slot_open;
     let mut run = 0;
     let mut open = vec![false; input.slots];
     for slot in (0..input.slots).rev() {
-        run = if input.slot_open.get(slot) == Some(&true) { run + 1 } else { 0 };
+        run = if slot_open.get(slot) == Some(&true) { run + 1 } else { 0 };
         open[slot] = run >= out;
     }
     open
+}
+
+/// The open windows of each region and length, made when first asked for.
+#[derive(Debug, Default)]
+pub(super) struct OpenWindows(BTreeMap<(u32, usize), Vec<bool>>);
+
+impl OpenWindows {
+    /// Per slot: may the device's whole window start there?
+    pub(super) fn of(&mut self, input: &PlanInput, device: &PlanDevice) -> &[bool] {
+        let out = device.out_slots.clamp(1, input.slots + 1);
+        self.0.entry((device.region.0, out)).or_insert_with(|| open_windows(input, device.region.index(), out))
+    }
+}
+
+/// How many times what its region's link carries in a slot the device downloads: 0 where there is no limit, infinite for what is no size.
+fn download(input: &PlanInput, device: &PlanDevice) -> f64 {
+    match input.regions[device.region.index()].download_bytes_max {
+        None => 0.0,
+        Some(max) if max == f64::INFINITY || device.download_bytes == 0.0 => 0.0,
+        Some(max) if max > 0.0 && device.download_bytes > 0.0 => device.download_bytes / max,
+        Some(_) => f64::INFINITY,
+    }
+}
+
+/// Slots that a download takes.
+pub(super) fn download_slots(share: f64) -> usize {
+    // Saturates for what never ends.
+    (share - EPSILON).ceil().max(1.0) as usize
+}
+
+/// What a download takes of its slot number `i`.
+pub(super) fn download_part(share: f64, i: usize) -> f64 {
+    (share - i as f64).clamp(0.0, 1.0)
 }
 
 /// The highest load score a device may have, given its lowest over its open windows; `None` when the rule is off.
@@ -55,13 +91,9 @@ impl SlotSets {
     /// The starts every device may have by itself: its window is open, and calm enough.
     pub(super) fn allowed(input: &PlanInput) -> Self {
         let mut sets = Self::empty(input.devices.len(), input.slots);
-        let mut open: Vec<Option<Vec<bool>>> = Vec::new();
+        let mut windows = OpenWindows::default();
         for (d, device) in input.devices.iter().enumerate() {
-            let out = device.out_slots.clamp(1, input.slots + 1);
-            if open.len() <= out {
-                open.resize(out + 1, None);
-            }
-            let open = &*open[out].get_or_insert_with(|| open_windows(input, out));
+            let open = windows.of(input, device);
             let slots = || open.iter().enumerate().filter(|(_, open)| **open).map(|(slot, _)| slot);
             let max = input.limits.device_load_max.and_then(|_| {
                 load_allowed(input, slots().map(|s| load_score(input, d, s)).fold(f64::INFINITY, f64::min))
@@ -124,6 +156,10 @@ pub(super) struct Room<'a> {
     pub(super) pool_count: Vec<f64>,
     /// Devices, by region, then slot.
     pub(super) region_count: Vec<f64>,
+    /// Share of a region's link, by region, then slot; 1 is the whole of what updates may use.
+    pub(super) link: Vec<f64>,
+    /// What each device downloads, in what its region's link carries in a slot.
+    pub(super) downloads: Vec<f64>,
     /// Points, by slot of start; so are the next two.
     pub(super) requirement: Vec<f64>,
     pub(super) capacity: Vec<f64>,
@@ -155,12 +191,22 @@ impl<'a> Room<'a> {
         };
         let region_count =
             input.regions.iter().flat_map(|r| (0..input.slots).map(move |t| region_left(r, t))).collect();
+        let link_left = |region: &super::PlanRegion, t: usize| {
+            let taken = |max: f64| region.downloading_bytes[t] / max;
+            match region.download_bytes_max.map(|max| 1.0 - taken(max)) {
+                None => f64::INFINITY,
+                Some(left) if left.is_finite() => left,
+                Some(_) => f64::NEG_INFINITY,
+            }
+        };
         let full = |max: Option<f64>| vec![max.unwrap_or(f64::INFINITY); input.slots];
         Self {
             input,
             pool_spare,
             pool_count,
             region_count,
+            link: input.regions.iter().flat_map(|r| (0..input.slots).map(move |t| link_left(r, t))).collect(),
+            downloads: input.devices.iter().map(|device| download(input, device)).collect(),
             requirement: full(limits.batch_requirement_max),
             capacity: full(limits.batch_capacity_max),
             devices: full(limits.batch_devices_max.map(f64::from)),
@@ -183,13 +229,35 @@ impl<'a> Room<'a> {
             && self.region_count[self.cell(device.region.0, t)] >= 1.0
     }
 
-    /// The first slot at or after `from` whose whole window pool and region can spare. Monotone while a plan grows.
-    pub(super) fn earliest_for_sets(&self, device: &PlanDevice, from: usize) -> usize {
+    /// Has the region's link room for a download that starts in the slot? It must end within the horizon.
+    pub(super) fn link_has_room(&self, d: usize, slot: usize) -> bool {
+        let share = self.downloads[d];
+        if share == 0.0 {
+            return true;
+        }
+        let region = self.input.devices[d].region.0;
+        // Nearly all are done in a slot, and this is asked often.
+        if share <= 1.0 {
+            return self.link[self.cell(region, slot)] + EPSILON >= share;
+        }
+        let parts = download_slots(share);
+        slot.saturating_add(parts) <= self.input.slots
+            && (0..parts).all(|i| self.link[self.cell(region, slot + i)] + EPSILON >= download_part(share, i))
+    }
+
+    /// The free share 0..=1 of a region's link in a slot.
+    pub(super) fn link_free(&self, region: RegionIndex, slot: usize) -> f64 {
+        self.link[self.cell(region.0, slot)].clamp(0.0, 1.0)
+    }
+
+    /// The first slot at or after `from` whose whole window pool, region and link can spare. Monotone while a plan grows.
+    pub(super) fn earliest_for_sets(&self, d: usize, from: usize) -> usize {
+        let device = &self.input.devices[d];
         let out = device.out_slots.max(1);
         let mut start = from;
         let mut t = from;
         while t < self.input.slots && t < start + out {
-            if !self.sets_have_room(device, t) {
+            if !self.sets_have_room(device, t) || (t == start && !self.link_has_room(d, t)) {
                 start = t + 1;
             }
             t += 1;
@@ -209,7 +277,9 @@ impl<'a> Room<'a> {
     /// Does the device fit at a slot, by every rule but those of its own window? That window must end within the horizon.
     pub(super) fn fits(&self, d: usize, slot: usize) -> bool {
         let device = &self.input.devices[d];
-        (slot..slot + device.out_slots.max(1)).all(|t| self.sets_have_room(device, t)) && self.batch_has_room(d, slot)
+        self.link_has_room(d, slot)
+            && (slot..slot + device.out_slots.max(1)).all(|t| self.sets_have_room(device, t))
+            && self.batch_has_room(d, slot)
     }
 
     /// Takes (`sign` 1) or gives back (−1) what the device costs at a slot.
@@ -222,6 +292,11 @@ impl<'a> Room<'a> {
         }
         if self.capacity[slot] != f64::INFINITY {
             self.capacity[slot] -= sign * score::capacity(load_score(self.input, d, slot));
+        }
+        let share = self.downloads[d];
+        for i in 0..if share == 0.0 { 0 } else { download_slots(share) } {
+            let cell = self.cell(device.region.0, slot + i);
+            self.link[cell] -= sign * download_part(share, i);
         }
         if device.already_out {
             return;

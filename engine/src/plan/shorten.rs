@@ -5,6 +5,8 @@
 //! easy ones go round them. Chance comes from a fixed seed, effort is counted in steps: the same input gives the same plan anywhere.
 
 use super::board::Board;
+use super::room::{download_part, download_slots};
+use crate::ids::RegionIndex;
 
 /// Places and candidates looked at before an attempt is given up, for a plan made from nothing: tens of milliseconds. The attempts halve
 /// what there is to gain, so they are few.
@@ -49,6 +51,7 @@ struct Search<'b, 'a> {
     /// Devices by pool, then slot of start.
     starts: Vec<Vec<usize>>,
     out_max: usize,
+    download_max: usize,
     /// Looking for a place.
     queue: Vec<usize>,
     /// What it costs to push each device aside.
@@ -66,6 +69,7 @@ enum Short {
     Pool { slot: usize, need: f64 },
     PoolCount { slot: usize },
     Region { slot: usize },
+    Link { slot: usize, need: f64 },
     Requirement { need: f64 },
     Capacity { need: f64 },
     Devices,
@@ -93,6 +97,7 @@ impl<'b, 'a> Search<'b, 'a> {
             end,
             starts,
             out_max: (0..devices).map(|d| board.out(d)).max().unwrap_or(1),
+            download_max: board.room.downloads.iter().map(|share| download_slots(*share)).max().unwrap_or(1),
             queue: late,
             price: (0..devices).map(|d| 1.0 + volume(d) / mean.max(1e-9)).collect(),
             placed_until: vec![0; devices],
@@ -238,6 +243,13 @@ impl<'b, 'a> Search<'b, 'a> {
                 }
             }
         }
+        if !room.link_has_room(d, slot) {
+            let share = room.downloads[d];
+            let lack = |i: usize| download_part(share, i) - room.link[room.cell(device.region.0, slot + i)];
+            let worst = (0..download_slots(share).min(self.board.input.slots - slot)).map(|i| (slot + i, lack(i)));
+            let (slot, need) = worst.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((slot, 1.0));
+            return Some(Short::Link { slot, need });
+        }
         let need = device.requirement - room.requirement[slot];
         if need > super::room::EPSILON {
             return Some(Short::Requirement { need });
@@ -261,6 +273,7 @@ impl<'b, 'a> Search<'b, 'a> {
         let (pools, at, in_sets) = match short {
             Short::Pool { slot, .. } | Short::PoolCount { slot } => (own, slot, true),
             Short::Region { slot } => (all, slot, true),
+            Short::Link { slot, need } => return self.cheapest_download(device.region, slot, need, aside),
             Short::Requirement { .. } | Short::Capacity { .. } | Short::Devices => (all, slot, false),
         };
         let earliest = if in_sets { (at + 1).saturating_sub(self.out_max) } else { at };
@@ -281,10 +294,34 @@ impl<'b, 'a> Search<'b, 'a> {
                         Short::Pool { need, .. } => (candidate.weight / need).min(1.0),
                         Short::Requirement { need } => (candidate.requirement / need).min(1.0),
                         Short::Capacity { need } => (self.capacity(*other, at) / need).min(1.0),
-                        Short::PoolCount { .. } | Short::Region { .. } | Short::Devices => 1.0,
+                        Short::PoolCount { .. } | Short::Region { .. } | Short::Link { .. } | Short::Devices => 1.0,
                     };
                     let shared = (start + out).min(slot + device.out_slots.max(1)).saturating_sub(start.max(slot));
                     let cost = self.price_now(*other) / (relief * shared as f64);
+                    if cost.is_finite() && best.is_none_or(|(least, _)| cost < least) {
+                        best = Some((cost, *other));
+                    }
+                }
+            }
+        }
+        self.spend(looked + 1);
+        best.map(|(_, other)| other)
+    }
+
+    /// Of the devices that download in a slot over the link of a region, the one that relieves it for the least.
+    fn cheapest_download(&mut self, region: RegionIndex, at: usize, need: f64, aside: &[usize]) -> Option<usize> {
+        let (board, input) = (&*self.board, self.board.input);
+        let (mut best, mut looked): (Option<(f64, usize)>, usize) = (None, 0);
+        for pool in 0..input.pools.len() {
+            for start in (at + 1).saturating_sub(self.download_max)..=at {
+                let list = &self.starts[pool * input.slots + start];
+                looked += list.len();
+                for other in list {
+                    let part = download_part(board.room.downloads[*other], at - start);
+                    if part <= 0.0 || input.devices[*other].region != region || aside.contains(other) {
+                        continue;
+                    }
+                    let cost = self.price_now(*other) / (part / need).min(1.0);
                     if cost.is_finite() && best.is_none_or(|(least, _)| cost < least) {
                         best = Some((cost, *other));
                     }

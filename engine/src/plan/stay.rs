@@ -7,7 +7,7 @@
 use super::board::Board;
 use super::planner::{Lower, finish, plan, settle, shorten_whole};
 use super::report::{MoveReason, Moved, PlanReport};
-use super::room::{EPSILON, load_allowed, load_score, open_windows, weight};
+use super::room::{EPSILON, OpenWindows, download_part, download_slots, load_allowed, load_score, weight};
 use super::why::not_now;
 use super::{Plan, PlanInput, PlanLimits};
 use crate::ids::{DeviceIndex, PlanNumber};
@@ -59,9 +59,14 @@ fn slot_of(input: &PlanInput, start: Instant) -> Option<usize> {
 fn stand(board: &mut Board<'_>, old: &[Option<Instant>]) -> Vec<Option<MoveReason>> {
     let input = board.input;
     let mut forced = vec![None; old.len()];
+    let mut windows = OpenWindows::default();
     for (d, start) in old.iter().enumerate() {
         let Some(start) = start else { continue };
-        match alone(input, d, *start) {
+        let why = alone(input, &mut windows, d, *start).and_then(|slot| {
+            let ends = slot.saturating_add(download_slots(board.room.downloads[d])) <= input.slots;
+            if ends || board.room.downloads[d] == 0.0 { Ok(slot) } else { Err(refusal(board, d, slot)) }
+        });
+        match why {
             Ok(slot) => board.place(d, slot),
             Err(why) => forced[d] = Some(why),
         }
@@ -70,13 +75,13 @@ fn stand(board: &mut Board<'_>, old: &[Option<Instant>]) -> Vec<Option<MoveReaso
 }
 
 /// The slot of a device's old place, or what by itself keeps it from staying there.
-fn alone(input: &PlanInput, d: usize, start: Instant) -> Result<usize, MoveReason> {
+fn alone(input: &PlanInput, windows: &mut OpenWindows, d: usize, start: Instant) -> Result<usize, MoveReason> {
     let device = &input.devices[d];
     if let Some((on, _)) = not_now(input, device) {
         return Err(MoveReason::MayNotGo { on });
     }
     let slot = slot_of(input, start).ok_or(MoveReason::Missed)?;
-    let open = open_windows(input, device.out_slots.max(1));
+    let open = windows.of(input, device);
     if !open[slot] {
         return Err(MoveReason::WindowClosed);
     }
@@ -106,6 +111,13 @@ fn make_room(board: &mut Board<'_>, old: &[Option<Instant>], forced: &mut [Optio
         for r in 0..input.regions.len() {
             while board.room.region_count[board.room.cell(r as u32, t)] < 0.0 {
                 let Some(d) = crowd.out_of(board, 0..input.pools.len(), t, Some(r), 0.0) else { break };
+                gone.extend(board.placed[d].map(|slot| (d, slot)));
+                crowd.leaves(board, d);
+            }
+        }
+        for r in 0..input.regions.len() {
+            while board.room.link[board.room.cell(r as u32, t)] < -EPSILON {
+                let Some(d) = crowd.downloading_in(board, r, t) else { break };
                 gone.extend(board.placed[d].map(|slot| (d, slot)));
                 crowd.leaves(board, d);
             }
@@ -149,7 +161,20 @@ fn refusal(board: &Board<'_>, d: usize, slot: usize) -> MoveReason {
             return MoveReason::RegionOutMax { max: input.regions[device.region.index()].out_count_max.unwrap_or(0) };
         }
     }
-    MoveReason::BatchFull
+    if room.link_has_room(d, slot) {
+        return MoveReason::BatchFull;
+    }
+    let (share, cell) = (room.downloads[d], |t: usize| room.cell(device.region.0, t));
+    let lack = |t: &usize| download_part(share, *t - slot) - room.link[cell(*t)];
+    // A download that runs past the horizon lacks nothing before it.
+    let end = slot.saturating_add(download_slots(share)).min(input.slots);
+    let t = (slot..end).max_by(|a, b| lack(a).total_cmp(&lack(b))).unwrap_or(slot);
+    let per_slot = input.regions[device.region.index()].download_bytes_max.unwrap_or(0.0);
+    MoveReason::LinkBusy {
+        at: input.start + input.slot.times(t),
+        needed_bytes: download_part(share, t - slot) * per_slot,
+        spare_bytes: room.link_free(device.region, t) * per_slot,
+    }
 }
 
 /// Who starts where, by pool, then slot.
@@ -157,6 +182,7 @@ struct Crowd {
     starts: Vec<Vec<usize>>,
     slots: usize,
     out_max: usize,
+    download_max: usize,
 }
 
 impl Crowd {
@@ -169,7 +195,8 @@ impl Crowd {
             }
         }
         let out_max = board.windows().map(|(d, _)| board.out(d)).max().unwrap_or(1);
-        Self { starts, slots, out_max }
+        let parts = |(d, _): (usize, usize)| download_slots(board.room.downloads[d]);
+        Self { starts, slots, out_max, download_max: board.windows().map(parts).max().unwrap_or(1) }
     }
 
     fn leaves(&mut self, board: &mut Board<'_>, d: usize) {
@@ -195,6 +222,23 @@ impl Crowd {
         });
         let relief = |d: usize| weight(&board.input.devices[d]).min(need.max(0.0));
         Self::first_to_go(board, out, relief)
+    }
+
+    /// Among those of a region that download in a slot, the one that takes most of what is lacking, then comes last.
+    fn downloading_in(&self, board: &Board<'_>, region: usize, t: usize) -> Option<usize> {
+        let input = board.input;
+        let need = -board.room.link[board.room.cell(region as u32, t)];
+        let part = |d: usize| {
+            let since = board.placed[d].map_or(0, |slot| t - slot);
+            download_part(board.room.downloads[d], since)
+        };
+        let lists = (0..input.pools.len())
+            .flat_map(|p| ((t + 1).saturating_sub(self.download_max)..=t).map(move |s| p * self.slots + s));
+        let those = lists
+            .flat_map(|list| &self.starts[list])
+            .copied()
+            .filter(|d| input.devices[*d].region.index() == region && part(*d) > 0.0);
+        Self::first_to_go(board, those, |d| part(d).min(need))
     }
 
     fn starting_in(&self, board: &Board<'_>, t: usize) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! Why a device has no place: the typed reason, with the numbers.
 
-use super::room::{EPSILON, Room, load_allowed, load_score, open_windows, weight};
+use super::room::{EPSILON, OpenWindows, Room, download_slots, load_allowed, load_score, weight};
 use super::{PlanDevice, PlanInput, WaitingOn};
 use crate::score;
 use crate::time::Instant;
@@ -10,9 +10,6 @@ pub(super) fn not_now(input: &PlanInput, device: &PlanDevice) -> Option<(Waiting
     let limits = &input.limits;
     if let Some((on, earliest)) = &device.barred {
         return Some((on.clone(), *earliest));
-    }
-    if device.wave > input.open_wave {
-        return Some((WaitingOn::WaveNotOpen { wave: device.wave, open: input.open_wave }, None));
     }
     if let Some(max) = limits.telemetry_age_max {
         match device.telemetry_age {
@@ -36,10 +33,14 @@ pub(super) fn why(room: &Room<'_>, d: usize) -> (WaitingOn, Option<Instant>) {
     let device = &input.devices[d];
     let out = device.out_slots.max(1);
     let after = Some(input.start + input.slot.times(input.slots));
-    let open = open_windows(input, out);
+    let mut windows = OpenWindows::default();
+    let open = windows.of(input, device);
     let slots: Vec<usize> = (0..input.slots).filter(|s| open[*s]).collect();
     if slots.is_empty() {
-        return (WaitingOn::WindowClosed { need: input.slot.times(out) }, input.next_open.or(after));
+        return (
+            WaitingOn::WindowClosed { need: input.slot.times(out) },
+            input.regions[device.region.index()].next_open.or(after),
+        );
     }
     let lowest_capacity = slots.iter().map(|s| score::capacity(load_score(input, d, *s))).fold(f64::INFINITY, f64::min);
     if let Some(max) = input.limits.batch_capacity_max.filter(|max| lowest_capacity > max + EPSILON) {
@@ -50,11 +51,12 @@ pub(super) fn why(room: &Room<'_>, d: usize) -> (WaitingOn, Option<Instant>) {
     let calm: Vec<usize> = slots.iter().copied().filter(|s| load_score(input, d, *s) <= load_max).collect();
     let whole = |s: usize, holds: &dyn Fn(usize) -> bool| (s..s + out).all(holds);
     let pool = |t: usize| room.cell(device.pool.0, t);
-    let rules: [(&dyn Fn(usize) -> bool, u8); 4] = [
+    let rules: [(&dyn Fn(usize) -> bool, u8); 5] = [
         (&|s| whole(s, &|t| room.pool_spare[pool(t)] + EPSILON >= weight(device)), 0),
         (&|s| whole(s, &|t| room.pool_count[pool(t)] >= 1.0), 1),
         (&|s| whole(s, &|t| room.region_count[room.cell(device.region.0, t)] >= 1.0), 2),
-        (&|s| room.batch_has_room(d, s), 3),
+        (&|s| room.link_has_room(d, s), 3),
+        (&|s| room.batch_has_room(d, s), 4),
     ];
     let barred = |rule: &dyn Fn(usize) -> bool| calm.iter().filter(|s| !rule(**s)).count();
     let worst =
@@ -67,7 +69,8 @@ pub(super) fn why(room: &Room<'_>, d: usize) -> (WaitingOn, Option<Instant>) {
         Some((_, 2)) => {
             WaitingOn::RegionOutMax { max: input.regions[device.region.index()].out_count_max.unwrap_or(0) }
         }
-        Some((_, 3)) => WaitingOn::BatchesFull,
+        Some((_, 3)) => return link_busy(room, d, &calm, after),
+        Some((_, 4)) => WaitingOn::BatchesFull,
         _ => {
             let tightest = |s: &usize| (*s..s + out).map(|t| room.pool_spare[pool(t)]).fold(f64::INFINITY, f64::min);
             let spare = calm.iter().map(tightest).fold(f64::NEG_INFINITY, f64::max);
@@ -75,4 +78,19 @@ pub(super) fn why(room: &Room<'_>, d: usize) -> (WaitingOn, Option<Instant>) {
         }
     };
     (on, after)
+}
+
+/// What the link lacks, and when it may do better: never, where even an idle one could not carry the download within a horizon.
+fn link_busy(room: &Room<'_>, d: usize, slots: &[usize], after: Option<Instant>) -> (WaitingOn, Option<Instant>) {
+    let input = room.input;
+    let device = &input.devices[d];
+    let per_slot = input.regions[device.region.index()].download_bytes_max.unwrap_or(f64::INFINITY);
+    let parts = download_slots(room.downloads[d]);
+    // As much as could go by the end of as many slots as the download takes.
+    let free =
+        |s: &usize| (*s..s.saturating_add(parts).min(input.slots)).map(|t| room.link_free(device.region, t)).sum();
+    let spare = slots.iter().map(free).fold(0.0, f64::max) * per_slot;
+    let on =
+        WaitingOn::LinkBusy { download_bytes: device.download_bytes, per_slot_bytes: per_slot, spare_bytes: spare };
+    (on, after.filter(|_| parts <= input.slots))
 }

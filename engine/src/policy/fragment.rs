@@ -4,11 +4,11 @@
 
 use super::{
     AttemptRules, Basis, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, PriorityFormula,
-    RollbackRules, RollbackScope, Scores, Wave,
+    RegionRules, RollbackRules, RollbackScope, Scores, Wave,
 };
 use crate::document::{Document, InputError, format_span};
 use crate::time::Span;
-use crate::window::{Blackout, Calendar, WeeklyWindow};
+use crate::window::{Blackout, Calendar, WeeklyWindow, Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use slacktide_forecast::ModelKind;
@@ -118,8 +118,19 @@ section! {
         from: String,
         /// `HH:MM`, or a moment.
         to: String,
-        /// IANA time zone (default UTC).
+        /// IANA time zone (default UTC), or "local": the zone of each device's region.
         zone: String,
+    }
+}
+section! {
+    /// `[regions.NAME]`
+    RegionFragment {
+        /// IANA time zone that windows in "local" time are read in (default UTC).
+        zone: String,
+        /// Share of its link that updates may use, Mbit/s, or "unlimited".
+        link_mbit_per_s: NumberOrWord,
+        /// Most of its devices out at once, instead of `plan.region_out_max`.
+        out_max: NumberOrWord,
     }
 }
 section! {
@@ -135,6 +146,8 @@ section! {
         critical_load_percent: f64,
         /// How far ahead the watch looks.
         lookahead: String,
+        /// Correct the forecast by how demand has been leaving it since.
+        nowcast: bool,
         /// Failed devices at which to stop, percent of those settled.
         failure_percent_max: f64,
         /// Failures before that share means anything.
@@ -211,6 +224,8 @@ section! {
         windows: Vec<WindowFragment>,
         /// Spans in which nothing may be out.
         blackouts: Vec<WindowFragment>,
+        /// What is particular to a region, by its name.
+        regions: BTreeMap<String, RegionFragment>,
         /// When to stop.
         monitor: MonitorFragment,
         /// What to take back.
@@ -224,6 +239,8 @@ section! {
 
 const DAY: Span = Span::from_secs(86_400);
 const MINUTE: Span = Span::from_secs(60);
+/// A petabit a second.
+const LINK_MBIT_MAX: f64 = 1e9;
 
 /// Reads fields of one document.
 struct Reader<'a>(&'a Document);
@@ -477,6 +494,42 @@ impl Reader<'_> {
         Ok(calendar)
     }
 
+    fn regions(
+        &self,
+        given: Option<BTreeMap<String, RegionFragment>>,
+        base: &BTreeMap<String, RegionRules>,
+    ) -> Read<BTreeMap<String, RegionRules>> {
+        let mut regions = base.clone();
+        for (name, given) in given.unwrap_or_default() {
+            let path = |key: &str| format!("regions.{name}.{key}");
+            let region = regions.entry(name.clone()).or_default();
+            if let Some(zone) = &given.zone {
+                let read = Zone::named(zone).map_err(|e| self.0.error(&path("zone"), zone, e.to_string()))?;
+                region.zone = Some(read);
+            }
+            match &given.link_mbit_per_s {
+                None => {}
+                Some(NumberOrWord::Number(mbit)) if *mbit > 0.0 && *mbit <= LINK_MBIT_MAX => {
+                    region.link_mbit_per_s = Some(*mbit);
+                }
+                Some(NumberOrWord::Word(word)) if word == "unlimited" => region.link_mbit_per_s = None,
+                Some(bad) => {
+                    let problem = format!("must be a number above 0 and at most {LINK_MBIT_MAX}, or \"unlimited\"");
+                    let value = match bad {
+                        NumberOrWord::Number(number) => number.to_string(),
+                        NumberOrWord::Word(word) => word.clone(),
+                    };
+                    return Err(self.0.error(&path("link_mbit_per_s"), value, problem));
+                }
+            }
+            if given.out_max.is_some() {
+                region.out_max =
+                    Some(self.count_limit(&path("out_max"), given.out_max.as_ref(), CountLimit::Unlimited)?);
+            }
+        }
+        Ok(regions)
+    }
+
     fn monitor(&self, given: &MonitorFragment, base: &MonitorRules) -> Read<MonitorRules> {
         Ok(MonitorRules {
             capacity_floor: self.limit(
@@ -503,6 +556,7 @@ impl Reader<'_> {
                 1000.0,
             )?,
             lookahead: self.span("monitor.lookahead", given.lookahead.as_ref(), base.lookahead, Span::ZERO, DAY)?,
+            nowcast: given.nowcast.unwrap_or(base.nowcast),
             failure_percent_max: self.number(
                 "monitor.failure_percent_max",
                 given.failure_percent_max,
@@ -615,6 +669,7 @@ pub(super) fn settle(document: &Document, given: PolicyFragment, base: &Policy) 
         priority: reader.priority(&given.priority.unwrap_or_default(), &base.priority)?,
         waves: reader.waves(given.waves, &base.waves)?,
         calendar: reader.calendar(given.windows, given.blackouts, &base.calendar)?,
+        regions: reader.regions(given.regions, &base.regions)?,
         monitor: reader.monitor(&given.monitor.unwrap_or_default(), &base.monitor)?,
         rollback: reader.rollback(&given.rollback.unwrap_or_default(), &base.rollback)?,
         forecast: reader.forecast(&given.forecast.unwrap_or_default(), &base.forecast, plan.slot)?,

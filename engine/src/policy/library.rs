@@ -148,12 +148,14 @@ impl Default for Policy {
                 .map(|(share_percent, soak)| Wave { share_percent, soak })
                 .to_vec(),
             calendar: Calendar::default(),
+            regions: std::collections::BTreeMap::new(),
             monitor: MonitorRules {
                 capacity_floor: Some(10.0),
                 floor_devices_min: 5,
                 watch_pools: true,
                 critical_load_percent: 95.0,
                 lookahead: minutes(30),
+                nowcast: true,
                 failure_percent_max: 5.0,
                 failure_count_min: 3,
                 false_alarm_rate: Some(0.01),
@@ -221,7 +223,31 @@ mod tests {
         assert!(said("waves = []\n").contains("at least one wave"));
         assert!(said("[forecast]\nmodels = [\"arimaa\"]\n").contains("is no model"));
         assert!(said("[monitr]\n").contains("did you mean `monitor`?"));
+        assert!(said("[regions.north]\nzone = \"Europe/Berlim\"\n").contains("did you mean Europe/Berlin?"));
+        assert_eq!(
+            said("[regions.north]\nzone = \"UTC\"\nlink_mbit_per_s = 0\n"),
+            "p.toml:3: field `regions.north.link_mbit_per_s`: value `0`: must be a number above 0 and at most 1000000000, or \"unlimited\""
+        );
+        assert!(said("[regions.north]\nlink_mbit_per_s = \"fast\"\n").contains("value `fast`"));
+        assert!(said("[regions.north]\nout_max = 1.5\n").contains("a share such as"));
+        assert!(said("[regions.north]\nzoen = \"UTC\"\n").contains("did you mean `zone`?"));
         assert!(said("[[windows]]\nzone = \"Mars/Base\"\n").contains("no IANA time zone"));
+    }
+
+    #[test]
+    fn regions_come_back_and_are_changed_key_by_key() {
+        let text = "[regions.north]\nzone = \"Europe/Berlin\"\nlink_mbit_per_s = 40\nout_max = \"5%\"\n[regions.south]\nout_max = \"unlimited\"\n[[windows]]\nfrom = \"01:00\"\nto = \"05:00\"\nzone = \"local\"\n";
+        let policy = Policy::from_toml("p.toml", text).unwrap();
+        assert_eq!(Policy::from_toml("again", &policy.to_toml()).unwrap(), policy);
+        assert!(policy.calendar.is_local() && !Policy::default().calendar.is_local());
+        let north = policy.region("north");
+        assert_eq!(north.zone.as_ref().map(crate::window::Zone::name), Some("Europe/Berlin"));
+        // 40 Mbit/s are 5 MB/s: 4.5 GB in a quarter of an hour.
+        assert_eq!(north.link_bytes(Span::from_secs(900)), Some(4.5e9));
+        assert_eq!(policy.region("nowhere").link_bytes(Span::from_secs(900)), None);
+        let changed = policy.with_field("regions.north.link_mbit_per_s", "unlimited").unwrap();
+        assert_eq!(changed.region("north"), super::super::RegionRules { link_mbit_per_s: None, ..north });
+        assert_eq!(changed.region("south").out_max, Some(CountLimit::Unlimited));
     }
 
     #[test]

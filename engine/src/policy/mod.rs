@@ -9,8 +9,9 @@ pub mod priority;
 mod written;
 
 use crate::time::Span;
-use crate::window::Calendar;
+use crate::window::{Calendar, Zone};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// All thresholds of one rollout. Every default is explained in `docs/defaults.md`.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Policy {
     pub waves: Vec<Wave>,
     /// When devices may be out.
     pub calendar: Calendar,
+    /// What is particular to a region, by its name; regions not named have [`RegionRules::default`].
+    pub regions: BTreeMap<String, RegionRules>,
     /// When to stop.
     pub monitor: MonitorRules,
     /// What to take back.
@@ -148,6 +151,31 @@ pub struct PlanRules {
     pub duration_quantile: f64,
 }
 
+/// What is particular to a region.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RegionRules {
+    /// The zone that local windows are read in; UTC where there is none.
+    pub zone: Option<Zone>,
+    /// The share of its link that updates may use, Mbit/s above 0; `None` is unlimited.
+    pub link_mbit_per_s: Option<f64>,
+    /// Most of its devices out at once, in place of [`PlanRules::region_out_max`].
+    pub out_max: Option<CountLimit>,
+}
+
+impl RegionRules {
+    /// Bytes that updates may download over its link in `span`; `None` is unlimited.
+    pub fn link_bytes(&self, span: Span) -> Option<f64> {
+        self.link_mbit_per_s.map(|mbit| mbit * 1e6 / 8.0 * span.as_secs_f64())
+    }
+}
+
+impl Policy {
+    /// The rules of a region, those of one not named too.
+    pub fn region(&self, name: &str) -> RegionRules {
+        self.regions.get(name).cloned().unwrap_or_default()
+    }
+}
+
 /// A step of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Wave {
@@ -170,6 +198,8 @@ pub struct MonitorRules {
     pub critical_load_percent: f64,
     /// How far ahead the watch looks (default 30 min); zero looks at now only.
     pub lookahead: Span,
+    /// Correct the forecast by how demand has been leaving it since (default true).
+    pub nowcast: bool,
     /// Failed devices, percent of those settled, at which to stop (default 5).
     pub failure_percent_max: f64,
     /// …but not before this many have failed (default 3).

@@ -2,9 +2,9 @@
 
 use super::fragment::{
     AttemptFragment, ForecastFragment, MonitorFragment, NumberOrWord, PlanFragment, PolicyFragment, PriorityFragment,
-    RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
+    RegionFragment, RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
 };
-use super::{CountLimit, Policy};
+use super::{CountLimit, Policy, RegionRules};
 use crate::document::format_span;
 use crate::time::Span;
 use crate::window::{Blackout, WeeklyWindow};
@@ -43,6 +43,14 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
         Blackout::Once { from, to } => {
             WindowFragment { days: None, from: Some(from.to_string()), to: Some(to.to_string()), zone: None }
         }
+    };
+    let region = |(name, region): (&String, &RegionRules)| {
+        let fragment = RegionFragment {
+            zone: region.zone.as_ref().map(|zone| zone.name().to_owned()),
+            link_mbit_per_s: limit(region.link_mbit_per_s, "unlimited"),
+            out_max: region.out_max.and_then(count),
+        };
+        (name.clone(), fragment)
     };
     PolicyFragment {
         name: Some(policy.name.clone()),
@@ -87,12 +95,14 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
         ),
         windows: Some(policy.calendar.windows.iter().map(weekly).collect()),
         blackouts: Some(policy.calendar.blackouts.iter().map(blackout).collect()),
+        regions: Some(policy.regions.iter().map(region).collect()),
         monitor: Some(MonitorFragment {
             capacity_floor: limit(monitor.capacity_floor, "off"),
             floor_devices_min: Some(monitor.floor_devices_min),
             watch_pools: Some(monitor.watch_pools),
             critical_load_percent: Some(monitor.critical_load_percent),
             lookahead: span(monitor.lookahead),
+            nowcast: Some(monitor.nowcast),
             failure_percent_max: Some(monitor.failure_percent_max),
             failure_count_min: Some(monitor.failure_count_min),
             false_alarm_rate: limit(monitor.false_alarm_rate, "off"),

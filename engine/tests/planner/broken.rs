@@ -32,7 +32,8 @@ fn every_rule() {
         ["DeviceTwice"]
     );
     assert_eq!(found(|_, i| i.devices[0].barred = Some((WaitingOn::NotRequested, None))), ["Barred"]);
-    assert_eq!(found(|_, i| i.devices[0].wave = WaveIndex(1)), ["WaveNotOpen"]);
+    let closed = WaitingOn::WaveNotOpen { wave: WaveIndex(1), open: WaveIndex(0) };
+    assert_eq!(found(|_, i| i.devices[0].barred = Some((closed.clone(), None))), ["Barred"]);
     assert_eq!(
         found(|p, _| {
             p.batches[2].devices.clear();
@@ -44,7 +45,7 @@ fn every_rule() {
     assert!(found(|p, _| p.batches.swap(0, 1)).contains(&"BatchOrder".to_owned()));
     assert_eq!(found(|p, i| p.batches[0].start = i.start + Span::from_secs(1)), ["BatchStart"]);
     assert!(found(|_, i| i.devices[5].out_slots = 9).contains(&"PastHorizon".to_owned()));
-    assert_eq!(found(|_, i| i.slot_open[1] = false), ["ClosedSlot"]);
+    assert_eq!(found(|_, i| i.regions[0].slot_open[1] = false), ["ClosedSlot"]);
     assert_eq!(found(|_, i| i.limits.batch_requirement_max = Some(1.0)), ["Requirement"]);
     assert_eq!(found(|_, i| i.limits.batch_capacity_max = Some(100.0)), ["Capacity"]);
     assert_eq!(found(|_, i| i.limits.batch_devices_max = Some(1)), ["BatchDevices"]);
@@ -55,6 +56,33 @@ fn every_rule() {
     assert_eq!(found(|_, i| i.limits.pool_reserve = 0.05), ["PoolCapacity"]);
     assert_eq!(found(|_, i| i.pools[0].out_count_max = Some(1)), ["PoolOut"]);
     assert_eq!(found(|_, i| i.regions[0].out_count_max = Some(1)), ["RegionOut"]);
+    // Two of 100 bytes start in each of the slots 0, 2 and 4.
+    assert_eq!(found(|_, i| i.regions[0].download_bytes_max = Some(199.0)), ["Link"]);
+    assert_eq!(found(|_, i| i.regions[0].download_bytes_max = Some(200.0)), Vec::<String>::new());
+    assert_eq!(found(|_, i| i.regions[0].download_bytes_max = Some(f64::NAN)), ["DownloadPastHorizon", "Link"]);
+    let promised = |i: &mut PlanInput, slot: usize| {
+        i.regions[0].download_bytes_max = Some(200.0);
+        i.regions[0].downloading_bytes[slot] = 1.0;
+    };
+    assert_eq!(found(|_, i| promised(i, 2)), ["Link"]);
+    assert_eq!(found(|_, i| promised(i, 3)), Vec::<String>::new());
+    // One that takes the whole link in slot 4, and half of it in slot 5.
+    let large = |i: &mut PlanInput, bytes: f64| {
+        i.regions[0].download_bytes_max = Some(200.0);
+        i.devices[4].download_bytes = bytes;
+        i.devices[5].download_bytes = 0.0;
+    };
+    assert_eq!(found(|_, i| large(i, 300.0)), Vec::<String>::new());
+    assert_eq!(
+        found(|_, i| {
+            large(i, 300.0);
+            i.regions[0].downloading_bytes[5] = 101.0;
+        }),
+        ["Link"]
+    );
+    assert_eq!(found(|_, i| large(i, 800.0)), Vec::<String>::new());
+    assert_eq!(found(|_, i| large(i, 801.0)), ["DownloadPastHorizon"]);
+    assert_eq!(found(|_, i| large(i, -1.0)), ["DownloadPastHorizon"]);
     assert_eq!(found(|_, i| i.load_scores[0] = 71.0), ["DeviceLoad", "WrongSums"]);
     assert_eq!(found(|_, i| i.devices[0].telemetry_age = None), ["Freshness"]);
     assert_eq!(found(|_, i| i.devices[0].telemetry_age = Some(Span::from_secs(901))), ["Freshness"]);

@@ -14,12 +14,27 @@ pub(crate) fn device(n: u32, pool: u32) -> PlanDevice {
         region: RegionIndex(0),
         weight: 1.0,
         requirement: 1.0,
+        rank: 0,
+        download_bytes: 100.0,
         priority: 0.5,
         wave: WaveIndex(0),
         out_slots: 2,
         telemetry_age: Some(Span::from_secs(60)),
         barred: None,
         already_out: false,
+    }
+}
+
+/// A region without limits, always open.
+pub(crate) fn region(slots: usize) -> PlanRegion {
+    PlanRegion {
+        name: "r".to_owned(),
+        slot_open: vec![true; slots],
+        next_open: None,
+        download_bytes_max: None,
+        downloading_bytes: vec![0.0; slots],
+        out_count: vec![0; slots],
+        out_count_max: None,
     }
 }
 
@@ -41,10 +56,7 @@ pub(crate) fn calm(devices: u32) -> PlanInput {
             out_count: vec![0; slots],
             out_count_max: None,
         }],
-        regions: vec![PlanRegion { name: "r".to_owned(), out_count: vec![0; slots], out_count_max: None }],
-        slot_open: vec![true; slots],
-        next_open: None,
-        open_wave: WaveIndex(0),
+        regions: vec![region(slots)],
         limits: PlanLimits {
             batch_requirement_max: None,
             batch_capacity_max: None,
@@ -89,15 +101,21 @@ fn hardly_ever_nan(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
 prop_compose! {
     fn any_device(pools: u32, regions: u32)(
         pool in 0..pools, region in 0..regions, weight in hardly_ever_nan(0.1..4.0), requirement in hardly_ever_nan(0.0..6.0),
-        priority in prop_oneof![Just(0.5), 0.0f64..1.0, Just(f64::NAN)], wave in 0u16..3, out_slots in 0usize..5,
+        priority in prop_oneof![Just(0.5), 0.0f64..1.0, Just(f64::NAN)], wave in 0u16..3, rank in 0u32..3, out_slots in 0usize..5,
+        download_bytes in prop_oneof![4 => Just(100.0), 4 => 0.0f64..400.0, 1 => Just(0.0), 1 => any_size()],
         age in prop_oneof![Just(None), (0u64..2000).prop_map(|s| Some(Span::from_secs(s)))],
         barred in prop::bool::weighted(0.1), already_out in prop::bool::weighted(0.1),
     ) -> PlanDevice {
         PlanDevice {
-            pool: PoolIndex(pool), region: RegionIndex(region), weight, requirement, priority, wave: WaveIndex(wave), out_slots,
+            pool: PoolIndex(pool), region: RegionIndex(region), weight, requirement, priority, wave: WaveIndex(wave), rank, out_slots, download_bytes,
             telemetry_age: age, already_out, barred: barred.then_some((WaitingOn::NotRequested, None)), ..device(0, 0)
         }
     }
+}
+
+/// Sizes that nobody should hand in.
+fn any_size() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(-50.0), Just(1e-12), 0.0f64..1e5]
 }
 
 fn maybe(range: std::ops::Range<f64>) -> impl Strategy<Value = Option<f64>> {
@@ -126,17 +144,20 @@ pub(crate) fn any_fleet() -> impl Strategy<Value = PlanInput> {
             prop_oneof![Just(None), (0u32..4).prop_map(Some)],
             prop::collection::vec((prop_oneof![Just(0.0), 0.0f64..3.0], 0u32..2), slots),
         );
-        let cap = prop_oneof![Just(None), (0u32..5).prop_map(Some)];
+        let any_region = (
+            prop_oneof![Just(None), (0u32..5).prop_map(Some)],
+            prop::collection::vec(prop::bool::weighted(0.85), slots),
+            prop_oneof![2 => Just(None), 4 => (50.0f64..500.0).prop_map(Some), 1 => any_size().prop_map(Some)],
+            prop::collection::vec(prop_oneof![4 => Just(0.0), 1 => 0.0f64..300.0, 1 => any_size()], slots),
+        );
         (
             prop::collection::vec(any_device(pools, regions), devices),
             prop::collection::vec(prop_oneof![0.0f32..100.0, Just(f32::NAN)], devices * slots),
             prop::collection::vec(pool, pools as usize),
-            prop::collection::vec(cap, regions as usize),
-            prop::collection::vec(prop::bool::weighted(0.85), slots),
+            prop::collection::vec(any_region, regions as usize),
             any_limits(),
-            0u16..3,
         )
-            .prop_map(move |(mut devices, load_scores, pools, regions, slot_open, limits, open_wave)| {
+            .prop_map(move |(mut devices, load_scores, pools, regions, limits)| {
                 for (n, device) in devices.iter_mut().enumerate() {
                     device.index = DeviceIndex(n as u32);
                     device.id = DeviceId::new(format!("d{n:03}"));
@@ -151,17 +172,21 @@ pub(crate) fn any_fleet() -> impl Strategy<Value = PlanInput> {
                     out_count: out.iter().map(|(_, members)| *members).collect(),
                     out_count_max,
                 };
-                let region =
-                    |out_count_max| PlanRegion { name: "r".to_owned(), out_count: vec![0; slots], out_count_max };
+                type Region = (Option<u32>, Vec<bool>, Option<f64>, Vec<f64>);
+                let of = |(out_count_max, slot_open, download_bytes_max, downloading_bytes): Region| PlanRegion {
+                    slot_open,
+                    download_bytes_max,
+                    downloading_bytes,
+                    out_count_max,
+                    ..region(slots)
+                };
                 PlanInput {
                     slots,
                     devices,
                     load_scores,
                     pools: pools.into_iter().map(pool).collect(),
-                    regions: regions.into_iter().map(region).collect(),
-                    slot_open,
+                    regions: regions.into_iter().map(of).collect(),
                     limits,
-                    open_wave: WaveIndex(open_wave),
                     ..calm(0)
                 }
             })

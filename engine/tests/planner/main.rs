@@ -3,6 +3,8 @@
 mod broken;
 mod exact;
 mod fleets;
+mod outlook;
 mod properties;
 mod stability;
 mod traps;
+mod windows;

@@ -1,6 +1,6 @@
 //! A plan made again: who could stay stays, and whoever moves is told why.
 
-use crate::fleets::{any_fleet, calm, device, put};
+use crate::fleets::{any_fleet, calm, device, put, region};
 use proptest::prelude::*;
 use slacktide_engine::ids::{DeviceIndex, PlanNumber};
 use slacktide_engine::plan::{
@@ -20,7 +20,6 @@ fn again(input: &PlanInput, parent: &Plan) -> (Plan, PlanReport) {
 fn fleet(pools: u32) -> PlanInput {
     let mut input = calm(0);
     input.slots = 48;
-    input.slot_open = vec![true; 48];
     let pool = slacktide_engine::plan::PlanPool {
         weight_total: 40.0,
         members: 40,
@@ -30,7 +29,7 @@ fn fleet(pools: u32) -> PlanInput {
         ..input.pools[0].clone()
     };
     input.pools = vec![pool; pools as usize];
-    input.regions[0].out_count = vec![0; 48];
+    input.regions = vec![region(48)];
     input.devices = (0..pools * 40).map(|n| device(n, n % pools)).collect();
     input.load_scores = vec![30.0; input.devices.len() * 48];
     input
@@ -65,11 +64,12 @@ fn each_reason_is_named() {
     assert_eq!(why(&|_| {}), None);
     assert_eq!(why(&|i| i.start = i.start + i.slot), Some("missed"));
     assert_eq!(why(&|i| i.devices[0].barred = Some((WaitingOn::NotRequested, None))), Some("may-not-go"));
-    assert_eq!(why(&|i| i.slot_open[1] = false), Some("window-closed"));
+    assert_eq!(why(&|i| i.regions[0].slot_open[1] = false), Some("window-closed"));
     assert_eq!(why(&|i| i.load_scores[0] = 71.0), Some("device-load"));
     assert_eq!(why(&|i| i.pools[0].demand_upper[1] = 8.0), Some("pool-capacity"));
     assert_eq!(why(&|i| i.pools[0].out_count_max = Some(1)), Some("pool-out-max"));
     assert_eq!(why(&|i| i.regions[0].out_count_max = Some(1)), Some("region-out-max"));
+    assert_eq!(why(&|i| i.regions[0].download_bytes_max = Some(150.0)), Some("link-busy"));
     assert_eq!(why(&|i| i.limits.batch_devices_max = Some(1)), Some("batch-full"));
 }
 
@@ -114,6 +114,7 @@ struct Change {
     closed: Option<usize>,
     barred: Option<usize>,
     region_max: Option<u32>,
+    link: Option<Option<f64>>,
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
@@ -124,14 +125,16 @@ fn any_change() -> impl Strategy<Value = Change> {
         prop::option::weighted(0.2, 0usize..16),
         prop::option::weighted(0.2, 0usize..16),
         prop::option::weighted(0.2, 0u32..4),
+        prop::option::weighted(0.3, prop::option::weighted(0.8, 20.0f64..400.0)),
     )
-        .prop_map(|(shift, demand, scores, closed, barred, region_max)| Change {
+        .prop_map(|(shift, demand, scores, closed, barred, region_max, link)| Change {
             shift,
             demand,
             scores,
             closed,
             barred,
             region_max,
+            link,
         })
 }
 
@@ -147,10 +150,13 @@ fn changed(input: &PlanInput, change: &Change) -> PlanInput {
         input.load_scores[place % scores] = *score;
     }
     if let Some(slot) = change.closed.filter(|slot| *slot < input.slots) {
-        input.slot_open[slot] = false;
+        input.regions[0].slot_open[slot] = false;
     }
     if let Some(device) = change.barred.and_then(|d| input.devices.get_mut(d)) {
         device.barred = Some((WaitingOn::NotRequested, None));
+    }
+    if let Some(share) = change.link {
+        input.regions[0].download_bytes_max = share;
     }
     if change.region_max.is_some() {
         input.regions[0].out_count_max = change.region_max;

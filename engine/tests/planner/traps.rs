@@ -1,8 +1,8 @@
 //! The traps of the specification, one test each.
 
 use crate::fleets::{calm, device};
-use slacktide_engine::ids::{DeviceIndex, PlanNumber};
-use slacktide_engine::plan::{Plan, PlanInput, PlanReport, WaitingOn, check::check, planner::plan};
+use slacktide_engine::ids::{DeviceIndex, PlanNumber, RegionIndex};
+use slacktide_engine::plan::{Plan, PlanInput, PlanRegion, PlanReport, WaitingOn, check::check, planner::plan};
 use slacktide_engine::time::Span;
 
 fn made(input: &PlanInput) -> (Plan, PlanReport) {
@@ -28,7 +28,7 @@ fn an_oversize_device_waits_with_the_numbers_and_holds_nobody_up() {
 #[test]
 fn there_is_no_empty_first_batch() {
     let mut input = calm(2);
-    input.slot_open[0] = false;
+    input.regions[0].slot_open[0] = false;
     let (plan, _) = made(&input);
     assert_eq!((plan.batches.len(), plan.batches[0].slot, plan.batches[0].devices.len()), (1, 1, 2));
     let mut input = calm(2);
@@ -100,9 +100,10 @@ fn each_limit_is_named_when_it_binds() {
     assert_eq!(on(&|i| i.pools[0].demand_upper.fill(8.9)), "pool-capacity");
     assert_eq!(on(&|i| i.pools[0].out_count_max = Some(0)), "pool-out-max");
     assert_eq!(on(&|i| i.regions[0].out_count_max = Some(0)), "region-out-max");
-    assert_eq!(on(&|i| i.slot_open.fill(false)), "window-closed");
+    assert_eq!(on(&|i| i.regions[0].slot_open.fill(false)), "window-closed");
     assert_eq!(on(&|i| i.devices[0].out_slots = 9), "window-closed");
     assert_eq!(on(&|i| i.limits.batch_devices_max = Some(0)), "batches-full");
+    assert_eq!(on(&|i| i.regions[0].download_bytes_max = Some(12.0)), "link-busy");
 }
 
 #[test]
@@ -120,4 +121,57 @@ fn a_device_that_is_down_already_costs_its_pool_nothing() {
     input.pools[0].demand_upper.fill(8.9);
     input.devices[0] = slacktide_engine::plan::PlanDevice { already_out: true, ..device(0, 0) };
     assert_eq!(made(&input).0.batches.len(), 1);
+}
+
+#[test]
+fn downloads_share_a_link_and_a_large_one_has_it_for_itself() {
+    let mut input = calm(4);
+    input.pools[0].demand_upper.fill(0.0);
+    input.regions[0].download_bytes_max = Some(250.0);
+    let slots = |input: &PlanInput| {
+        let of = |b: &slacktide_engine::plan::Batch| (b.slot, b.devices.iter().map(|d| d.0).collect::<Vec<_>>());
+        made(input).0.batches.iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(slots(&input), [(0, vec![0, 1]), (1, vec![2, 3])]);
+    // Two and a half slots: it goes last, which makes the whole shorter; the last of its slots has room for one more.
+    input.devices[0].download_bytes = 625.0;
+    assert_eq!(slots(&input), [(0, vec![1, 2]), (1, vec![3]), (2, vec![0])]);
+    input.load_scores[8..16].copy_from_slice(&[99.0, 99.0, 99.0, 99.0, 30.0, 30.0, 30.0, 30.0]);
+    assert_eq!(slots(&input), [(0, vec![0]), (2, vec![2]), (3, vec![3]), (4, vec![1])]);
+    input.load_scores[8..16].fill(30.0);
+    // Somebody else's download is in the way.
+    input.regions[0].promise_download(300.0, 0);
+    assert!(
+        (input.regions[0].downloading_bytes[1] - 50.0).abs() < 1e-9 && input.regions[0].downloading_bytes[2] == 0.0
+    );
+    assert_eq!(slots(&input), [(1, vec![1, 2]), (2, vec![3]), (3, vec![0])]);
+    // A region without a limit takes any size.
+    input.regions[0].download_bytes_max = None;
+    assert_eq!(slots(&input), [(0, vec![0, 1, 2, 3])]);
+}
+
+#[test]
+fn a_download_too_large_for_the_horizon_waits_with_the_numbers() {
+    let mut input = calm(1);
+    input.regions[0].download_bytes_max = Some(12.0);
+    let (_, report) = made(&input);
+    let on = WaitingOn::LinkBusy { download_bytes: 100.0, per_slot_bytes: 12.0, spare_bytes: 96.0 };
+    assert_eq!((&report.waiting[0].on, report.waiting[0].earliest), (&on, None));
+    input.regions[0].download_bytes_max = Some(12.5);
+    assert_eq!(made(&input).1.placed, 1);
+}
+
+#[test]
+fn regions_open_by_their_own_clocks_and_ranks_go_first() {
+    let mut input = calm(2);
+    input.regions.push(PlanRegion { name: "late".to_owned(), ..input.regions[0].clone() });
+    input.regions[1].slot_open[..3].fill(false);
+    input.devices[0].region = RegionIndex(1);
+    let (plan, _) = made(&input);
+    assert_eq!(plan.batches.iter().map(|b| (b.slot, b.devices[0].0)).collect::<Vec<_>>(), [(0, 1), (3, 0)]);
+    let mut input = calm(4);
+    input.devices[0].rank = 1;
+    input.devices[1].wave = slacktide_engine::ids::WaveIndex(1);
+    let (plan, _) = made(&input);
+    assert_eq!(plan.batches.iter().flat_map(|b| b.devices.iter().map(|d| d.0)).collect::<Vec<_>>(), [2, 3, 1, 0]);
 }

@@ -1,6 +1,8 @@
 //! Whole rollouts through the production engine.
 
+mod ramps;
 mod several;
+mod whatif;
 
 use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::journal::{ChainReader, JournalMode, Line, replay::replay, verify};

@@ -8,7 +8,7 @@ rule of `plan/check.rs` for every slot a device is out. All numbers are integers
 equality alike. The objective is the makespan in slots: the end of the last window, all devices placed.
 
 Solver: OR-tools CP-SAT 9.15.6755. Only instances whose optimum is proven (status OPTIMAL) within `SECONDS` are written; the others
-are named on stderr and dropped: `in-flight-1`, `tight-busy-3` and `everything-3` of 54. A rollout plans one wave at a time, so waves and soaks are no part of an instance.
+are named on stderr and dropped: `in-flight-1`, `tight-busy-3` and `everything-3` of 66. A rollout plans one wave at a time, so waves and soaks are no part of an instance.
 """
 
 import json
@@ -46,12 +46,17 @@ FAMILIES = {
         "weights": [1, 2], "outs": [1, 2, 3], "pool_out_max": True, "region_out_max": True, "requirement": True,
         "capacity": True, "blackout": True, "busy": True, "in_flight": True,
     },
+    "link": {"link": True},
+    "link-large": {"link": True, "large": True, "weights": [1, 2], "outs": [1, 2, 3]},
+    "region-windows": {"region_windows": True, "weights": [1, 2]},
+    "link-windows": {"link": True, "region_windows": True, "region_out_max": True, "outs": [1, 2]},
 }
 SEEDS = (1, 2, 3)
 
 
 def make(name, seed, weights=(1,), outs=(2,), pool_out_max=False, region_out_max=False, requirement=False, capacity=False,
-         devices_max=False, blackout=False, windows=False, busy=False, in_flight=False, slack=1.6):
+         devices_max=False, blackout=False, windows=False, busy=False, in_flight=False, slack=1.6, link=False, large=False,
+         region_windows=False):
     """One instance; `target` is about how many slots its tightest pool needs, `slack` how much more room another may have."""
     rng = random.Random(f"{name}-{seed}")
     target = {1: 16, 2: 24, 3: 34}[seed]
@@ -74,7 +79,7 @@ def make(name, seed, weights=(1,), outs=(2,), pool_out_max=False, region_out_max
             is_open[begin:begin + length] = [False] * length
     if windows:
         is_open = [t % 12 < 9 for t in range(slots)]
-    share_open = sum(is_open[:target]) / target
+    share_open = 0.75 if region_windows else sum(is_open[:target]) / target
     tables = []
     for p in range(pools):
         own = [d for d in devices if d["pool"] == p]
@@ -92,7 +97,22 @@ def make(name, seed, weights=(1,), outs=(2,), pool_out_max=False, region_out_max
         own = sum(d["out"] for d in devices if d["region"] == r)
         caps.append(max(2, round(own / target * rng.uniform(1.0, 1.3))) if region_out_max else None)
     per_slot = lambda total: total / (target * share_open) * rng.uniform(1.05, 1.3)
+    more = {}
+    if region_windows:
+        shifts = [rng.randrange(12) for _ in range(regions)]
+        more["region_open"] = ["".join("1" if (t + shift) % 12 < 9 else "0" for t in range(slots)) for shift in shifts]
+    if link:
+        download = [rng.choice([20, 30, 50]) for _ in devices]
+        total = [sum(b for b, d in zip(download, devices) if d["region"] == r) for r in range(regions)]
+        more["link"] = [max(50, round(t / (target * share_open) * rng.uniform(1.05, 1.4))) for t in total]
+        if large:
+            # One in twenty needs the link for several slots.
+            for d in range(0, DEVICES, 20):
+                download[d] = round(more["link"][devices[d]["region"]] * rng.choice([1.5, 2.25]))
+            more["link"] = [round(share * 1.4) for share in more["link"]]
+        more["download"] = download
     return {
+        **more,
         "name": f"{name}-{seed}", "slots": slots, "load_limit": float(limit), "pool_reserve": float(reserve),
         "requirement_max": round(per_slot(sum(d["requirement"] for d in devices))) if requirement else None,
         "capacity_max": round(per_slot(DEVICES * (100 - middle))) if capacity else None,
@@ -112,7 +132,8 @@ def score(i, d, t):
 def starts(i, d):
     """Slots in which the device may start by itself: open for its whole window, and calm, or within a point of its calmest."""
     out = i["out"][d]
-    window = [s for s in range(i["slots"] - out + 1) if "0" not in i["open"][s:s + out]]
+    is_open = i["region_open"][i["region"][d]] if "region_open" in i else i["open"]
+    window = [s for s in range(i["slots"] - out + 1) if "0" not in is_open[s:s + out]]
     if i["load_max"] is None:
         return window
     best = min((score(i, d, s) for s in window), default=0)
@@ -132,6 +153,17 @@ def rooms(i):
     return [[math.floor(room(p, t)) for t in range(i["slots"])] for p in i["pools"]]
 
 
+def download(i, d):
+    """What a device's download takes of its region's link, slot by slot from its start: the whole share while it needs more."""
+    if "link" not in i:
+        return []
+    share, left, parts = i["link"][i["region"][d]], i["download"][d], []
+    while left > 0:
+        parts.append(min(left, share))
+        left -= parts[-1]
+    return parts
+
+
 def solve(i):
     """The optimal makespan in slots, or None when it is not proven in time."""
     model = cp_model.CpModel()
@@ -139,14 +171,20 @@ def solve(i):
     end = model.new_int_var(1, slots, "end")
     out_at = {}
     begin_at = [[] for _ in range(slots)]
+    loading = {}
     for d in range(DEVICES):
         mine = []
+        parts = download(i, d)
         for s in starts(i, d):
+            if s + len(parts) > slots:
+                continue
             if any(room[i["pool"][d]][t] < i["weight"][d] for t in range(s, s + i["out"][d])):
                 continue
             x = model.new_bool_var("")
             mine.append((s, x))
             begin_at[s].append((d, x))
+            for k, part in enumerate(parts):
+                loading.setdefault((i["region"][d], s + k), []).append(part * x)
             for t in range(s, s + i["out"][d]):
                 out_at.setdefault(t, []).append((d, x))
         if not mine:
@@ -163,6 +201,8 @@ def solve(i):
         for r, cap in enumerate(i["region_out_max"]):
             if cap is not None:
                 model.add(sum(x for d, x in out if i["region"][d] == r) <= cap)
+    for (r, _), parts in loading.items():
+        model.add(sum(parts) <= i["link"][r])
     for s, begin in enumerate(begin_at):
         if begin and i["requirement_max"] is not None:
             model.add(sum(i["requirement"][d] * x for d, x in begin) <= i["requirement_max"])
