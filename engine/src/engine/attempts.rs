@@ -144,10 +144,10 @@ impl Engine {
         run.set_stage(device, stage);
         if let Some(restoring) = &mut run.restoring {
             restoring.lost += u32::from(end == AttemptState::RollbackFailed);
-            // Its cancellation came too late, or was not heard; or it is back on a stepping stone that the rollout brought too: it is,
-            // or may be, on what is being taken back.
+            // Its cancellation came too late, or was not heard; or it is still on a stepping stone that the rollout brought: it is, or may
+            // be, on what is being taken back.
             let is_more = matches!(end, AttemptState::Succeeded | AttemptState::TimedOut)
-                || (end == AttemptState::AlreadyCurrent || end == AttemptState::RolledBack) && brought;
+                || brought && end != AttemptState::RollbackFailed;
             if restoring.whole && is_more {
                 restoring.pending.push(Pending { device, give_up_at: now + hold_max });
             }

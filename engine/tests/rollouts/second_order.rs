@@ -22,7 +22,7 @@ fn crash_loop(attempts: &str, rollback: &str) -> Rig {
 
 fn stopped_after(failures: u32, attempts: &str, rollback: &str) -> Rig {
     let text = format!(
-        "[plan]\npool_out_max = \"50%\"\n[monitor]\nfailure_percent_max = 10\nfailure_count_min = {failures}\n\
+        "[plan]\npool_out_max = \"70%\"\n[monitor]\nfailure_percent_max = 10\nfailure_count_min = {failures}\n\
          [attempts]\n{attempts}\n[rollback]\nhold_max = \"6h\"\n{rollback}"
     );
     let mut rig = Rig::new(&policy(&text), fleet(24, 6));
@@ -169,7 +169,7 @@ fn a_cancellation_that_comes_too_late_is_made_good_by_a_rollback() {
     assert_eq!(rig.until_end(rollout), RolloutState::RolledBack);
     assert_eq!(runs_new(&rig), [] as [usize; 0]);
     let too_late = (0..24).filter(|d| ends_of(&rig, *d) == [AttemptState::Succeeded, AttemptState::RolledBack]).count();
-    assert_eq!(too_late, 9, "{}", rig.told());
+    assert_eq!(too_late, 12, "{}", rig.told());
 }
 
 #[test]
@@ -190,16 +190,16 @@ fn a_silent_device_whose_cancellation_was_not_heard_is_taken_back_too() {
 /// Its first try was done and not heard of; the second finds nothing to do. It runs what this rollout brought all the same.
 #[test]
 fn a_device_found_already_current_after_silence_is_taken_back_too() {
-    let mut rig = stopped_after(9, "attempts_max = 3\ntimeout = \"10m\"\nretry_pause = \"1m\"", "");
+    let mut rig = stopped_after(7, "attempts_max = 3\ntimeout = \"10m\"\nretry_pause = \"1m\"", "");
     rig.play = Box::new(|d, told, nth| match told {
         Told::Install(_) if is_bad(d) => Script::does(Does::Fail),
-        Told::Install(_) if d < 3 && nth == 1 => Script::does(Does::SucceedUnheard),
+        Told::Install(_) if d == 0 && nth == 1 => Script::does(Does::SucceedUnheard),
         _ => Script::GOOD,
     });
     let rollout = rig.start(package("2.0"), 0);
     assert_eq!(rig.until_end(rollout), RolloutState::RolledBack);
     let found = [AttemptState::TimedOut, AttemptState::AlreadyCurrent, AttemptState::RolledBack];
-    assert!((0..3).any(|d| ends_of(&rig, d) == found), "{}", rig.told());
+    assert_eq!(ends_of(&rig, 0), found, "{}", rig.told());
     assert_eq!(runs_new(&rig), [] as [usize; 0], "{}", rig.told());
 }
 
