@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use slacktide_engine::journal::{ChainReader, Entry, JournalMode, Line, replay as engine_replay, verify};
 use slacktide_engine::policy::Policy;
-use slacktide_reports::{files, tables::Tables};
+use slacktide_reports::{files, tables::Tables, transcript::transcript};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `replay`.
@@ -45,6 +45,12 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Tell a journal in plain lines, one a decision: when, what, and why with its numbers
+    #[command(after_help = "Example:\n  slacktide simulate first-rollout --out o && slacktide journal show o")]
+    Show {
+        /// A .jsonl or .jsonl.zst file, or an --out folder
+        journal: PathBuf,
+    },
     /// Write the ticks as CSV, or the journal packed (.jsonl.zst) or plain (.jsonl)
     Export {
         /// A .jsonl or .jsonl.zst file
@@ -70,6 +76,11 @@ pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// The journal of an `--out` folder; a file is itself.
+fn in_folder(path: PathBuf) -> PathBuf {
+    if path.is_dir() { path.join("journal.jsonl") } else { path }
+}
+
 /// `slacktide journal …`
 pub(crate) fn run(verb: Verb) -> Result<Outcome> {
     match verb {
@@ -93,6 +104,11 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
                 }
             }
             Ok(if intact { Outcome::Good } else { Outcome::Bad })
+        }
+        Verb::Show { journal } => {
+            let lines = read_lines(&in_folder(journal))?;
+            crate::say!("{}", transcript(&lines).trim_end());
+            Ok(Outcome::Good)
         }
         Verb::Export { journal, to } => {
             let lines = files::read_journal(&journal)?;

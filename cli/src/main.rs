@@ -45,7 +45,7 @@ enum Verb {
     Policy(libraries::Verb),
     /// Run a journal again and say whether everything came out the same
     Replay(journal::ReplayArgs),
-    /// Journals: verify the chain, export as CSV or packed
+    /// Journals: show as plain lines, verify the chain, export as CSV or packed
     #[command(subcommand)]
     Journal(journal::Verb),
     /// Make the HTML page of a journal or of an --out folder

@@ -46,7 +46,7 @@ impl Instant {
     /// # Panics
     /// When `step` is zero.
     pub const fn floor_to(self, step: Span) -> Self {
-        Self(self.0 - self.0.rem_euclid(step.0.cast_signed()))
+        Self(self.0.saturating_sub(self.0.rem_euclid(step.0.cast_signed())))
     }
 }
 

@@ -12,3 +12,4 @@ pub mod page;
 mod plot;
 pub mod tables;
 pub mod text;
+pub mod transcript;

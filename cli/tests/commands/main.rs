@@ -2,6 +2,7 @@
 
 mod forecast;
 mod plan;
+mod stories;
 
 use serde_json::Value;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::ledger::{CommandFor, Issued};
-use super::run::Stage;
+use super::run::{Pending, Stage};
 use crate::ids::{AttemptId, CommandId, DeviceIndex};
 use crate::input::CommandResult;
 use crate::journal::Entry;
@@ -59,6 +59,10 @@ impl Engine {
         // A contradiction (a device that rejects what it already installs) counts as a failure: the device is not where we thought.
         let next = attempt.state.after(event).or_else(|| attempt.state.after(AttemptEvent::Fail));
         let Some(next) = next else {
+            if *result == CommandResult::TimedOut {
+                // An install whose device was taken back meanwhile: its silence is no news.
+                return;
+            }
             self.ignore(format!("{result:?} for attempt {} that is {}", issued.attempt, attempt.state));
             return;
         };
@@ -70,13 +74,22 @@ impl Engine {
         let Some(attempt) = self.ledger.attempt(id).copied() else { return };
         let (device, d) = (attempt.device, attempt.device.index());
         self.ledger.close(id, end);
-        self.fleet.out[d] = false;
+        // Given up while another rollout has it out, it stays out.
+        self.fleet.out[d] = self.ledger.holder(device).is_some_and(|(_, other)| other.state.is_out());
         match end {
             AttemptState::Succeeded => {
                 self.fleet.facts[d].version = attempt.to;
                 self.ledger.set_brought(device, Some(id));
             }
-            AttemptState::AlreadyCurrent => self.fleet.facts[d].version = attempt.to.max(attempt.from),
+            AttemptState::AlreadyCurrent => {
+                self.fleet.facts[d].version = attempt.to.max(attempt.from);
+                // An earlier try had come to its end after all, unheard: it is this rollout that brought what the device runs.
+                if let Some(silent) = self.ledger.silent(attempt.rollout, device)
+                    && attempt.from < attempt.to
+                {
+                    self.ledger.set_brought(device, Some(silent));
+                }
+            }
             AttemptState::RolledBack => {
                 self.fleet.facts[d].version = attempt.from;
                 self.ledger.set_brought(device, attempt.replaced);
@@ -103,6 +116,8 @@ impl Engine {
         let Some(attempt) = self.ledger.attempt(id).copied() else { return };
         let device = attempt.device;
         let version = self.fleet.facts[device.index()].version;
+        let hold_max = self.policy.rollback.hold_max;
+        let brought = self.ledger.brought(device).is_some_and(|(_, other)| other.rollout == attempt.rollout);
         let Some(run) = self.run_mut(attempt.rollout) else { return };
         run.last_settled = now;
         let tries = run.device(device).tries;
@@ -129,9 +144,12 @@ impl Engine {
         run.set_stage(device, stage);
         if let Some(restoring) = &mut run.restoring {
             restoring.lost += u32::from(end == AttemptState::RollbackFailed);
-            // Its cancellation came too late: it is on the release that is being taken back.
-            if restoring.whole && end == AttemptState::Succeeded {
-                restoring.pending.push(device);
+            // Its cancellation came too late, or was not heard; or it is still on a stepping stone that the rollout brought: it is, or may
+            // be, on what is being taken back.
+            let is_more = matches!(end, AttemptState::Succeeded | AttemptState::TimedOut)
+                || brought && end != AttemptState::RollbackFailed;
+            if restoring.whole && is_more {
+                restoring.pending.push(Pending { device, give_up_at: now + hold_max });
             }
         }
         if stage == Stage::Waiting {
@@ -147,9 +165,13 @@ impl Engine {
             matches!(run.stage(device), Stage::Waiting | Stage::Failed)
                 && run.devices[d].attempt == Some(issued.attempt)
         });
-        let idle = is_last && self.ledger.holder(device).is_none() && !self.fleet.removed[d];
+        // Nor has another rollout brought it to something newer since.
+        let overtaken = self.ledger.brought(device).is_some_and(|(newest, _)| newest > issued.attempt);
+        let idle = is_last && !overtaken && self.ledger.holder(device).is_none() && !self.fleet.removed[d];
         match (issued.what, attempt.state, result) {
-            (CommandFor::Install, AttemptState::TimedOut, CommandResult::Succeeded) if idle => {
+            (CommandFor::Install, AttemptState::TimedOut, CommandResult::Succeeded)
+                if idle && self.fleet.facts[d].version < attempt.to =>
+            {
                 self.fleet.facts[d].version = attempt.to;
                 self.ledger.set_brought(device, Some(issued.attempt));
                 if let Some(run) = self.run_mut(attempt.rollout)
@@ -201,7 +223,7 @@ impl Engine {
                 run.set_stage(device, Stage::Failed);
             }
             if let Some(restoring) = &mut run.restoring {
-                restoring.pending.retain(|pending| *pending != device);
+                restoring.pending.retain(|pending| pending.device != device);
             }
         }
         self.fleet.out[device.index()] = false;

@@ -171,7 +171,12 @@ impl Engine {
     pub(super) fn abort(&mut self, rollout: RolloutId, cause: Cause, detail: &str) {
         if self.transit(rollout, RolloutEvent::Abort, Some(cause), detail) {
             self.leave_plan(rollout);
-            self.cancel_unbegun(rollout);
+            if let Some(restoring) = self.run_mut(rollout).and_then(|run| run.restoring.as_mut()) {
+                // What is on its way back comes back first.
+                restoring.aborted = true;
+            }
+            let unbegun = self.unbegun(rollout);
+            self.cancel(&unbegun);
         }
     }
 
@@ -211,18 +216,17 @@ impl Engine {
         }
     }
 
-    /// Calls off every attempt of a rollout that has not taken its device out. Returns those devices.
-    pub(super) fn cancel_unbegun(&mut self, rollout: RolloutId) -> Vec<DeviceIndex> {
-        let unbegun: Vec<(DeviceIndex, CommandId)> = self
-            .ledger
-            .open_of(rollout)
-            .filter(|(_, attempt)| !attempt.state.is_out())
-            .map(|(_, attempt)| (attempt.device, attempt.install))
-            .collect();
-        for (device, command) in &unbegun {
+    /// Attempts of a rollout that have not taken their device out: the device and its install command.
+    pub(super) fn unbegun(&self, rollout: RolloutId) -> Vec<(DeviceIndex, CommandId)> {
+        let open = self.ledger.open_of(rollout).filter(|(_, attempt)| !attempt.state.is_out());
+        open.map(|(_, attempt)| (attempt.device, attempt.install)).collect()
+    }
+
+    /// Calls off installs, once the decision is recorded.
+    pub(super) fn cancel(&mut self, installs: &[(DeviceIndex, CommandId)]) {
+        for (device, command) in installs {
             self.command(*device, CommandKind::Cancel { command: *command });
         }
-        unbegun.into_iter().map(|(device, _)| device).collect()
     }
 }
 

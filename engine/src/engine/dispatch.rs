@@ -41,7 +41,9 @@ impl Engine {
         let mut shares: BTreeMap<RolloutId, Vec<(DeviceIndex, Hop)>> = BTreeMap::new();
         for device in &batch.devices {
             let Some((rollout, hop)) = self.planning.chosen(*device) else { continue };
-            let free = self.ledger.holder(*device).is_none() && !self.fleet.removed[device.index()];
+            let free = self.ledger.holder(*device).is_none()
+                && self.wanted_back_by(*device).is_none()
+                && !self.fleet.removed[device.index()];
             let wants = |run: &super::run::Run| run.is_running() && run.stage(*device) == Stage::Waiting;
             if free && self.run(rollout).is_some_and(wants) {
                 shares.entry(rollout).or_default().push((*device, hop));

@@ -140,6 +140,12 @@ impl Ledger {
         Some((id, &self.attempts[id.index()]))
     }
 
+    /// The newest attempt of a rollout on a device that was never heard of again.
+    pub(super) fn silent(&self, rollout: RolloutId, device: DeviceIndex) -> Option<AttemptId> {
+        let is_it = |a: &Attempt| a.rollout == rollout && a.device == device && a.state == AttemptState::TimedOut;
+        self.attempts.iter().rposition(is_it).map(|position| AttemptId(position as u64))
+    }
+
     pub(super) fn set_brought(&mut self, device: DeviceIndex, by: Option<AttemptId>) {
         self.brought[device.index()] = by;
     }

@@ -240,11 +240,15 @@ impl Engine {
     /// When something is due next, and what.
     fn next_wake(&self) -> Option<(Instant, WakeReason)> {
         let own = |run: &Run| {
+            // Only what can happen in the state it is in: a moment that has passed for nothing would be asked for again and again.
+            let is_paused = run.state == RolloutState::Paused;
+            let stands = is_paused || run.is_running();
+            let pending = run.restoring.iter().flat_map(|restoring| &restoring.pending);
             [
                 (run.soak_until.filter(|at| *at > self.now), WakeReason::Soak),
-                (run.resume_at, WakeReason::Resume),
-                (run.deadline, WakeReason::Timeout),
-                (run.restoring.as_ref().and_then(|restoring| restoring.give_up_at), WakeReason::Timeout),
+                (run.resume_at.filter(|_| is_paused), WakeReason::Resume),
+                (run.deadline.filter(|_| stands), WakeReason::Timeout),
+                (pending.map(|pending| pending.give_up_at).min(), WakeReason::Timeout),
             ]
         };
         let shared = [

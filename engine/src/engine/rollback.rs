@@ -6,9 +6,9 @@
 
 use super::Engine;
 use super::budget::Budget;
-use super::ledger::CommandFor;
-use super::run::{Restoring, Run, Stage};
-use crate::ids::{DeviceIndex, RolloutId};
+use super::ledger::{Attempt, CommandFor};
+use super::run::{Pending, Restoring, Run, Stage};
+use crate::ids::{AttemptId, CommandId, DeviceIndex, RolloutId};
 use crate::journal::Entry;
 use crate::journal::entry::HeldDevices;
 use crate::output::CommandKind;
@@ -40,17 +40,18 @@ impl Engine {
         if scope == RollbackScope::None {
             return;
         }
-        let canceled = self.cancel_unbegun(rollout);
+        let canceled = self.unbegun(rollout);
         let what = match scope {
             RollbackScope::All => "every device of the rollout is taken back",
             _ => "the current batch is taken back",
         };
         self.transit(rollout, RolloutEvent::RollBack, Some(cause), what);
-        let pending = self.to_take_back(rollout, scope);
-        let give_up_at = Some(self.now + rules.hold_max);
+        let give_up_at = self.now + rules.hold_max;
+        let chosen = self.to_take_back(rollout, scope);
+        let pending = chosen.into_iter().map(|device| Pending { device, give_up_at }).collect();
         if let Some(run) = self.run_mut(rollout) {
             let whole = scope == RollbackScope::All;
-            run.restoring = Some(Restoring { pending, whole, give_up_at, held_said: 0, lost: 0 });
+            run.restoring = Some(Restoring { pending, whole, aborted: false, held_said: 0, lost: 0 });
         }
         self.take_back(rollout, &canceled);
     }
@@ -66,36 +67,38 @@ impl Engine {
     }
 
     /// Attempts that have their device out; with [`RollbackScope::All`] also every device that runs what this rollout brought, and those
-    /// that fell silent on the way to it. In the order they go back: lowest remaining capacity first.
+    /// that fell silent on the way to it.
     fn to_take_back(&self, rollout: RolloutId, scope: RollbackScope) -> Vec<DeviceIndex> {
         let Some(run) = self.run(rollout) else { return Vec::new() };
         let wanted = |device: &DeviceIndex| match self.ledger.holder(*device) {
-            Some((_, attempt)) => attempt.rollout == rollout && attempt.state.is_out(),
-            None => scope == RollbackScope::All && self.may_run(*device, run),
+            Some((_, attempt)) if attempt.rollout == rollout => attempt.state.is_out(),
+            _ => scope == RollbackScope::All && self.to_undo(*device, run).is_some(),
         };
-        let mut chosen: Vec<(f64, DeviceIndex)> = run
-            .targets
-            .iter()
-            .copied()
-            .filter(wanted)
-            // A device that is down has nothing left.
-            .map(|d| (if self.fleet.out[d.index()] { 0.0 } else { self.capacity_now(d) }, d))
-            .collect();
-        chosen.sort_by(|(a, i), (b, j)| a.total_cmp(b).then(i.cmp(j)));
-        chosen.into_iter().map(|(_, device)| device).collect()
+        let targets = run.targets.iter().copied().filter(|device| !self.fleet.removed[device.index()]);
+        targets.filter(wanted).collect()
     }
 
-    /// Does a device run what a rollout brought, or may it, for all that is known? Its last attempt succeeded, or was never heard of again.
-    fn may_run(&self, device: DeviceIndex, run: &Run) -> bool {
-        let brought = self.ledger.brought(device).is_some_and(|(_, attempt)| attempt.rollout == run.id);
-        let last = run.devices[device.index()].attempt.and_then(|id| self.ledger.attempt(id));
-        brought || last.is_some_and(|attempt| attempt.state == AttemptState::TimedOut)
+    /// The attempt to undo on a device: its open one; else the one that brought what it runs, where that was this rollout; else the last,
+    /// where that was never heard of again and may have brought it, for all that is known.
+    fn to_undo(&self, device: DeviceIndex, run: &Run) -> Option<AttemptId> {
+        let own = |(id, attempt): (AttemptId, &Attempt)| (attempt.rollout == run.id).then_some(id);
+        if let Some(open) = self.ledger.holder(device).and_then(own) {
+            return Some(open);
+        }
+        let brought = self.ledger.brought(device).map(|(id, _)| id);
+        let last = run.devices.get(device.index()).and_then(|at| at.attempt);
+        let is_silent = |id: &AttemptId| {
+            brought.is_none_or(|brought| brought < *id)
+                && self.ledger.attempt(*id).is_some_and(|attempt| attempt.state == AttemptState::TimedOut)
+        };
+        last.filter(is_silent).or_else(|| self.ledger.brought(device).and_then(own))
     }
 
     /// Goes on with the rollbacks under way, and ends those that are done.
     pub(super) fn advance_rollback(&mut self) {
         for id in self.live() {
             if self.run(id).is_some_and(|run| run.state == RolloutState::RollingBack) {
+                self.drop_overtaken(id);
                 self.take_back(id, &[]);
                 self.give_up(id);
                 self.end_rollback(id);
@@ -109,10 +112,19 @@ impl Engine {
         if !restoring.pending.is_empty() || run.is_anything_in_flight() {
             return;
         }
-        let (whole, lost, cause) = (restoring.whole, restoring.lost, run.cause);
+        let (whole, aborted, lost, cause) = (restoring.whole, restoring.aborted, restoring.lost, run.cause);
         run.restoring = None;
         let back = run.count(Stage::RolledBack);
-        if !whole {
+        if aborted && !whole {
+            let cause = if lost == 0 { cause } else { Some(Cause::RollbackIncomplete) };
+            let detail = match lost {
+                0 => "the batch is back; the rollout was aborted meanwhile".to_owned(),
+                n => format!(
+                    "the batch is back but for {n} devices that need a person; the rollout was aborted meanwhile"
+                ),
+            };
+            self.transit(rollout, RolloutEvent::Stop, cause, detail);
+        } else if !whole {
             // Devices of a batch that was taken back for want of capacity may go again later.
             self.release_rolled_back(rollout);
             let detail = match lost {
@@ -139,17 +151,47 @@ impl Engine {
         }
     }
 
-    /// Tells as many pending devices to go back as their pools and regions can spare, and says how many are held, and by what.
-    fn take_back(&mut self, rollout: RolloutId, canceled: &[DeviceIndex]) {
+    /// Devices that another rollout has brought to something newer meanwhile have nothing to go back from.
+    fn drop_overtaken(&mut self, rollout: RolloutId) {
+        let Some(run) = self.run(rollout) else { return };
+        let Some(restoring) = &run.restoring else { return };
+        let stays =
+            |pending: &Pending| self.to_undo(pending.device, run).is_some() || self.is_others(rollout, pending.device);
+        let pending: Vec<Pending> = restoring.pending.iter().copied().filter(stays).collect();
+        if let Some(restoring) = self.run_mut(rollout).and_then(|run| run.restoring.as_mut()) {
+            restoring.pending = pending;
+        }
+    }
+
+    fn is_others(&self, rollout: RolloutId, device: DeviceIndex) -> bool {
+        self.ledger.holder(device).is_some_and(|(_, attempt)| attempt.rollout != rollout)
+    }
+
+    /// What a device has left; one that is down has nothing.
+    fn remaining(&self, device: DeviceIndex) -> f64 {
+        if self.fleet.out[device.index()] { 0.0 } else { self.capacity_now(device) }
+    }
+
+    /// Tells as many pending devices to go back as their pools and regions can spare, lowest remaining capacity first, and says how many
+    /// are held, and by what.
+    fn take_back(&mut self, rollout: RolloutId, canceled: &[(DeviceIndex, CommandId)]) {
         let Some(restoring) = self.run(rollout).and_then(|run| run.restoring.as_ref()) else { return };
+        if restoring.pending.is_empty() && canceled.is_empty() {
+            return;
+        }
+        let mut queue: Vec<(f64, Pending)> =
+            restoring.pending.iter().map(|pending| (self.remaining(pending.device), *pending)).collect();
+        queue.sort_by(|(a, p), (b, q)| a.total_cmp(b).then(p.device.cmp(&q.device)));
         let mut budget = Budget::new(self);
         let (mut go, mut held) = (Vec::new(), Vec::new());
         let mut reasons: BTreeMap<&'static str, (u32, HoldReason)> = BTreeMap::new();
-        for device in &restoring.pending {
-            match budget.take(self, *device) {
-                Ok(()) => go.push(*device),
+        for (remaining, pending) in queue {
+            let is_others = self.is_others(rollout, pending.device);
+            let room = if is_others { Err(HoldReason::OtherRollout) } else { budget.take(self, pending.device) };
+            match room {
+                Ok(()) => go.push((remaining, pending.device)),
                 Err(reason) => {
-                    held.push(*device);
+                    held.push(pending);
                     reasons.entry(reason.name()).or_insert((0, reason)).0 += 1;
                 }
             }
@@ -158,10 +200,10 @@ impl Engine {
         if go.is_empty() && canceled.is_empty() && !is_news {
             return;
         }
-        let canceled = canceled.iter().map(|d| self.fleet.facts[d.index()].id.clone()).collect();
-        let devices: Vec<_> = go.iter().map(|d| self.fleet.facts[d.index()].id.clone()).collect();
-        let remaining =
-            go.iter().map(|d| if self.fleet.out[d.index()] { 0.0 } else { self.capacity_now(*d) }).collect();
+        let name = |d: DeviceIndex| self.fleet.facts[d.index()].id.clone();
+        let off = canceled.iter().map(|(device, _)| name(*device)).collect();
+        let devices: Vec<_> = go.iter().map(|(_, device)| name(*device)).collect();
+        let (remaining, go): (Vec<f64>, Vec<DeviceIndex>) = go.into_iter().unzip();
         let deferred = held.len() as u32;
         if let Some(restoring) = self.run_mut(rollout).and_then(|run| run.restoring.as_mut()) {
             restoring.held_said = held.len();
@@ -170,7 +212,8 @@ impl Engine {
         let first_command = self.ledger.next_command();
         let told = self.begin_rollbacks(rollout, &go);
         let held = reasons.into_values().map(|(devices, reason)| HeldDevices { devices, reason }).collect();
-        self.record(Entry::Rollback { rollout, devices, remaining, canceled, deferred, held, first_command });
+        self.record(Entry::Rollback { rollout, devices, remaining, canceled: off, deferred, held, first_command });
+        self.cancel(canceled);
         for (device, kind) in told {
             self.fleet.out[device.index()] = true;
             self.command(device, kind);
@@ -182,11 +225,7 @@ impl Engine {
         let generation = self.planning.number;
         let mut told = Vec::with_capacity(devices.len());
         for device in devices {
-            let last = self.run(rollout).and_then(|run| run.devices[device.index()].attempt);
-            let Some((id, attempt)) = last.and_then(|id| Some((id, *self.ledger.attempt(id)?))) else { continue };
-            if let Some(next) = attempt.state.after(AttemptEvent::RollBack) {
-                self.ledger.set_state(id, next);
-            }
+            let Some((id, attempt)) = self.undone(rollout, *device) else { continue };
             let command = self.ledger.issue(id, CommandFor::Rollback, timeout);
             let Some(run) = self.run_mut(rollout) else { continue };
             run.set_stage(*device, Stage::RollingBack);
@@ -195,21 +234,25 @@ impl Engine {
         told
     }
 
+    /// Marks the attempt to undo on a device as going back.
+    fn undone(&mut self, rollout: RolloutId, device: DeviceIndex) -> Option<(AttemptId, Attempt)> {
+        let id = self.to_undo(device, self.run(rollout)?)?;
+        let attempt = *self.ledger.attempt(id)?;
+        self.ledger.set_state(id, attempt.state.after(AttemptEvent::RollBack)?);
+        Some((id, attempt))
+    }
+
     /// Devices held for longer than the policy allows are given up, each with its typed end.
     fn give_up(&mut self, rollout: RolloutId) {
         let now = self.now;
-        let Some(run) = self.run_mut(rollout) else { return };
-        let is_due = |restoring: &&mut Restoring| restoring.give_up_at.is_some_and(|at| at <= now);
-        let Some(restoring) = run.restoring.as_mut().filter(is_due) else { return };
-        restoring.give_up_at = None;
-        let given_up = std::mem::take(&mut restoring.pending);
-        for device in given_up {
-            let Some(run) = self.run(rollout) else { return };
-            let Some(id) = run.devices[device.index()].attempt else { continue };
-            if let Some(next) = self.ledger.attempt(id).and_then(|a| a.state.after(AttemptEvent::RollBack)) {
-                self.ledger.set_state(id, next);
+        let Some(restoring) = self.run_mut(rollout).and_then(|run| run.restoring.as_mut()) else { return };
+        let (given_up, pending): (Vec<Pending>, Vec<Pending>) =
+            restoring.pending.iter().partition(|pending| pending.give_up_at <= now);
+        restoring.pending = pending;
+        for pending in given_up {
+            if let Some((id, _)) = self.undone(rollout, pending.device) {
+                self.end_attempt(id, AttemptState::RollbackFailed);
             }
-            self.end_attempt(id, AttemptState::RollbackFailed);
         }
     }
 }

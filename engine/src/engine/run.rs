@@ -56,15 +56,23 @@ impl DeviceRun {
     };
 }
 
+/// A device still to be told to go back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) device: DeviceIndex,
+    /// Held until then, it is given up.
+    pub(super) give_up_at: Instant,
+}
+
 /// Devices being taken back.
 #[derive(Debug, Clone)]
 pub(super) struct Restoring {
-    /// Still to be told, lowest remaining capacity first.
-    pub(super) pending: Vec<DeviceIndex>,
+    /// Still to be told.
+    pub(super) pending: Vec<Pending>,
     /// Every device of the rollout goes back, and the rollout is over afterwards.
     pub(super) whole: bool,
-    /// Those held are given up then.
-    pub(super) give_up_at: Option<Instant>,
+    /// A person wants it over once what is under way is back.
+    pub(super) aborted: bool,
     /// How many were held when that was last said.
     pub(super) held_said: usize,
     /// Devices that could not be taken back.
@@ -139,6 +147,11 @@ impl Run {
 
     pub(super) fn device(&mut self, device: DeviceIndex) -> &mut DeviceRun {
         &mut self.devices[device.index()]
+    }
+
+    /// Is it to be taken back, and not told so yet?
+    pub(super) fn is_to_go_back(&self, device: DeviceIndex) -> bool {
+        self.restoring.as_ref().is_some_and(|r| r.pending.iter().any(|pending| pending.device == device))
     }
 
     /// Where a device stands; not a target when it is unknown.

@@ -71,6 +71,9 @@ impl Engine {
         if let Some((_, attempt)) = self.ledger.holder(device) {
             return Some((WaitingOn::OtherRollout { rollout: attempt.rollout }, Some(attempt.until)));
         }
+        if let Some(rollout) = self.wanted_back_by(device) {
+            return Some((WaitingOn::OtherRollout { rollout }, None));
+        }
         if !at.asked {
             return Some((WaitingOn::NotRequested, None));
         }
@@ -87,6 +90,11 @@ impl Engine {
         let ran = at.ran.unwrap_or(facts.version);
         let matches = run.package.target.matches(&Attributes { version: &ran, ..facts.attributes() }, capacity);
         (!matches).then_some((WaitingOn::CapacityFilter { capacity }, None))
+    }
+
+    /// The rollout that waits for room to take a device back: until it has, nobody installs anything on top.
+    pub(super) fn wanted_back_by(&self, device: DeviceIndex) -> Option<RolloutId> {
+        self.rollouts.iter().find(|run| run.is_to_go_back(device)).map(|run| run.id)
     }
 
     /// Capacity score of a device now.

@@ -208,6 +208,8 @@ pub enum HoldReason {
     RegionOutMax,
     /// Too little is heard of its pool to say what it can spare.
     StaleTelemetry,
+    /// Another rollout has an attempt on it under way; what comes of that decides whether it goes back at all.
+    OtherRollout,
 }
 
 impl HoldReason {
@@ -218,6 +220,7 @@ impl HoldReason {
             Self::PoolOutMax => "pool-out-max",
             Self::RegionOutMax => "region-out-max",
             Self::StaleTelemetry => "stale-telemetry",
+            Self::OtherRollout => "other-rollout",
         }
     }
 }
