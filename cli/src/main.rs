@@ -6,6 +6,7 @@ mod compare;
 mod forecast;
 mod journal;
 mod libraries;
+mod plan;
 mod report;
 mod simulate;
 mod whatif;
@@ -29,6 +30,8 @@ struct Cli {
 enum Verb {
     /// Simulate one rollout: forecasts, plans, batches, failures, and what came of it
     Simulate(simulate::Args),
+    /// One plan for a fleet as it is, from its telemetry: who would go when, and who waits for what. Changes nothing
+    Plan(plan::Args),
     /// Compare policies (or forecasters) on the same worlds, with paired intervals
     Compare(compare::Args),
     /// Accuracy of forecasting models on recorded load, and which differences are more than chance
@@ -76,6 +79,7 @@ enum Outcome {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Simulate(args) => simulate::run(args),
+        Verb::Plan(args) => plan::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Forecast(verb) => forecast::run(&verb),
         Verb::Scenario(verb) => libraries::scenario(verb),

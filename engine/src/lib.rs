@@ -13,7 +13,8 @@
 //! while !matches!(engine.poll_output(), Output::Wake { .. }) {}
 //! ```
 //!
-//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`nowcast`], [`plan`], [`rollout`], [`policy`], [`journal`].
+//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`nowcast`], [`plan`], [`risk`], [`rollout`], [`policy`],
+//! [`journal`].
 
 pub mod document;
 mod engine;
@@ -28,6 +29,7 @@ pub mod nowcast;
 pub mod output;
 pub mod plan;
 pub mod policy;
+pub mod risk;
 pub mod rollout;
 pub mod score;
 pub mod time;

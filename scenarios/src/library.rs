@@ -3,12 +3,13 @@
 use crate::Scenario;
 use slacktide_engine::document::{InputError, nearest};
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("first-rollout", include_str!("../library/first-rollout.toml")),
     ("busy-evening", include_str!("../library/busy-evening.toml")),
     ("bad-release", include_str!("../library/bad-release.toml")),
     ("crashy-fleet", include_str!("../library/crashy-fleet.toml")),
     ("sudden-ramp", include_str!("../library/sudden-ramp.toml")),
+    ("two-rollouts", include_str!("../library/two-rollouts.toml")),
     ("night-window", include_str!("../library/night-window.toml")),
 ];
 

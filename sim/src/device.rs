@@ -52,7 +52,9 @@ pub(crate) struct Devices {
     tokens: Vec<u32>,
     tries: Vec<u64>,
     highest_generation: Vec<PlanNumber>,
-    pub(crate) exposed: Vec<bool>,
+    exposed: Vec<bool>,
+    /// How many are.
+    pub(crate) exposed_count: usize,
     pub(crate) first_exposed: Option<Instant>,
     pub(crate) bytes_moved: f64,
     pub(crate) double_installs: u64,
@@ -67,6 +69,7 @@ impl Devices {
             tries: vec![0; count],
             highest_generation: vec![PlanNumber(0); count],
             exposed: vec![false; count],
+            exposed_count: 0,
             first_exposed: None,
             bytes_moved: 0.0,
             double_installs: 0,
@@ -235,7 +238,7 @@ impl Devices {
                         condition.new_since = Some(now);
                         condition.runs = job.version;
                         if world.is_bad_on(d, job.version).is_some() {
-                            self.exposed[d] = true;
+                            self.exposed_count += usize::from(!std::mem::replace(&mut self.exposed[d], true));
                             self.first_exposed.get_or_insert(now);
                         }
                         CommandResult::Succeeded

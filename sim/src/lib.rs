@@ -18,5 +18,5 @@ pub mod whatif;
 mod world;
 
 pub use replicate::{Summary, replicate, summarise};
-pub use run::{RunResult, run};
+pub use run::{RunResult, Sight, run, run_watched};
 pub use setup::{LoadSource, Setup, SetupError};

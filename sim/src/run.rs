@@ -102,6 +102,29 @@ struct Seen {
 
 /// Runs a setup once. `progress` is told the share of the world's time that is done.
 pub fn run(setup: &Setup, seed: u64, progress: &(dyn Fn(f64) + Sync)) -> RunResult {
+    run_watched(setup, seed, progress, &mut |_| {})
+}
+
+/// What somebody who looks over the engine's shoulder sees after a tick of telemetry.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// Now.
+    pub now: Instant,
+    /// The engine.
+    pub engine: &'a Engine,
+    /// First moment a device ran a bad release.
+    pub first_exposed: Option<Instant>,
+    /// Devices that ever ran a bad release.
+    pub exposed: usize,
+}
+
+/// [`run`], and `watcher` sees every tick of telemetry once the engine has dealt with it.
+pub fn run_watched(
+    setup: &Setup,
+    seed: u64,
+    progress: &(dyn Fn(f64) + Sync),
+    watcher: &mut dyn FnMut(&Sight<'_>),
+) -> RunResult {
     let mut driver = Driver::new(setup, seed);
     let end = driver.rollout_at + setup.scenario.until_max;
     let span = end.since(setup.scenario.start).as_secs_f64();
@@ -118,8 +141,12 @@ pub fn run(setup: &Setup, seed: u64, progress: &(dyn Fn(f64) + Sync)) -> RunResu
         let input = if event_at == Some(now) { driver.happen() } else { Some(Input::Wake) };
         driver.events += 1;
         if let Some(input) = input {
+            let is_tick = matches!(input, Input::Telemetry(_));
             driver.engine.handle_input(now, input);
             wake = driver.drain(now);
+            if is_tick {
+                watcher(&driver.sight(now));
+            }
         }
         if driver.events.is_multiple_of(4096) {
             progress(now.since(setup.scenario.start).as_secs_f64() / span);
@@ -279,6 +306,15 @@ impl<'a> Driver<'a> {
         Input::Telemetry(TelemetryBatch { devices: None, columns: self.columns.clone() })
     }
 
+    fn sight(&self, now: Instant) -> Sight<'_> {
+        Sight {
+            now,
+            engine: &self.engine,
+            first_exposed: self.devices.first_exposed,
+            exposed: self.devices.exposed_count,
+        }
+    }
+
     /// Drains the engine. Returns when it wants to be woken.
     fn drain(&mut self, now: Instant) -> Option<Instant> {
         loop {
@@ -407,7 +443,7 @@ impl<'a> Driver<'a> {
                 if actual.demand > 0.0 { actual.unserved / actual.demand * 100.0 } else { 0.0 },
             ),
             ("patch_latency_device_hours", latency),
-            ("exposed_devices", self.devices.exposed.iter().filter(|e| **e).count() as f64),
+            ("exposed_devices", self.devices.exposed_count as f64),
             ("false_stops", self.seen.false_stops),
             ("critical_pool_minutes", self.world.breaches.pool_minutes),
             ("bytes_moved", self.devices.bytes_moved),

@@ -1,6 +1,7 @@
 //! The binary as people use it, mistakes included.
 
 mod forecast;
+mod plan;
 mod stories;
 
 use serde_json::Value;

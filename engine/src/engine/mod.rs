@@ -3,6 +3,7 @@
 mod attempts;
 mod believed;
 mod budget;
+mod capacity;
 mod course;
 mod dispatch;
 mod ledger;

@@ -5,12 +5,12 @@ use super::run::Stage;
 use super::standing::Candidate;
 use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RolloutId};
 use crate::journal::Entry;
-use crate::journal::entry::{BatchFacts, PlanEntry};
+use crate::journal::entry::{BatchFacts, MoveFacts, PlanEntry};
 use crate::output::CommandKind;
 use crate::plan::outlook::{self, DryPlan};
-use crate::plan::{Plan, PlanInput, PlanReport, WaitingOn, check, planner, stay};
+use crate::plan::{Moved, Plan, PlanInput, PlanRegion, PlanReport, WaitingOn, check, planner, stay};
 use crate::policy::Basis;
-use crate::rollout::Hop;
+use crate::rollout::{Cause, Hop, RolloutState};
 use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
 
@@ -123,6 +123,11 @@ impl Engine {
         }
     }
 
+    /// Load score 0–100 of a device's window that would begin now.
+    pub fn load_score_now(&self, device: DeviceIndex) -> f64 {
+        self.load_score_at(device, self.now)
+    }
+
     /// Upper demand of a pool in the slot of `at`, in weight units, by what the policy believes.
     pub(super) fn demand_at(&self, pool: PoolIndex, at: Instant) -> f64 {
         let facts = &self.fleet.pools[pool.index()];
@@ -205,14 +210,20 @@ impl Engine {
             return;
         }
         let (input, chosen) = self.plan_input(slot_start, &standing);
+        if !input.devices.is_empty() && input.regions.iter().all(PlanRegion::is_closed_for_good) {
+            for id in standing {
+                self.stop_for(id, Cause::WindowClosed, "no maintenance window opens within eight days");
+            }
+            return;
+        }
         self.note_starving(&input, &chosen, &standing);
         self.planning.made += 1;
         let number = PlanNumber(self.planning.made);
         // Where a rollout has passed others, what was planned in the old order says nothing.
         let kept: Vec<RolloutId> = self.planning.standing.iter().copied().filter(|id| standing.contains(id)).collect();
-        let parent = self.planning.plan.as_ref().filter(|_| standing.starts_with(&kept));
-        let (plan, report) = match parent {
-            Some(parent) => stay::replan(&input, number, parent),
+        let (plan, report) = match &self.planning.plan {
+            Some(parent) if standing.starts_with(&kept) => stay::replan(&input, number, parent),
+            Some(parent) => stay::plan_anew(&input, number, parent),
             None => planner::plan(&input, number, None),
         };
         let violations = check::check(&plan, &input);
@@ -222,7 +233,8 @@ impl Engine {
             self.record(Entry::PlanRefused { number, violations });
             return;
         }
-        let entry = plan_entry(&plan, &report, reason, self.closed_waves(&standing));
+        let mut entry = plan_entry(&plan, &report, reason, self.closed_waves(&standing));
+        entry.moves = self.moves(&report);
         let quiet = plan.batches.is_empty() && self.planning.plan.as_ref().is_some_and(|p| p.batches.is_empty());
         self.planning =
             Planning { plan: Some(plan), number, wanted: None, chosen, standing, ..std::mem::take(&mut self.planning) };
@@ -236,10 +248,10 @@ impl Engine {
         self.planning.plan.as_ref()
     }
 
-    /// Makes a plan from what is believed now and puts it in force for nobody; `None` where no rollout is running. It begins with the slot
+    /// Makes a plan from what is believed now and puts it in force for nobody; `None` where no rollout is running or paused. It begins with the slot
     /// under way.
     pub fn dry_plan(&self) -> Option<DryPlan> {
-        let standing = self.standing();
+        let standing = self.standing_of(|run| matches!(run.state, RolloutState::Running | RolloutState::Paused));
         if standing.is_empty() {
             return None;
         }
@@ -251,6 +263,16 @@ impl Engine {
         let devices = later.into_iter().flat_map(|wave| wave.devices);
         let candidates = input.devices.iter().cloned().chain(devices).collect();
         Some(DryPlan { input, plan, report, violations, outlook, candidates })
+    }
+
+    fn moves(&self, report: &PlanReport) -> Vec<MoveFacts> {
+        let facts = |moved: &Moved| MoveFacts {
+            device: self.fleet.facts[moved.device.index()].id.clone(),
+            from: moved.from,
+            to: moved.to,
+            why: moved.why.clone(),
+        };
+        report.moved.iter().map(facts).collect()
     }
 
     /// From when on a rollout has gone without: devices of it could go, were there room.
@@ -295,6 +317,7 @@ fn plan_entry(plan: &Plan, report: &PlanReport, reason: &str, later_waves: u32) 
         reason: reason.to_owned(),
         batches: plan.batches.iter().map(facts).collect(),
         waiting,
+        moves: Vec::new(),
         moved: report.moved_by_reason().into_iter().map(|(name, n)| (name.to_owned(), n)).collect(),
         makespan: report.makespan,
         lower_bound: report.lower_bound,

@@ -1,81 +1,47 @@
-//! Is the release worse than what it replaces? Updated devices against those of the same pool that are not updated yet.
-//!
-//! At every tick each device has a residual: its load less the forecast for it, the forecast scaled by the share of its
-//! pool that is out (load has moved). Less the mean residual of the not yet updated members of its pool that is its
-//! *relative* residual: what the whole pool does cancels out. Less its habit from before the pool's first update it is its
-//! *excess*; habits of a pool are frozen at that moment for updated and other devices alike.
-//!
-//! The devices not yet updated are the yardstick: their excesses say how far devices drift by themselves, in this fleet and
-//! by now. In units of that spread, less the tolerated rise and an allowance for the choice of calm devices, each updated
-//! device counts, clipped to ±2; their sum over its standard deviation (which includes the noise of the pool means they
-//! share) is the statistic. While the release is no worse than tolerated, updated devices are exchangeable with the others,
-//! and the sub-Gaussian tail `exp(−z²/2)` bounds each look; the looks of a whole rollout and its variants share the
-//! promised rate of false alarms (Bonferroni), so one may look at every tick. Devices drift slowly, so neighbouring looks
-//! say nearly the same and the bound is wide; it holds however they depend on each other.
+//! Is the release worse than what it replaces? The engine's side of [`crate::risk`]: who counts as updated, and who as a yardstick.
 
+use super::Engine;
 use super::run::{Run, Stage};
 use crate::fleet::Fleet;
 use crate::forecasting::Forecasting;
-use crate::time::Instant;
+use crate::ids::{DeviceIndex, RolloutId};
+use crate::journal::Entry;
+use crate::journal::entry::{BlameFacts, ReleaseEvidence, Verdict, VerdictEntry};
+use crate::risk::bad_release::BadRelease;
+use crate::risk::blame::{self, Blame, Excess, blame};
+use crate::risk::{DeviceTick, Evidence, Group, PoolTick, Tick};
+use crate::rollout::Cause;
+use crate::time::{Instant, Span};
 use std::collections::BTreeMap;
 
-/// Looks that share the false-alarm rate: two weeks of five-minute ticks.
-const LOOKS_MAX: f64 = 4096.0;
-/// Weight of the newest tick in the habit of a device.
-const HABIT: f64 = 0.05;
-/// Ticks a habit needs before its device counts, on either side. Few make a noisy habit, and the yardstick is as noisy.
-const HABIT_TICKS_MIN: u32 = 3;
-/// Weight of the newest tick in an excess: about a quarter of an hour of five-minute ticks.
-const SMOOTHING: f64 = 0.3;
-/// Ticks after its update before a device counts: it comes back from a restart.
-const SETTLING_TICKS: u32 = 3;
-/// Devices of a pool not yet updated that are needed to say what the pool does.
-const MATES_MIN: u32 = 3;
-/// Devices not yet updated, over all pools, that are needed to know the spread.
-const YARDSTICK_MIN: u32 = 12;
-/// A rise within this share of the spread is no rise: devices that go first were chosen for their calm forecast, and the calmest
-/// forecast is a little too low (regression to the mean), however many devices say so.
-const SELECTION_SPREADS: f64 = 0.5;
-/// No device counts for more than this many spreads, so that it takes seven devices at least to raise an alarm.
-const CLIP: f64 = 2.0;
-/// Smallest spread, in points.
-const SPREAD_MIN: f64 = 0.5;
-
-/// What the test keeps of a device.
-#[derive(Debug, Clone, Copy, Default)]
-struct Habit {
-    ticks: u32,
-    mean: f64,
-    /// Smoothed excess, and the ticks it rests on.
-    excess: f64,
-    excess_ticks: u32,
-    updated: bool,
-}
-
-impl Habit {
-    fn learn(&mut self, relative: f64) {
-        self.ticks += 1;
-        // A plain mean at first, so that the habit does not hang on its first tick.
-        self.mean += (relative - self.mean) * HABIT.max(1.0 / f64::from(self.ticks));
-    }
-
-    fn drift(&mut self, relative: f64, updated: bool) {
-        if updated && !self.updated {
-            // What it did before the update says nothing about the release.
-            self.excess_ticks = 0;
-            self.updated = true;
-        }
-        self.excess_ticks += 1;
-        let weight = SMOOTHING.max(1.0 / f64::from(self.excess_ticks));
-        self.excess += (relative - self.mean - self.excess) * weight;
-    }
-}
-
-/// The test of one rollout.
+/// The test of one rollout, and room that is used again at every tick.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Regression {
     false_alarm_rate: Option<f64>,
-    habits: Vec<Habit>,
+    test: Option<BadRelease>,
+    variants: Variants,
+    devices: Vec<DeviceTick>,
+    pools: Vec<PoolTick>,
+}
+
+/// The variants of the fleet, numbered as they are met.
+#[derive(Debug, Clone, Default)]
+struct Variants {
+    numbers: BTreeMap<String, u32>,
+    of: Vec<u32>,
+}
+
+impl Variants {
+    fn grow(&mut self, fleet: &Fleet) {
+        for facts in &fleet.facts[self.of.len().min(fleet.len())..] {
+            let next = self.numbers.len() as u32;
+            let number = match self.numbers.get(&facts.variant) {
+                Some(number) => *number,
+                None => *self.numbers.entry(facts.variant.clone()).or_insert(next),
+            };
+            self.of.push(number);
+        }
+    }
 }
 
 /// What the test looks at.
@@ -83,169 +49,190 @@ pub(super) struct Regression {
 pub(super) struct View<'a> {
     pub(super) now: Instant,
     pub(super) fleet: &'a Fleet,
-    pub(super) forecasting: &'a Forecasting,
     pub(super) run: &'a Run,
     /// Devices changed or held by other rollouts under way; empty for none.
     pub(super) touched: &'a [bool],
     pub(super) tolerance: f64,
+    /// Length of a slot of the fleet's history.
+    pub(super) slot: Span,
 }
 
 /// The evidence passed its threshold.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Alarm {
-    pub(super) evidence: f64,
-    pub(super) threshold: f64,
+    pub(super) evidence: Evidence,
     pub(super) words: String,
 }
 
-/// One pool at one tick.
-#[derive(Debug, Clone, Copy, Default)]
-struct PoolTick {
-    mates: u32,
-    residuals: f64,
-    has_updated: bool,
-}
-
-/// Updated devices of one variant at one tick.
-#[derive(Debug, Default)]
-struct Treated {
-    excess: f64,
-    score: f64,
-    devices: u32,
-    by_pool: BTreeMap<usize, u32>,
-}
-
 impl Regression {
-    pub(super) fn new(devices: usize, false_alarm_rate: Option<f64>) -> Self {
-        let habits = if false_alarm_rate.is_some() { vec![Habit::default(); devices] } else { Vec::new() };
-        Self { false_alarm_rate, habits }
-    }
-
-    pub(super) fn grow(&mut self, devices: usize) {
-        if self.false_alarm_rate.is_some() {
-            self.habits.resize(devices, Habit::default());
-        }
+    pub(super) fn new(false_alarm_rate: Option<f64>) -> Self {
+        Self { false_alarm_rate, ..Self::default() }
     }
 
     /// Takes one tick in. Returns an alarm when the evidence is past its threshold.
     pub(super) fn tick(&mut self, view: &View<'_>) -> Option<Alarm> {
         let rate = self.false_alarm_rate?;
-        if !view.forecasting.is_ready() {
-            return None;
-        }
-        let residuals = residuals(view);
-        let pools = pools(view, &residuals);
-        let (mut squares, mut others) = (0.0, 0_u32);
-        for (d, residual) in residuals.iter().enumerate() {
-            let pool = pools[view.fleet.pool_of[d].index()];
-            let Some(residual) = residual.filter(|_| pool.mates >= MATES_MIN) else { continue };
-            let relative = residual - pool.residuals / f64::from(pool.mates);
-            let habit = &mut self.habits[d];
-            let stage = view.run.devices[d].stage;
-            let waits = matches!(stage, Stage::NotTarget | Stage::Waiting);
-            if waits && !pool.has_updated {
-                habit.learn(relative);
-            } else if waits || stage == Stage::Updated {
-                habit.drift(relative, stage == Stage::Updated);
-                if waits && habit.ticks >= HABIT_TICKS_MIN {
-                    squares += habit.excess * habit.excess;
-                    others += 1;
-                }
-            }
-        }
-        if others < YARDSTICK_MIN {
-            return None;
-        }
-        let spread = (squares / f64::from(others)).sqrt().max(SPREAD_MIN);
-        self.judge(view, &residuals, &pools, spread, rate)
+        self.variants.grow(view.fleet);
+        let who = Who { run: view.run, touched: view.touched };
+        read(view.now, view.fleet, None, who, &self.variants, (&mut self.devices, &mut self.pools));
+        let test = self.test.get_or_insert_with(|| BadRelease::new(rate, view.tolerance));
+        let metric = view.fleet.demand_metric();
+        test.tick(&Tick { now: view.now, devices: &self.devices, pools: &self.pools }, &mut |device, past| {
+            view.fleet.history.read(device, metric, 1.0, past);
+            view.slot
+        });
+        let evidence = test.is_alarm().then(|| test.evidence(view.now))?;
+        Some(Alarm { words: self.words(&evidence, view.tolerance), evidence })
     }
 
-    fn judge(
-        &self,
-        view: &View<'_>,
-        residuals: &[Option<f64>],
-        pools: &[PoolTick],
-        spread: f64,
-        rate: f64,
-    ) -> Option<Alarm> {
-        let mut variants: BTreeMap<&str, Treated> = BTreeMap::new();
-        for (d, habit) in self.habits.iter().enumerate() {
-            let pool = view.fleet.pool_of[d].index();
-            let counts = view.run.devices[d].stage == Stage::Updated
-                && residuals[d].is_some()
-                && pools[pool].mates >= MATES_MIN
-                && habit.ticks >= HABIT_TICKS_MIN
-                && habit.excess_ticks >= SETTLING_TICKS;
-            if counts {
-                let treated = variants.entry(view.fleet.facts[d].variant.as_str()).or_default();
-                treated.excess += habit.excess;
-                treated.score += ((habit.excess - view.tolerance) / spread - SELECTION_SPREADS).clamp(-CLIP, CLIP);
-                treated.devices += 1;
-                *treated.by_pool.entry(pool).or_default() += 1;
-            }
+    /// The excess of every device this rollout has updated.
+    pub(super) fn excesses(&self) -> Vec<Excess> {
+        self.test.iter().flat_map(BadRelease::excesses).map(|(_, excess)| excess).collect()
+    }
+
+    fn words(&self, evidence: &Evidence, tolerance: f64) -> String {
+        let named = evidence.variant.and_then(|v| self.variants.numbers.iter().find(|(_, number)| **number == v));
+        let variant = named.map_or_else(String::new, |(name, _)| format!(" of variant `{name}`"));
+        let rise = evidence.rise.map_or_else(String::new, |rise| {
+            format!(
+                " carry {:.1} points more load than their pool-mates ({:.1} to {:.1} at any time; {tolerance:.1} are tolerated)",
+                rise.points, rise.interval[0], rise.interval[1]
+            )
+        });
+        format!(
+            "{} updated devices{variant} in {} pools{rise}: log evidence {:.1} against {:.1}",
+            evidence.devices, evidence.pools, evidence.log_e, evidence.log_threshold
+        )
+    }
+}
+
+impl Engine {
+    /// Updated devices against their pool-mates.
+    pub(super) fn watch_release(&mut self, rollout: RolloutId) {
+        let tolerance = self.policy.monitor.regression_tolerance_points;
+        let Some(run) = self.run_mut(rollout).filter(|run| run.state.is_active()) else { return };
+        let mut regression = std::mem::take(&mut run.regression);
+        let touched = self.touched_by_others(rollout);
+        let Some(run) = self.run(rollout) else { return };
+        let alarm = regression.tick(&View {
+            now: self.now,
+            fleet: &self.fleet,
+            run,
+            touched: &touched,
+            tolerance,
+            slot: self.policy.plan.slot,
+        });
+        let running = run.is_running();
+        if let Some(run) = self.run_mut(rollout) {
+            run.regression = regression;
         }
-        let looks = LOOKS_MAX * variants.len().max(1) as f64;
-        let threshold = (2.0 * libm::log(looks / rate)).sqrt();
-        let alarm = |(variant, treated): (&&str, &Treated)| {
-            // Updated members of a pool share the noise of its mean.
-            let shared = |(pool, n): (&usize, &u32)| {
-                f64::from(*n) + f64::from(*n) * f64::from(*n) / f64::from(pools[*pool].mates)
-            };
-            let evidence = treated.score / treated.by_pool.iter().map(shared).sum::<f64>().sqrt();
-            (evidence > threshold).then(|| Alarm {
-                evidence,
-                threshold,
-                words: format!(
-                    "{} updated devices of variant `{variant}` in {} pools carry {:.1} points more load than their pool-mates \
-                     ({:.1} are tolerated; devices drift by {spread:.1} by themselves): evidence {evidence:.1} against {threshold:.1}",
-                    treated.devices,
-                    treated.by_pool.len(),
-                    treated.excess / f64::from(treated.devices),
-                    view.tolerance,
-                ),
-            })
+        let Some(alarm) = alarm.filter(|_| running) else { return };
+        let blame = self.blame();
+        let mut words = alarm.words;
+        if let Some(likely) = blame.iter().max_by(|a, b| a.posterior.total_cmp(&b.posterior)) {
+            words.push_str(&format!("; {} with {:.0} %", likely.words(), likely.posterior * 100.0));
+        }
+        let release = ReleaseEvidence { blame, ..ReleaseEvidence::from(&alarm.evidence) };
+        let entry = VerdictEntry {
+            rollout,
+            verdict: Verdict::Bad,
+            cause: Cause::BadRelease,
+            value: alarm.evidence.log_e,
+            threshold: alarm.evidence.log_threshold,
+            evidence: words.clone(),
+            release: Some(release),
         };
-        variants.iter().find_map(alarm)
+        self.record(Entry::Verdict(Box::new(entry)));
+        self.stop_for(rollout, Cause::BadRelease, &words);
+    }
+
+    /// Which of the rollouts under way is worse, where several have updated devices; empty where one alone has.
+    fn blame(&self) -> Vec<BlameFacts> {
+        let active = self.rollouts.iter().filter(|run| run.state.is_active());
+        let seen: Vec<(RolloutId, Vec<Excess>)> = active
+            .map(|run| (run.id, run.regression.excesses()))
+            .filter(|(_, excesses)| !excesses.is_empty())
+            .collect();
+        if seen.len() < 2 {
+            return Vec::new();
+        }
+        let excesses: Vec<&[Excess]> = seen.iter().map(|(_, excesses)| excesses.as_slice()).collect();
+        let facts = |one: Blame| BlameFacts {
+            rollouts: match one.who {
+                blame::Who::Alone(r) => vec![seen[r].0],
+                blame::Who::All => seen.iter().map(|(id, _)| *id).collect(),
+                blame::Who::Nobody => Vec::new(),
+            },
+            posterior: one.posterior,
+            effect_points: one.effect_points,
+            standard_error: one.standard_error,
+        };
+        blame(&excesses).into_iter().map(facts).collect()
+    }
+
+    /// Devices that another rollout under way has changed or holds: neither updated by this one nor untouched. Empty where there is none.
+    fn touched_by_others(&self, rollout: RolloutId) -> Vec<bool> {
+        if self.live().len() < 2 {
+            return Vec::new();
+        }
+        let other = |attempt: &super::ledger::Attempt| {
+            attempt.rollout != rollout && self.run(attempt.rollout).is_some_and(|run| !run.state.is_end())
+        };
+        let touched = |device: DeviceIndex| {
+            self.ledger.holder(device).is_some_and(|(_, a)| other(a))
+                || self.ledger.brought(device).is_some_and(|(_, a)| other(a))
+        };
+        (0..self.fleet.len()).map(|d| touched(DeviceIndex(d as u32))).collect()
+    }
+
+    /// What a comparison of updated devices with others looks at now, written into `devices` and `pools`; `false` when no rollout is under
+    /// way. For studies of tests that are not the engine's own.
+    pub fn risk_tick(&self, devices: &mut Vec<DeviceTick>, pools: &mut Vec<PoolTick>) -> bool {
+        let Some(run) = self.rollouts.iter().find(|run| run.state.is_active()) else { return false };
+        let mut variants = Variants::default();
+        variants.grow(&self.fleet);
+        let touched = self.touched_by_others(run.id);
+        let who = Who { run, touched: &touched };
+        read(self.now, &self.fleet, Some(&self.forecasting), who, &variants, (devices, pools));
+        true
     }
 }
 
-/// Load less the forecast for it, by device; `None` for devices not in service or without a forecast.
-fn residuals(view: &View<'_>) -> Vec<Option<f64>> {
-    let metric = view.fleet.demand_metric();
-    let moved: Vec<f64> = view
-        .fleet
-        .pools
-        .iter()
-        .map(|pool| if pool.weight_serving > 0.0 { pool.weight_total / pool.weight_serving } else { 1.0 })
-        .collect();
-    let residual = |d: usize| {
-        if view.touched.get(d) == Some(&true) {
-            return None;
+/// Whose devices count as updated, and which say nothing.
+#[derive(Clone, Copy)]
+struct Who<'a> {
+    run: &'a Run,
+    touched: &'a [bool],
+}
+
+/// Writes down where every device stands.
+fn read(
+    now: Instant,
+    fleet: &Fleet,
+    forecasting: Option<&Forecasting>,
+    who: Who<'_>,
+    variants: &Variants,
+    (devices, pools): (&mut Vec<DeviceTick>, &mut Vec<PoolTick>),
+) {
+    let load = &fleet.last[fleet.demand_metric()];
+    let device = |d: usize| {
+        let reports = fleet.is_serving(d, now) && fleet.last_at[d] == Some(now) && load[d].is_finite();
+        DeviceTick {
+            load: reports.then_some(load[d]),
+            point: forecasting.and_then(|f| f.load_point(DeviceIndex(d as u32), now)),
+            pool: fleet.pool_of[d].0,
+            variant: variants.of[d],
+            group: match who.run.stage(DeviceIndex(d as u32)) {
+                _ if who.touched.get(d) == Some(&true) => Group::Absent,
+                Stage::NotTarget | Stage::Waiting => Group::Control,
+                Stage::Updated => Group::Treated,
+                Stage::InFlight | Stage::RollingBack | Stage::RolledBack | Stage::Failed => Group::Absent,
+            },
         }
-        if !view.fleet.is_serving(d, view.now) || view.fleet.last_at[d] != Some(view.now) {
-            return None;
-        }
-        let point = view.forecasting.load_point(crate::ids::DeviceIndex(d as u32), view.now)?;
-        let load = view.fleet.last[metric][d];
-        let residual = f64::from(load) - f64::from(point) * moved[view.fleet.pool_of[d].index()];
-        residual.is_finite().then_some(residual)
     };
-    (0..view.fleet.len()).map(residual).collect()
-}
-
-/// Mates not yet updated, and whether any member is updated, by pool.
-fn pools(view: &View<'_>, residuals: &[Option<f64>]) -> Vec<PoolTick> {
-    let mut pools = vec![PoolTick::default(); view.fleet.pools.len()];
-    for (d, residual) in residuals.iter().enumerate() {
-        let pool = &mut pools[view.fleet.pool_of[d].index()];
-        match (view.run.devices[d].stage, residual) {
-            (Stage::NotTarget | Stage::Waiting, Some(residual)) => {
-                pool.mates += 1;
-                pool.residuals += residual;
-            }
-            (Stage::Updated, _) => pool.has_updated = true,
-            _ => {}
-        }
-    }
-    pools
+    devices.clear();
+    devices.extend((0..fleet.len()).map(device));
+    let pool = |p: &crate::fleet::Pool| PoolTick { weight_total: p.weight_total, weight_serving: p.weight_serving };
+    pools.clear();
+    pools.extend(fleet.pools.iter().map(pool));
 }

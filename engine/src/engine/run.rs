@@ -134,7 +134,7 @@ impl Run {
             resumes: 0,
             deadline: None,
             restoring: None,
-            regression: super::regression::Regression::new(devices, false_alarm_rate),
+            regression: super::regression::Regression::new(false_alarm_rate),
             is_shelved: false,
         }
     }
@@ -142,7 +142,6 @@ impl Run {
     pub(super) fn grow(&mut self, devices: usize) {
         if !self.is_shelved {
             self.devices.resize(devices, DeviceRun::NOT_TARGET);
-            self.regression.grow(devices);
         }
     }
 
@@ -190,6 +189,6 @@ impl Run {
         self.is_shelved = true;
         self.devices = Vec::new();
         self.targets = Vec::new();
-        self.regression = super::regression::Regression::new(0, None);
+        self.regression = super::regression::Regression::new(None);
     }
 }

@@ -28,8 +28,13 @@ impl Engine {
     /// Running rollouts, those that go first in front: who has gone without for longer than the policy's patience, then by priority,
     /// then the elder. So no rollout waits for ever for one of higher priority.
     pub(super) fn standing(&self) -> Vec<RolloutId> {
+        self.standing_of(Run::is_running)
+    }
+
+    /// Those of the rollouts that `counts` holds for, in the order they stand in.
+    pub(super) fn standing_of(&self, counts: impl Fn(&Run) -> bool) -> Vec<RolloutId> {
         let patience = self.policy.plan.patience;
-        let mut running: Vec<&Run> = self.rollouts.iter().filter(|run| run.is_running()).collect();
+        let mut running: Vec<&Run> = self.rollouts.iter().filter(|run| counts(run)).collect();
         running.sort_by_key(|run| (!run.is_starved(self.now, patience), std::cmp::Reverse(run.priority), run.id));
         running.into_iter().map(|run| run.id).collect()
     }

@@ -5,6 +5,7 @@
 
 use crate::ids::{AttemptId, CommandId, DeviceId, PlanNumber, RolloutId, WaveIndex};
 use crate::input::Input;
+use crate::plan::MoveReason;
 use crate::rollout::{AttemptState, Cause, HoldReason, RolloutState};
 use crate::time::{Instant, Span};
 use crate::version::Version;
@@ -220,10 +221,26 @@ pub struct PlanEntry {
     /// Devices that the parent had elsewhere, by why they moved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<String, u32>,
+    /// Each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<MoveFacts>,
     /// Length.
     pub makespan: Span,
     /// Shortest possible.
     pub lower_bound: Span,
+}
+
+/// A device that the plan before had elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MoveFacts {
+    /// Which.
+    pub device: DeviceId,
+    /// Where it would have started.
+    pub from: Instant,
+    /// Where it starts now; `null` when it has no place any more.
+    pub to: Option<Instant>,
+    /// Why it did not stay, with the numbers.
+    pub why: MoveReason,
 }
 
 /// A batch in figures.
@@ -346,6 +363,70 @@ pub struct VerdictEntry {
     pub threshold: f64,
     /// The evidence for people.
     pub evidence: String,
+    /// What the bad-release test saw, when it spoke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseEvidence>,
+}
+
+/// What the bad-release test saw; see [`crate::risk::bad_release`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseEvidence {
+    /// Natural logarithm of the e-value.
+    pub log_e_value: f64,
+    /// Natural logarithm of one over the promised rate of false alarms.
+    pub log_threshold: f64,
+    /// By how much updated devices carry more than their pool-mates, points.
+    pub rise_points: Option<f64>,
+    /// Interval of that rise, points, at one less the promised rate of false alarms, at all times at once.
+    pub rise_interval: Option<(f64, f64)>,
+    /// Updated devices that say so.
+    pub devices: u32,
+    /// Pools they are in.
+    pub pools: u32,
+    /// How long the test had watched.
+    pub watched: Span,
+    /// Where several rollouts have updated devices: who is worse, hypothesis by hypothesis.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blame: Vec<BlameFacts>,
+}
+
+/// One hypothesis on who is worse; see [`crate::risk::blame`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlameFacts {
+    /// These rollouts are; nobody is where it is empty.
+    pub rollouts: Vec<RolloutId>,
+    /// How likely that is, 0–1.
+    pub posterior: f64,
+    /// By how much, points.
+    pub effect_points: f64,
+    /// Standard error of that, points.
+    pub standard_error: f64,
+}
+
+impl BlameFacts {
+    /// For people.
+    pub fn words(&self) -> String {
+        match self.rollouts.as_slice() {
+            [] => "no rollout is worse".to_owned(),
+            [one] => format!("rollout {} alone is worse", one.0 + 1),
+            all => format!("all {} rollouts are worse", all.len()),
+        }
+    }
+}
+
+impl From<&crate::risk::Evidence> for ReleaseEvidence {
+    fn from(evidence: &crate::risk::Evidence) -> Self {
+        Self {
+            log_e_value: evidence.log_e,
+            log_threshold: evidence.log_threshold,
+            rise_points: evidence.rise.map(|rise| rise.points),
+            rise_interval: evidence.rise.map(|rise| (rise.interval[0], rise.interval[1])),
+            devices: evidence.devices,
+            pools: evidence.pools,
+            watched: evidence.watched,
+            blame: Vec::new(),
+        }
+    }
 }
 
 /// Three verdicts.

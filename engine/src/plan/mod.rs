@@ -122,6 +122,11 @@ pub struct PlanRegion {
 }
 
 impl PlanRegion {
+    /// Is no slot open, and none for as far as can be seen?
+    pub fn is_closed_for_good(&self) -> bool {
+        self.next_open.is_none() && !self.slot_open.contains(&true)
+    }
+
     /// Slots that a download over the region's link takes, one at least; 1 where there is no limit.
     pub fn download_slots(&self, bytes: f64) -> usize {
         self.download_bytes_max.map_or(1, |max| room::download_slots(bytes / max))

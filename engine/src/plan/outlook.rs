@@ -145,7 +145,9 @@ pub fn outlook(input: &PlanInput, plan: &Plan, report: &PlanReport, later: &[Lat
         let release: Vec<Instant> = wave.devices.iter().map(after_pause).collect();
         for (device, expected) in wave.devices.iter().zip(places(input, &candidates, &release, period)) {
             end = end.max(end_of(input, device, expected));
-            let (on, earliest) = not_now(input, device).unwrap_or((WaitingOn::NextPlan, None));
+            // What would keep it even if its wave were open says more.
+            let own = not_now(input, &unbarred(device)).or_else(|| not_now(input, device));
+            let (on, earliest) = own.unwrap_or((WaitingOn::NextPlan, None));
             all.push(Outlook { device: device.index, on, earliest, expected });
         }
         end = end.max(begin);

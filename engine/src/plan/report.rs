@@ -56,7 +56,8 @@ pub struct Moved {
 }
 
 /// Why a device did not stay where the parent plan had it. The numbers are those the rule was judged by.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "moved_by", rename_all = "kebab-case")]
 pub enum MoveReason {
     /// Its start has passed.
     Missed,
@@ -104,6 +105,8 @@ pub enum MoveReason {
     },
     /// Its batch is full without it.
     BatchFull,
+    /// Another rollout has come to stand before its own, and all were planned anew.
+    Outranked,
     /// It gains at least [`super::PlanLimits::earlier_min`] slots.
     Earlier {
         /// What it gains.
@@ -129,6 +132,7 @@ impl MoveReason {
             Self::RegionOutMax { .. } => "region-out-max",
             Self::LinkBusy { .. } => "link-busy",
             Self::BatchFull => "batch-full",
+            Self::Outranked => "outranked",
             Self::Earlier { .. } => "earlier",
             Self::ShorterPlan { .. } => "shorter-plan",
         }

@@ -46,6 +46,25 @@ pub fn replan(input: &PlanInput, number: PlanNumber, parent: &Plan) -> (Plan, Pl
     (plan, report)
 }
 
+/// Makes a plan from nothing because rollouts have changed places: who stood elsewhere under `parent` was outranked.
+pub fn plan_anew(input: &PlanInput, number: PlanNumber, parent: &Plan) -> (Plan, PlanReport) {
+    let (made, mut report) = plan(input, number, Some(parent.number));
+    let starts = |plan: &Plan| -> BTreeMap<DeviceIndex, Instant> {
+        plan.batches.iter().flat_map(|batch| batch.devices.iter().map(|d| (*d, batch.start))).collect()
+    };
+    let (old, new) = (starts(parent), starts(&made));
+    for device in &input.devices {
+        let Some(from) = old.get(&device.index).copied() else { continue };
+        let to = new.get(&device.index).copied();
+        if to == Some(from) {
+            report.kept += 1;
+        } else {
+            report.moved.push(Moved { device: device.index, from, to, why: MoveReason::Outranked });
+        }
+    }
+    (made, report)
+}
+
 /// The slot of a start, when it is one of the horizon.
 fn slot_of(input: &PlanInput, start: Instant) -> Option<usize> {
     if start < input.start {

@@ -159,7 +159,7 @@ impl Default for Policy {
                 failure_percent_max: 5.0,
                 failure_count_min: 3,
                 false_alarm_rate: Some(0.01),
-                regression_tolerance_points: 3.0,
+                regression_tolerance_points: 1.0,
             },
             rollback: RollbackRules {
                 on_capacity: RollbackScope::Batch,

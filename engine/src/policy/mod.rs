@@ -206,7 +206,7 @@ pub struct MonitorRules {
     pub failure_count_min: u32,
     /// Promised rate of false alarms of the bad-release test over a whole rollout (default 0.01); `None` switches it off.
     pub false_alarm_rate: Option<f64>,
-    /// Rise of load in points that a release may bring (default 3).
+    /// Rise of load in points that a release may bring (default 1).
     pub regression_tolerance_points: f64,
 }
 

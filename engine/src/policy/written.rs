@@ -4,7 +4,7 @@ use super::fragment::{
     AttemptFragment, ForecastFragment, MonitorFragment, NumberOrWord, PlanFragment, PolicyFragment, PriorityFragment,
     RegionFragment, RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
 };
-use super::{CountLimit, Policy, RegionRules};
+use super::{CountLimit, PlanRules, Policy, RegionRules};
 use crate::document::format_span;
 use crate::time::Span;
 use crate::window::{Blackout, WeeklyWindow};
@@ -29,9 +29,39 @@ fn span_or_off(value: Option<Span>) -> Option<String> {
     Some(value.map_or_else(|| "off".to_owned(), format_span))
 }
 
+fn region(rules: &RegionRules) -> RegionFragment {
+    RegionFragment {
+        zone: rules.zone.as_ref().map(|zone| zone.name().to_owned()),
+        link_mbit_per_s: limit(rules.link_mbit_per_s, "unlimited"),
+        out_max: rules.out_max.and_then(count),
+    }
+}
+
+fn plan(plan: &PlanRules) -> PlanFragment {
+    PlanFragment {
+        slot: span(plan.slot),
+        horizon: span(plan.horizon),
+        basis: Some(plan.basis),
+        demand_quantile: Some(plan.demand_quantile),
+        load_limit_percent: Some(plan.load_limit_percent),
+        pool_reserve_percent: Some(plan.pool_reserve_percent),
+        pool_members_min: Some(plan.pool_members_min),
+        pool_out_max: count(plan.pool_out_max),
+        region_out_max: count(plan.region_out_max),
+        batch_requirement_max: limit(plan.batch_requirement_max, "unlimited"),
+        batch_capacity_max: limit(plan.batch_capacity_max, "unlimited"),
+        batch_devices_max: count(plan.batch_devices_max),
+        device_load_max: limit(plan.device_load_max, "off"),
+        telemetry_age_max: span_or_off(plan.telemetry_age_max),
+        patience: span(plan.patience),
+        duration_expected: span(plan.duration_expected),
+        duration_quantile: Some(plan.duration_quantile),
+    }
+}
+
 /// The file that says all of a policy.
 pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
-    let (plan, monitor, attempts) = (&policy.plan, &policy.monitor, &policy.attempts);
+    let (monitor, attempts) = (&policy.monitor, &policy.attempts);
     let weekly = |w: &WeeklyWindow| WindowFragment {
         days: Some(w.day_names()),
         from: Some(w.from_text()),
@@ -43,14 +73,6 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
         Blackout::Once { from, to } => {
             WindowFragment { days: None, from: Some(from.to_string()), to: Some(to.to_string()), zone: None }
         }
-    };
-    let region = |(name, region): (&String, &RegionRules)| {
-        let fragment = RegionFragment {
-            zone: region.zone.as_ref().map(|zone| zone.name().to_owned()),
-            link_mbit_per_s: limit(region.link_mbit_per_s, "unlimited"),
-            out_max: region.out_max.and_then(count),
-        };
-        (name.clone(), fragment)
     };
     PolicyFragment {
         name: Some(policy.name.clone()),
@@ -67,25 +89,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             criticality_weight: Some(policy.priority.criticality_weight),
             capacity_weight: Some(policy.priority.capacity_weight),
         }),
-        plan: Some(PlanFragment {
-            slot: span(plan.slot),
-            horizon: span(plan.horizon),
-            basis: Some(plan.basis),
-            demand_quantile: Some(plan.demand_quantile),
-            load_limit_percent: Some(plan.load_limit_percent),
-            pool_reserve_percent: Some(plan.pool_reserve_percent),
-            pool_members_min: Some(plan.pool_members_min),
-            pool_out_max: count(plan.pool_out_max),
-            region_out_max: count(plan.region_out_max),
-            batch_requirement_max: limit(plan.batch_requirement_max, "unlimited"),
-            batch_capacity_max: limit(plan.batch_capacity_max, "unlimited"),
-            batch_devices_max: count(plan.batch_devices_max),
-            device_load_max: limit(plan.device_load_max, "off"),
-            telemetry_age_max: span_or_off(plan.telemetry_age_max),
-            patience: span(plan.patience),
-            duration_expected: span(plan.duration_expected),
-            duration_quantile: Some(plan.duration_quantile),
-        }),
+        plan: Some(plan(&policy.plan)),
         waves: Some(
             policy
                 .waves
@@ -95,7 +99,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
         ),
         windows: Some(policy.calendar.windows.iter().map(weekly).collect()),
         blackouts: Some(policy.calendar.blackouts.iter().map(blackout).collect()),
-        regions: Some(policy.regions.iter().map(region).collect()),
+        regions: Some(policy.regions.iter().map(|(name, rules)| (name.clone(), region(rules))).collect()),
         monitor: Some(MonitorFragment {
             capacity_floor: limit(monitor.capacity_floor, "off"),
             floor_devices_min: Some(monitor.floor_devices_min),

@@ -6,7 +6,7 @@ mod telemetry;
 
 pub use fleet::{FleetRow, read_fleet};
 pub use resample::NotAMultiple;
-pub use telemetry::{ReadOptions, Recording, read};
+pub use telemetry::{ReadOptions, Recording, moment, read};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

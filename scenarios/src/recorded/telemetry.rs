@@ -257,7 +257,8 @@ fn read_row(
     Ok(())
 }
 
-fn moment(text: &str) -> Option<i64> {
+/// A moment in Unix seconds, from Unix seconds or RFC 3339; `None` for anything else.
+pub fn moment(text: &str) -> Option<i64> {
     // Years 0001 to 9999.
     let sane = |s: &i64| (-62_135_596_800..=253_402_300_799).contains(s);
     let seconds = text

@@ -1,5 +1,6 @@
 //! Whole rollouts through the production engine.
 
+mod bad_release;
 mod ramps;
 mod several;
 mod whatif;

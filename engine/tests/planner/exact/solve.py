@@ -8,7 +8,8 @@ rule of `plan/check.rs` for every slot a device is out. All numbers are integers
 equality alike. The objective is the makespan in slots: the end of the last window, all devices placed.
 
 Solver: OR-tools CP-SAT 9.15.6755. Only instances whose optimum is proven (status OPTIMAL) within `SECONDS` are written; the others
-are named on stderr and dropped: `in-flight-1`, `tight-busy-3` and `everything-3` of 66. A rollout plans one wave at a time, so waves and soaks are no part of an instance.
+are named on stderr and dropped: `in-flight-1`, `tight-busy-3` and `everything-3` of 66. A rollout plans one wave at a time, so waves and soaks are no part of an instance. With `link`, a region carries so many bytes a slot, and a
+device's download takes all of that from its start until less is left; with `region_open`, each region has windows of its own.
 """
 
 import json
