@@ -36,7 +36,7 @@ struct Transcript {
 /// The lines of a journal.
 pub fn transcript(lines: &[Line]) -> String {
     let several = lines.iter().any(|line| matches!(&line.entry, Entry::Rollout { rollout, .. } if rollout.0 > 0));
-    let day_zero = lines.first().map_or(Instant::default(), |line| line.at.floor_to(DAY));
+    let day_zero = lines.first().map_or_else(Instant::default, |line| line.at.floor_to(DAY));
     let mut transcript = Transcript { several, day_zero, ..Transcript::default() };
     for line in lines {
         transcript.take(line.at, &line.entry);

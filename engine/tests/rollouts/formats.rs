@@ -29,7 +29,7 @@ fn any_facts() -> impl Strategy<Value = DeviceFacts> {
 
 fn any_package() -> impl Strategy<Value = Package> {
     let filter =
-        prop::sample::select(vec!["true", "version < 2.0", "capacity > 30 and pool == \"a\"", "not variant == \"b\""]);
+        prop::sample::select(vec!["true", "version < 2.0", "capacity > 30 && pool == \"a\"", "!(variant == \"b\")"]);
     (any::<u64>(), 0_u32..9, filter.clone(), filter, 0_usize..3).prop_map(
         |(size_bytes, minor, target, compatible, stones)| {
             let parse = |text: &str| Filter::parse(text).unwrap();
