@@ -49,13 +49,13 @@ struct World {
 /// What is kept of a run; its journal would be megabytes.
 struct Told {
     measures: BTreeMap<String, f64>,
-    violations: usize,
+    violations: Vec<String>,
     stops: Vec<(f64, Cause)>,
 }
 
 fn tell(setup: &Setup, seed: u64) -> Told {
     let result = run(setup, seed, &|_| {});
-    Told { stops: stops(&result), violations: result.violations.len(), measures: result.measures }
+    Told { stops: stops(&result), violations: result.violations.clone(), measures: result.measures }
 }
 
 impl World {
@@ -145,7 +145,10 @@ fn costs(worlds: &[World], arm: usize) {
         let sum: f64 = worlds.iter().map(|w| w.arms[arm].measures.get(name).copied().unwrap_or(0.0)).sum();
         sum / worlds.len().max(1) as f64
     };
-    let broken: usize = worlds.iter().map(|w| w.arms[arm].violations).sum();
+    let broken: usize = worlds.iter().map(|w| w.arms[arm].violations.len()).sum();
+    for world in worlds.iter().filter(|w| !w.arms[arm].violations.is_empty()) {
+        eprintln!("PROMISE BROKEN in {} under seed {}: {:?}", ARMS[arm], world.seed, world.arms[arm].violations);
+    }
     println!(
         "    a world: {:.1} min critical, {:.1} device-minutes of overload caused, rollout {:.1} h{}",
         mean("critical_pool_minutes"),

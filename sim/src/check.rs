@@ -120,10 +120,13 @@ impl Checks {
         if members.iter().any(|d| world.conditions[*d].crashed) {
             return;
         }
-        let serves = |d: &&usize| **d != device && !world.conditions[**d].out;
-        let left: f64 = members.iter().filter(serves).map(|d| world.facts[*d].weight).sum();
-        let usable = left * rules.load_limit_percent / 100.0;
-        if demand > usable + 1e-6 * (1.0 + demand) {
+        let serves = |d: &&usize| !world.conditions[**d].out;
+        let before: f64 = members.iter().filter(serves).map(|d| world.facts[*d].weight).sum();
+        let usable_of = |weight: f64| weight * rules.load_limit_percent / 100.0;
+        let usable = usable_of(before - world.facts[device].weight);
+        let slack = 1e-6 * (1.0 + demand);
+        // A pool that cannot serve all as it is hides what it does not serve.
+        if demand > usable + slack && demand <= usable_of(before) + slack {
             let pool = world.facts[device].pool.as_str();
             self.violated(format!(
                 "{now}: pool {pool} can serve {usable:.3} and is asked for {demand:.3} once {device} goes back"

@@ -16,12 +16,7 @@ impl Engine {
         let Some(run) = self.run(rollout) else { return };
         let order = self.spread_over_pools(&run.targets);
         let total = order.len();
-        let mut ends: Vec<usize> = self
-            .policy
-            .waves
-            .iter()
-            .map(|wave| ((wave.share_percent / 100.0 * total as f64).ceil() as usize).clamp(1, total.max(1)))
-            .collect();
+        let mut ends: Vec<usize> = self.policy.waves.iter().map(|wave| wave.end(total)).collect();
         if let Some(last) = ends.last_mut() {
             *last = total;
         }

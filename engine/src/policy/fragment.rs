@@ -105,6 +105,8 @@ section! {
     WaveFragment {
         /// Cumulative share of the targets, percent; the last is 100.
         share_percent: f64,
+        /// At least so many devices by the end of this wave, as far as a tenth of the targets goes.
+        devices_min: u32,
         /// Watched for this long before the next wave opens.
         soak: String,
     }
@@ -450,7 +452,9 @@ impl Reader<'_> {
             }
             let soak =
                 self.span(&format!("waves[{i}].soak"), wave.soak.as_ref(), Span::ZERO, Span::ZERO, DAY.times(30))?;
-            waves.push(Wave { share_percent: share, soak });
+            let (path, given) = (format!("waves[{i}].devices_min"), wave.devices_min);
+            let devices_min = self.count(&path, given, if i == 0 { Wave::CANARIES_MIN } else { 0 }, 0, 1_000_000)?;
+            waves.push(Wave { share_percent: share, devices_min, soak });
         }
         match waves.last() {
             Some(last) if last.share_percent < 100.0 => {

@@ -144,8 +144,8 @@ impl Default for Policy {
                 duration_expected: minutes(30),
                 duration_quantile: 0.95,
             },
-            waves: [(2.0, hours(2)), (10.0, hours(1)), (40.0, minutes(30)), (100.0, Span::ZERO)]
-                .map(|(share_percent, soak)| Wave { share_percent, soak })
+            waves: [(2.0, 10, hours(2)), (10.0, 0, hours(1)), (40.0, 0, minutes(30)), (100.0, 0, Span::ZERO)]
+                .map(|(share_percent, devices_min, soak)| Wave { share_percent, devices_min, soak })
                 .to_vec(),
             calendar: Calendar::default(),
             regions: std::collections::BTreeMap::new(),

@@ -181,8 +181,24 @@ impl Policy {
 pub struct Wave {
     /// Cumulative share of the target devices in percent, in (0, 100].
     pub share_percent: f64,
+    /// At least so many devices in this and the waves before, as far as a tenth of the targets goes (default 10 in the first wave).
+    pub devices_min: u32,
     /// Watched for this long after its last device, before the next wave opens.
     pub soak: Span,
+}
+
+impl Wave {
+    /// Canaries, unless the policy says otherwise: with fewer, the bad-release test has too little to go by for a quick word.
+    pub const CANARIES_MIN: u32 = 10;
+    /// No wave is made larger than this share of the targets for the sake of [`Wave::devices_min`].
+    const GROWN_SHARE_MAX: f64 = 0.1;
+
+    /// Devices in this and the waves before, of `targets`.
+    pub fn end(&self, targets: usize) -> usize {
+        let share = self.share_percent / 100.0 * targets as f64;
+        let grown = f64::from(self.devices_min).min(Self::GROWN_SHARE_MAX * targets as f64);
+        (share.max(grown).ceil() as usize).clamp(1, targets.max(1))
+    }
 }
 
 /// When to stop.

@@ -94,7 +94,11 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             policy
                 .waves
                 .iter()
-                .map(|w| WaveFragment { share_percent: Some(w.share_percent), soak: span(w.soak) })
+                .map(|w| WaveFragment {
+                    share_percent: Some(w.share_percent),
+                    devices_min: Some(w.devices_min),
+                    soak: span(w.soak),
+                })
                 .collect(),
         ),
         windows: Some(policy.calendar.windows.iter().map(weekly).collect()),
