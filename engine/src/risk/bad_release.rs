@@ -5,7 +5,7 @@
 //! of the pool-mates not updated, it is its *excess*. Of three lengths of "just before" (an hour, four, a day) the one is taken by which
 //! the devices not updated differ least at that moment. Less the tolerated rise, and in units of how restless the device was in the past,
 //! it is ranked among the same figures of all devices not updated: they are the yardstick, measured by the same minutes. The rank
-//! becomes a normal score, so that no outlier, however far off, counts for more than its rank. Every hour [`super::slow`] looks at all
+//! becomes a normal score, so that no outlier, however far off, counts for more than its rank. Every hour `slow` looks at all
 //! updated devices at once, for what grows. Forecasts take no part: those made after the update have learnt what it did.
 //!
 //! **What is bet.** A rise of δ points would shift the score of a device by about `μ = δ / its spread` (at most 2.5). `exp(μ g − μ²/2)` of a

@@ -12,6 +12,7 @@ fn world(devices: usize, rise: Option<(f64, Span)>) -> Setup {
     let mut setup = setup("bad-release", "predictive");
     setup.scenario.devices = devices;
     setup.scenario.history = Span::from_secs(3 * 86_400);
+    setup.scenario.failures.rollback_failure_percent = 0.0;
     setup.scenario.failures.bad_release = rise.map(|(cpu_points, ramp)| BadRelease {
         version: setup.scenario.package.version,
         kind: BadReleaseKind::Regression { cpu_points, ramp },
