@@ -2,7 +2,7 @@
 //!
 //! The other policy's engine is handed the recorded inputs, with forecasts of its own, for as long as it decides as was decided then:
 //! so far the answer is **exact**. From its first other decision on the recorded outcomes belong to a course that was not taken, and
-//! a world model made of the journal takes over ([`model`]): every device carries the load it was recorded with, less what it took over
+//! a world model made of the journal takes over (`model`): every device carries the load it was recorded with, less what it took over
 //! from others; new updates take as long, and fail as often, as the recorded ones did.
 
 mod model;
