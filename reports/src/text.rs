@@ -72,13 +72,18 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
         ));
     }
     if began.is_some() {
-        said.push(format!(
-            "{:.0} of {} devices run the new release; {} batches went out in {} waves.",
-            measure("updated_devices").unwrap_or(0.0),
-            tables.targets.values().sum::<u32>(),
-            tables.batches.len(),
-            tables.waves.len()
-        ));
+        let updated = measure("updated_devices").unwrap_or(0.0);
+        let (batches, waves) = (tables.batches.len(), tables.waves.len());
+        said.push(match tables.targets.values().collect::<Vec<_>>().as_slice() {
+            [targets] => format!(
+                "{updated:.0} of {targets} devices run the new release; {batches} batches went out in {waves} waves."
+            ),
+            // A device may be for several of them.
+            all => format!(
+                "{updated:.0} devices run what the {} rollouts meant for them; {batches} batches went out in {waves} waves.",
+                all.len()
+            ),
+        });
     } else if ended.is_empty() {
         said.push(format!("The rollout `{}` never began to run.", header.world_name));
     }

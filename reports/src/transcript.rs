@@ -147,7 +147,7 @@ impl Transcript {
     }
 
     fn say(&mut self, at: Instant, rollout: Option<RolloutId>, words: &str) {
-        let label = rollout.filter(|_| self.several).map(|id| format!("[{id}] ")).unwrap_or_default();
+        let label = rollout.filter(|_| self.several).map(|id| format!("[{}] ", id.0 + 1)).unwrap_or_default();
         let _ = writeln!(self.text, "{}  {label}{words}", self.clock(at));
     }
 
