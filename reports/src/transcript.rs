@@ -239,6 +239,6 @@ mod tests {
             detail: detail.to_owned(),
         };
         let text = transcript(&[line(0, 1, moved(0, "x")), line(1, 2, moved(1, "y"))]);
-        assert_eq!(text, "0d 00:01  [0] ready → running: x\n0d 00:02  [1] ready → running: y\n");
+        assert_eq!(text, "0d 00:01  [1] ready → running: x\n0d 00:02  [2] ready → running: y\n");
     }
 }
