@@ -185,18 +185,30 @@ impl Engine {
         }
     }
 
-    /// Aggregate capacity score of the devices a rollout has updated (`None`: of all active rollouts), now or as expected at a moment ahead.
+    /// By pool: the load of a member over its own, given who will be out at a moment. Load of members that are out moves to the others.
+    fn moved_at(&self, at: Instant) -> Vec<f64> {
+        let moved = |(p, pool): (usize, &crate::fleet::Pool)| {
+            let serving = if at <= self.now { pool.weight_serving } else { self.weight_serving_at(p, at) };
+            if serving > 0.0 { pool.weight_total / serving } else { 1.0 }
+        };
+        self.fleet.pools.iter().enumerate().map(moved).collect()
+    }
+
+    /// Aggregate capacity score of the devices a rollout has updated (`None`: of all active rollouts), now or as expected at a moment ahead,
+    /// given who will be out then.
     pub(super) fn updated_capacity(&self, rollout: Option<RolloutId>, ahead: Option<Instant>) -> Option<f64> {
         let of = |run: &&Run| rollout.map_or_else(|| run.state.is_active(), |id| run.id == id);
         let runs: Vec<&Run> = self.rollouts.iter().filter(of).collect();
         let updated = |device: &DeviceIndex| runs.iter().any(|run| run.stage(*device) == Stage::Updated);
         let demand_metric = self.fleet.demand_metric();
+        let moved = ahead.map(|at| self.moved_at(at)).unwrap_or_default();
         let capacity = |device: DeviceIndex| {
+            let d = device.index();
             let load = match ahead {
-                None => self.fleet.last[demand_metric][device.index()],
-                Some(at) => self.forecasting.load_point(device, at)?,
+                None => f64::from(self.fleet.last[demand_metric][d]),
+                Some(at) => f64::from(self.forecasting.load_point(device, at)?) * moved[self.fleet.pool_of[d].index()],
             };
-            load.is_finite().then(|| (self.fleet.facts[device.index()].weight, score::capacity(f64::from(load))))
+            load.is_finite().then(|| (self.fleet.facts[d].weight, score::capacity(load)))
         };
         score::aggregate(self.fleet.present().filter(updated).filter_map(capacity))
     }
