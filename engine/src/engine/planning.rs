@@ -243,11 +243,6 @@ impl Engine {
         }
     }
 
-    /// The plan in force, less the batches that have gone.
-    pub const fn plan_in_force(&self) -> Option<&Plan> {
-        self.planning.plan.as_ref()
-    }
-
     /// Makes a plan from what is believed now and puts it in force for nobody; `None` where no rollout is running or paused. It begins with the slot
     /// under way.
     pub fn dry_plan(&self) -> Option<DryPlan> {
