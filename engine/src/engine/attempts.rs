@@ -1,7 +1,7 @@
 //! What comes of commands: progress, outcomes, silence.
 
 use super::Engine;
-use super::ledger::{CommandFor, Issued};
+use super::ledger::{Attempt, CommandFor, Issued};
 use super::run::{Pending, Stage};
 use crate::ids::{AttemptId, CommandId, DeviceIndex};
 use crate::input::CommandResult;
@@ -96,18 +96,22 @@ impl Engine {
             }
             _ => {}
         }
-        let took = self.now.since(attempt.begun);
         if end == AttemptState::Succeeded {
-            self.planning.learn_duration(took);
+            self.planning.learn_duration(self.now.since(attempt.begun));
         }
         self.place(id, end);
-        let device_id = self.fleet.facts[d].id.clone();
-        let settled = SettledAttempt { attempt: id, device: device_id, end, took, to: Some(attempt.to) };
-        self.record(Entry::Settled { rollout: attempt.rollout, attempts: vec![settled] });
+        self.record_settled(id, &attempt, end);
         self.version_changed(device, attempt.rollout);
         if matches!(end, AttemptState::Failed | AttemptState::TimedOut | AttemptState::RollbackFailed) {
             self.watch_failures(attempt.rollout);
         }
+    }
+
+    fn record_settled(&mut self, id: AttemptId, attempt: &Attempt, end: AttemptState) {
+        let device = self.fleet.facts[attempt.device.index()].id.clone();
+        let took = self.now.since(attempt.begun);
+        let settled = SettledAttempt { attempt: id, device, end, took, to: Some(attempt.to) };
+        self.record(Entry::Settled { rollout: attempt.rollout, attempts: vec![settled] });
     }
 
     /// Where a device stands in its rollout once an attempt has ended.
@@ -212,11 +216,7 @@ impl Engine {
             let attempt = *attempt;
             self.ledger.forget(id);
             self.ledger.close(id, AttemptState::Removed);
-            let device_id = self.fleet.facts[device.index()].id.clone();
-            let took = self.now.since(attempt.begun);
-            let end = AttemptState::Removed;
-            let settled = SettledAttempt { attempt: id, device: device_id, end, took, to: Some(attempt.to) };
-            self.record(Entry::Settled { rollout: attempt.rollout, attempts: vec![settled] });
+            self.record_settled(id, &attempt, AttemptState::Removed);
         }
         for run in self.rollouts.iter_mut().filter(|run| !run.state.is_end()) {
             if run.stage(device) != Stage::NotTarget {

@@ -1,12 +1,10 @@
 //! What every pool and region can spare at this moment: the budgets of a plan, for devices that are taken back.
 
 use super::Engine;
+use super::watch::HEARD_SHARE_MIN;
 use crate::ids::{DeviceIndex, PoolIndex};
 use crate::policy::Basis;
 use crate::rollout::HoldReason;
-
-/// Fewer members of a pool heard than this share: its telemetry is lost, not its members.
-const HEARD_SHARE_MIN: f64 = 0.5;
 
 #[derive(Debug, Clone)]
 struct PoolRoom {

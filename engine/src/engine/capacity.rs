@@ -198,7 +198,11 @@ impl Engine {
     /// given who will be out then.
     pub(super) fn updated_capacity(&self, rollout: Option<RolloutId>, ahead: Option<Instant>) -> Option<f64> {
         let of = |run: &&Run| rollout.map_or_else(|| run.state.is_active(), |id| run.id == id);
-        let runs: Vec<&Run> = self.rollouts.iter().filter(of).collect();
+        // Asked at every tick, also when no rollout has updated anybody: then no device need be looked at.
+        let runs: Vec<&Run> = self.rollouts.iter().filter(of).filter(|run| run.count(Stage::Updated) > 0).collect();
+        if runs.is_empty() {
+            return None;
+        }
         let updated = |device: &DeviceIndex| runs.iter().any(|run| run.stage(*device) == Stage::Updated);
         let demand_metric = self.fleet.demand_metric();
         let moved = ahead.map(|at| self.moved_at(at)).unwrap_or_default();

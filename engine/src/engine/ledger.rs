@@ -69,14 +69,11 @@ impl Ledger {
         AttemptId(self.attempts.len() as u64)
     }
 
-    /// Books a new attempt with its install command.
+    /// Books a new attempt with its install command, which is the next to be given.
     pub(super) fn begin(&mut self, attempt: Attempt, timeout: Instant) {
         let id = self.next_attempt();
-        let install = self.issue(id, CommandFor::Install, timeout);
-        let device = attempt.device;
-        self.attempts.push(Attempt { install, ..attempt });
-        self.open.insert(id);
-        self.holder[device.index()] = Some(id);
+        self.attempts.push(attempt);
+        self.issue(id, CommandFor::Install, timeout);
     }
 
     /// Books a command on an attempt; a rollback opens its attempt again.

@@ -7,8 +7,8 @@ use crate::journal::Entry;
 use crate::journal::entry::{Verdict, VerdictEntry};
 use crate::rollout::{Cause, RolloutState};
 
-/// Fewer devices heard than this share of the fleet: too little is known to go on.
-const HEARD_SHARE_MIN: f64 = 0.5;
+/// Fewer devices heard than this share of the fleet, or of a pool: telemetry is lost, and too little is known to go on.
+pub(super) const HEARD_SHARE_MIN: f64 = 0.5;
 /// Enough is known again from this share on.
 const HEARD_SHARE_RESUME: f64 = 0.8;
 

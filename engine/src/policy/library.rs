@@ -144,9 +144,14 @@ impl Default for Policy {
                 duration_expected: minutes(30),
                 duration_quantile: 0.95,
             },
-            waves: [(2.0, 10, hours(2)), (10.0, 0, hours(1)), (40.0, 0, minutes(30)), (100.0, 0, Span::ZERO)]
-                .map(|(share_percent, devices_min, soak)| Wave { share_percent, devices_min, soak })
-                .to_vec(),
+            waves: [
+                (2.0, Wave::CANARIES_MIN, hours(2)),
+                (10.0, 0, hours(1)),
+                (40.0, 0, minutes(30)),
+                (100.0, 0, Span::ZERO),
+            ]
+            .map(|(share_percent, devices_min, soak)| Wave { share_percent, devices_min, soak })
+            .to_vec(),
             calendar: Calendar::default(),
             regions: std::collections::BTreeMap::new(),
             monitor: MonitorRules {

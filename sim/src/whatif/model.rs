@@ -68,7 +68,7 @@ impl<'a> Model<'a> {
             recorded,
         };
         model.keep_what_holds(rest, parted);
-        let period = Span::from_millis(model.own.period_ms().unsigned_abs());
+        let period = model.own.period;
         let last = recorded.ticks.iter().rev().find(|(at, _)| *at <= now).map_or(now, |(at, _)| *at);
         let next = std::iter::successors(Some(last), |at| Some(*at + period)).find(|at| *at > now);
         model.queue.push(next.unwrap_or(now), Event::Tick);
@@ -137,7 +137,7 @@ impl<'a> Model<'a> {
 
     /// Telemetry of a tick: the devices' own load, moved by who is out now.
     fn tick(&mut self, now: Instant, engine: &Engine) -> Input {
-        let period = Span::from_millis(self.own.period_ms().unsigned_abs());
+        let period = self.own.period;
         let devices = self.recorded.facts.len();
         let mut columns = match self.own.at(now) {
             Some(columns) => columns.clone(),

@@ -1,7 +1,7 @@
 //! Own load: what each device would have carried had nobody been out, tick by tick.
 
 use super::recorded::Recorded;
-use slacktide_engine::time::Instant;
+use slacktide_engine::time::{Instant, Span};
 use std::collections::BTreeMap;
 
 const DAY_MS: i64 = 86_400_000;
@@ -9,6 +9,8 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Debug)]
 pub(super) struct OwnLoad {
     ticks: Vec<(Instant, Vec<Vec<f32>>)>,
+    /// Time between ticks.
+    pub(super) period: Span,
 }
 
 impl OwnLoad {
@@ -29,13 +31,7 @@ impl OwnLoad {
                 }
             }
         }
-        Self { ticks }
-    }
-
-    /// When the ticks of the recording lie, from a moment on.
-    pub(super) fn period_ms(&self) -> i64 {
-        let first = self.ticks.iter().zip(self.ticks.iter().skip(1)).map(|(a, b)| b.0.since(a.0).as_millis() as i64);
-        first.filter(|ms| *ms > 0).min().unwrap_or(300_000)
+        Self { period: period(&ticks), ticks }
     }
 
     /// The load at a moment: as recorded, and beyond the recording as at the same time of the day before.
@@ -49,6 +45,12 @@ impl OwnLoad {
         let after = self.ticks.partition_point(|(when, _)| *when <= at);
         self.ticks.get(after.checked_sub(1)?).map(|(_, columns)| columns)
     }
+}
+
+/// The shortest time between two ticks.
+fn period(ticks: &[(Instant, Vec<Vec<f32>>)]) -> Span {
+    let between = ticks.windows(2).map(|pair| pair[1].0.since(pair[0].0));
+    between.filter(|span| *span > Span::ZERO).min().unwrap_or(Span::from_secs(300))
 }
 
 fn serves(recorded: &Recorded, t: usize, d: usize) -> bool {
