@@ -2,7 +2,7 @@
 
 use super::{
     AttemptRules, Basis, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, PriorityFormula,
-    RollbackRules, RollbackScope, Scores, Wave, fragment,
+    RollbackRules, RollbackScope, Scores, Wave, fragment, settled,
 };
 use crate::document::{Document, InputError, nearest};
 use crate::time::Span;
@@ -61,7 +61,7 @@ impl Policy {
     /// [`InputError`] naming file, line, field, value and the valid range.
     pub fn from_toml(source_name: &str, text: &str) -> Result<Self, InputError> {
         let (given, document) = Document::parse::<fragment::PolicyFragment>(source_name, text)?;
-        fragment::settle(&document, given, &Self::default())
+        settled::settle(&document, given, &Self::default())
     }
 
     /// This policy with the keys of a partial file changed.
@@ -70,7 +70,7 @@ impl Policy {
     /// As [`Policy::from_toml`].
     pub fn overridden(&self, source_name: &str, text: &str) -> Result<Self, InputError> {
         let (given, document) = Document::parse::<fragment::PolicyFragment>(source_name, text)?;
-        fragment::settle(&document, given, self)
+        settled::settle(&document, given, self)
     }
 
     /// This policy with one field changed, such as `plan.device_load_max` to `60` (a TOML value; a bare word counts as text).

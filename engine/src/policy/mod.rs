@@ -6,6 +6,7 @@
 pub mod fragment;
 pub mod library;
 pub mod priority;
+mod settled;
 mod written;
 
 use crate::time::Span;

@@ -1,0 +1,252 @@
+//! The file shape of a scenario. The ways from it to a valid [`crate::Scenario`] are in `read` (the whole, and what all share), `pools`
+//! (devices and their load), `rollouts` (packages, physics, the operator) and `failures`.
+
+mod failures;
+mod pools;
+mod read;
+mod rollouts;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use slacktide_engine::policy::fragment::PolicyFragment;
+use std::collections::BTreeMap;
+
+macro_rules! shape {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[$field_doc])* pub $field: Option<$type>,)+ }
+    };
+}
+
+shape! {
+    /// A whole scenario file.
+    ScenarioFragment {
+        /// Its name.
+        name: String,
+        /// What happens, one line.
+        summary: String,
+        /// What it teaches, one line.
+        teaches: String,
+        /// Number of devices (default 100).
+        devices: u32,
+        /// First moment, RFC 3339 (default 2024-03-04T00:00:00Z, a Monday).
+        start: String,
+        /// Telemetry before the rollout begins (default 7d).
+        history: String,
+        /// The world ends this long after the rollout began (default 8d).
+        until_max: String,
+        /// Reporting period (default 5m); divides every policy's slot.
+        tick: String,
+        /// A device above this load is overloaded (default 90).
+        overload_limit_percent: f64,
+        /// Name of the policy (default predictive).
+        policy: String,
+        /// Keys of a policy file that differ in this world.
+        policy_overrides: PolicyFragment,
+        /// Groups of pools; at least one.
+        pools: Vec<PoolFragment>,
+        /// What is rolled out.
+        package: PackageFragment,
+        /// Further rollouts beside it.
+        rollouts: Vec<RolloutFragment>,
+        /// How long steps of an update take.
+        updates: UpdateFragment,
+        /// What goes wrong.
+        failures: FailureFragment,
+        /// The person in the loop.
+        operator: OperatorFragment,
+    }
+}
+shape! {
+    /// `[[pools]]`
+    PoolFragment {
+        /// Name; pools are called name-1, name-2…
+        name: String,
+        /// Share of the devices (default 1).
+        share: f64,
+        /// Members of a pool (default 10).
+        pool_size: u32,
+        /// What its devices do (default web).
+        function: String,
+        /// Regions (default ["eu"]).
+        regions: Vec<String>,
+        /// Sites in each region (default 2).
+        sites_per_region: u32,
+        /// Versions and their shares (default {"1.0" = 1}).
+        versions: BTreeMap<String, f64>,
+        /// Variants and their shares (default {a = 1}).
+        variants: BTreeMap<String, f64>,
+        /// Smallest and largest weight (default [1, 1]).
+        weight: [f64; 2],
+        /// Smallest and largest requirement, points (default [1, 1]).
+        requirement: [f64; 2],
+        /// How its load moves.
+        load: LoadFragment,
+    }
+}
+shape! {
+    /// `[pools.load]`
+    LoadFragment {
+        /// Load at the quietest hour (default 25).
+        base_percent: f64,
+        /// Height of the daily curve (default 30).
+        daily_amplitude_percent: f64,
+        /// Hour of the peak, UTC (default 20).
+        daily_peak_hour: f64,
+        /// 1 is a sine, higher is narrower (default 1).
+        daily_sharpness: f64,
+        /// The curve at weekends, as a share (default 0.9).
+        weekend_factor: f64,
+        /// Growth (default 0).
+        trend_percent_per_day: f64,
+        /// Noise of a device (default 4).
+        noise_percent: f64,
+        /// Its correlation from tick to tick (default 0.7).
+        noise_correlation: f64,
+        /// Noise shared by a pool (default 1.5).
+        pool_noise_percent: f64,
+        /// Spread of the devices' levels (default 4).
+        device_spread_percent: f64,
+        /// Bursts a day and device (default 0.5).
+        burst_rate_per_day: f64,
+        /// Height of a burst (default 15).
+        burst_percent: f64,
+        /// Mean length of a burst (default 15m).
+        burst_duration: String,
+        /// Mean memory use (default 45).
+        memory_percent: f64,
+        /// Network load per point of CPU (default 0.6).
+        network_factor: f64,
+        /// Mean disk load (default 15).
+        disk_percent: f64,
+        /// An unforeseen rise, once, that history does not know: points added to every device at its top (default 0: none).
+        ramp_percent: f64,
+        /// It begins this long after the rollout is announced (default 1h).
+        ramp_after: String,
+        /// From nothing to all of it (default 1h).
+        ramp_duration: String,
+        /// It stays at its top this long and then falls as fast as it rose (default 2h).
+        ramp_hold: String,
+    }
+}
+shape! {
+    /// `[package]`
+    PackageFragment {
+        /// Its name (default firmware).
+        name: String,
+        /// The version it brings (default 2.0).
+        version: String,
+        /// Download size (default 200 000 000).
+        size_bytes: f64,
+        /// Who the rollout is for (default true).
+        target: String,
+        /// What it may be installed over (default true).
+        compatible: String,
+        /// Of several rollouts at once the higher goes first, 0–255 (default 0).
+        priority: u8,
+        /// Older releases that devices too far behind pass through.
+        stones: Vec<StoneFragment>,
+    }
+}
+shape! {
+    /// `[[package.stones]]`: a stepping stone.
+    StoneFragment {
+        /// Its version.
+        version: String,
+        /// Download size (default 200 000 000).
+        size_bytes: f64,
+        /// What it may be installed over (default true).
+        compatible: String,
+    }
+}
+shape! {
+    /// `[[rollouts]]`: a rollout beside the first.
+    RolloutFragment {
+        /// Begins this long after the first is created (default 0s).
+        starts_after: String,
+        /// What it brings.
+        package: PackageFragment,
+    }
+}
+shape! {
+    /// A lognormal duration.
+    DurationFragment {
+        /// Half of all are shorter.
+        median: String,
+        /// Spread of the logarithm, 0–3.
+        sigma: f64,
+    }
+}
+shape! {
+    /// `[updates]`
+    UpdateFragment {
+        /// Bytes a second (default 2 000 000).
+        download_bytes_per_s: f64,
+        /// Default 1m, 0.3.
+        drain: DurationFragment,
+        /// Default 8m, 0.3.
+        install: DurationFragment,
+        /// Default 3m, 0.2.
+        reboot: DurationFragment,
+        /// Default 2m, 0.2.
+        verify: DurationFragment,
+        /// Default 5m, 0.3.
+        rollback: DurationFragment,
+        /// Devices ask within this long (default 10m).
+        check_in: String,
+        /// CPU an update costs while the device serves (default 5).
+        cost_cpu_percent: f64,
+    }
+}
+shape! {
+    /// `[failures]`
+    FailureFragment {
+        /// Installs that fail, percent (default 0.5).
+        install_failure_percent: f64,
+        /// Rollbacks that fail, percent (default 0.2).
+        rollback_failure_percent: f64,
+        /// What is wrong with the release.
+        bad_release: BadReleaseFragment,
+        /// Devices that crash by themselves.
+        crash: CrashFragment,
+    }
+}
+shape! {
+    /// `[failures.bad_release]`: either a regression or a crash loop.
+    BadReleaseFragment {
+        /// Points of CPU it costs.
+        regression_cpu_points: f64,
+        /// From nothing to all of it (default 0s).
+        ramp: String,
+        /// Devices that fail the health check, percent.
+        crash_loop_percent: f64,
+        /// Only on these variants (default all).
+        variants: Vec<String>,
+        /// The release that is bad (default the package's version).
+        version: String,
+    }
+}
+shape! {
+    /// `[failures.crash]`
+    CrashFragment {
+        /// Weibull scale of the time between crashes (default 70d).
+        up_scale: String,
+        /// Weibull shape (default 0.7).
+        up_shape: f64,
+        /// Default 1h, 1.2.
+        repair: DurationFragment,
+    }
+}
+shape! {
+    /// `[operator]`
+    OperatorFragment {
+        /// Default 0s.
+        approves_after: String,
+        /// Default 2h; "never" aborts instead.
+        resumes_after: String,
+        /// Default 3.
+        resumes_max: u32,
+    }
+}
