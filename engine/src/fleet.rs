@@ -26,6 +26,8 @@ pub struct Fleet {
     pub pool_of: Vec<PoolIndex>,
     /// Region, by device.
     pub region_of: Vec<RegionIndex>,
+    /// Weight, by device: as in its facts, close together for sums over pools.
+    pub weight: Vec<f64>,
     /// Criticality score 0–100, by device.
     pub criticality: Vec<f64>,
     /// Left the fleet, by device.
@@ -38,6 +40,8 @@ pub struct Fleet {
     pub last: Vec<Vec<f32>>,
     slot_peak: Vec<Vec<f32>>,
     slot_disturbed: Vec<bool>,
+    /// Room: who reported at the tick that is being taken in.
+    reported: Vec<u32>,
     open_slot: Option<i64>,
     /// The pools.
     pub pools: Vec<Pool>,
@@ -64,6 +68,13 @@ pub struct Pool {
     /// Slot peaks of the demand.
     pub history: DemandHistory,
     slot_peak: f32,
+}
+
+impl Pool {
+    /// What of the load of a member in service is its own: what others handed over is taken out again before it is learned from.
+    fn own_share(&self) -> f32 {
+        if self.weight_total > 0.0 { (self.weight_serving / self.weight_total).clamp(0.0, 1.0) as f32 } else { 1.0 }
+    }
 }
 
 /// A part of the world with its own limit.
@@ -134,6 +145,8 @@ impl Fleet {
             last: vec![Vec::new(); metrics.len()],
             slot_peak: vec![Vec::new(); metrics.len()],
             slot_disturbed: Vec::new(),
+            reported: Vec::new(),
+            weight: Vec::new(),
             open_slot: None,
             pools: Vec::new(),
             regions: Vec::new(),
@@ -210,6 +223,7 @@ impl Fleet {
         self.out.push(false);
         self.last_at.push(None);
         self.slot_disturbed.push(false);
+        self.weight.push(facts.weight);
         for column in self.last.iter_mut().chain(&mut self.slot_peak) {
             column.push(f32::NAN);
         }
@@ -321,15 +335,23 @@ impl Fleet {
     }
 
     fn take_all(&mut self, at: Instant, columns: &[Vec<f32>]) {
+        // Without branches and one array wide: the processor does several devices at once.
+        self.reported.clear();
+        self.reported.resize(self.facts.len(), 0);
         for (metric, column) in columns.iter().enumerate() {
-            let targets = self.last[metric].iter_mut().zip(&mut self.slot_peak[metric]).zip(&mut self.last_at);
-            for (((last, peak), last_at), value) in targets.zip(column) {
-                if (0.0..=100.0).contains(value) {
-                    *last = *value;
-                    // Written so that a NaN peak is replaced.
-                    *peak = if *peak >= *value { *peak } else { *value };
-                    *last_at = Some(at);
-                }
+            let targets = self.last[metric].iter_mut().zip(&mut self.slot_peak[metric]).zip(&mut self.reported);
+            for (((last, peak), reported), value) in targets.zip(column) {
+                let is_load = *value >= 0.0 && *value <= 100.0;
+                *last = if is_load { *value } else { *last };
+                // A peak that is not a number yet is not higher.
+                let stays = *peak >= *value || !is_load;
+                *peak = if stays { *peak } else { *value };
+                *reported |= u32::from(is_load);
+            }
+        }
+        for (last_at, reported) in self.last_at.iter_mut().zip(&self.reported) {
+            if *reported != 0 {
+                *last_at = Some(at);
             }
         }
     }
@@ -356,7 +378,7 @@ impl Fleet {
                 let d = member.index();
                 if self.is_serving(d, at) {
                     let load = f64::from(self.last[self.demand_metric][d]);
-                    let weight = self.facts[d].weight;
+                    let weight = self.weight[d];
                     serving += weight;
                     demand += if load.is_finite() { weight * load / 100.0 } else { 0.0 };
                 }
@@ -395,24 +417,13 @@ impl Fleet {
     }
 
     fn close_slot(&mut self, number: i64) {
-        if self.history.begin_slot(number) {
-            for d in 0..self.facts.len() {
-                let pool = &self.pools[self.pool_of[d].index()];
-                // Load that others handed over is taken out again: a fit must see what is this device's own.
-                let own = if self.slot_disturbed[d] && pool.weight_total > 0.0 {
-                    (pool.weight_serving / pool.weight_total).clamp(0.0, 1.0) as f32
-                } else {
-                    1.0
-                };
-                for metric in 0..self.metrics.len() {
-                    let peak = self.slot_peak[metric][d];
-                    if peak.is_finite() {
-                        let value = if metric == self.demand_metric { peak * own } else { peak };
-                        self.history.set(d, metric, Sample { value, disturbed: self.slot_disturbed[d] });
-                    }
-                }
-            }
-        }
+        let Self { history, slot_peak, slot_disturbed, pools, pool_of, demand_metric, .. } = self;
+        history.push_slot(number, |d, metric| {
+            let (peak, disturbed) = (slot_peak[metric][d], slot_disturbed[d]);
+            let corrects = disturbed && metric == *demand_metric;
+            let value = if corrects { peak * pools[pool_of[d].index()].own_share() } else { peak };
+            Sample { value, disturbed }
+        });
         for column in &mut self.slot_peak {
             column.fill(f32::NAN);
         }

@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 use slacktide_forecast::global::{Shared, TrainingSeries};
-use slacktide_forecast::{Band, ModelKind, PanelConfig, PanelForecast, PanelState, SeriesView, advance};
+use slacktide_forecast::{Band, ModelKind, PanelConfig, PanelForecast, PanelRoom, PanelState, SeriesView, advance_in};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +24,13 @@ pub struct ForecastRequest {
     pub round: u64,
     /// What to fit, in the order in which the answers are expected.
     pub keys: Vec<SeriesKey>,
+}
+
+/// Room that a fit works in: of no meaning between fits, but no longer allocated then. One a thread.
+#[derive(Debug, Default)]
+pub struct FitRoom {
+    columns: Vec<Vec<f32>>,
+    panel: PanelRoom,
 }
 
 /// What is forecast.
@@ -180,11 +187,11 @@ impl Forecasting {
     }
 
     /// Fits one key: a pure function of what the engine holds.
-    pub fn fit(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize) -> Fit {
+    pub fn fit(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize, room: &mut FitRoom) -> Fit {
         let config = self.config(key, fleet, policy, window);
         match key {
-            SeriesKey::Device(device) => self.fit_device(device, fleet, &config),
-            SeriesKey::Pool(pool) => self.fit_pool(pool, fleet, &config),
+            SeriesKey::Device(device) => self.fit_device(device, fleet, &config, room),
+            SeriesKey::Pool(pool) => self.fit_pool(pool, fleet, &config, room),
             SeriesKey::Shared => self.train(fleet, policy, config.season),
         }
     }
@@ -245,11 +252,12 @@ impl Forecasting {
         }
     }
 
-    fn fit_device(&self, device: DeviceIndex, fleet: &Fleet, config: &PanelConfig) -> Fit {
+    fn fit_device(&self, device: DeviceIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom) -> Fit {
         let newest = fleet.history.newest().unwrap_or(0);
         let first = newest - fleet.history.len() as i64 + 1;
         let metrics = fleet.metrics().len();
-        let mut columns = vec![Vec::new(); metrics];
+        let FitRoom { columns, panel } = room;
+        columns.resize_with(metrics, Vec::new);
         for (metric, column) in columns.iter_mut().enumerate() {
             fleet.history.read(device.index(), metric, fleet.metric_weights()[metric], column);
         }
@@ -259,7 +267,7 @@ impl Forecasting {
         let views: Vec<SeriesView<'_>> = kept.iter().map(|m| SeriesView::new(&columns[*m])).collect();
         let empty = PanelState::default();
         let state = self.devices.get(device.index()).map_or(&empty, |c| &c.state);
-        let (state, forecast) = advance(config, state, &views, first);
+        let (state, forecast) = advance_in(config, state, &views, first, panel);
         let demand = kept.iter().position(|m| *m == fleet.demand_metric()).unwrap_or(0);
         let weight = fleet.metric_weights()[kept[demand]];
         let mut fit = into_fit(state, forecast, demand);
@@ -270,16 +278,18 @@ impl Forecasting {
         fit
     }
 
-    fn fit_pool(&self, pool: PoolIndex, fleet: &Fleet, config: &PanelConfig) -> Fit {
+    fn fit_pool(&self, pool: PoolIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom) -> Fit {
         let Some(facts) = fleet.pools.get(pool.index()) else {
             return into_fit(PanelState::default(), PanelForecast::default(), 0);
         };
-        let mut values = Vec::new();
-        facts.history.read(&mut values);
+        let FitRoom { columns, panel } = room;
+        columns.resize_with(columns.len().max(1), Vec::new);
+        let values = &mut columns[0];
+        facts.history.read(values);
         let first = facts.history.newest().unwrap_or(0) - values.len() as i64 + 1;
         let empty = PanelState::default();
         let state = self.pools.get(pool.index()).map_or(&empty, |c| &c.state);
-        let (state, forecast) = advance(config, state, &[SeriesView::new(&values)], first);
+        let (state, forecast) = advance_in(config, state, &[SeriesView::new(values)], first, panel);
         into_fit(state, forecast, 0)
     }
 
@@ -391,7 +401,7 @@ pub struct RoundSummary {
     /// Series forecast.
     pub series: u32,
     /// Series by champion.
-    pub champions: BTreeMap<String, u32>,
+    pub champions: BTreeMap<ModelKind, u32>,
     /// Champions that changed.
     pub changed: u32,
     /// Forecasts made anew before their time.
@@ -409,7 +419,7 @@ impl RoundSummary {
         self.changed += fit.changed;
         self.refitted += fit.refitted;
         for champion in &fit.champions {
-            *self.champions.entry(champion.to_string()).or_default() += 1;
+            *self.champions.entry(*champion).or_default() += 1;
         }
         let coverage = match key {
             SeriesKey::Device(_) => {

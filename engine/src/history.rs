@@ -41,7 +41,7 @@ pub struct History {
 impl History {
     /// Room for `slots` slots of `channels` metrics a row; no row yet.
     pub fn new(slots: usize, channels: usize) -> Self {
-        Self { slots: slots.max(1), channels, codes: Vec::new(), newest: None, oldest: 0 }
+        Self { slots: slots.max(1), channels: channels.max(1), codes: Vec::new(), newest: None, oldest: 0 }
     }
 
     /// Adds rows of gaps.
@@ -70,38 +70,32 @@ impl History {
         self.newest.is_none()
     }
 
-    /// Opens the ring for slot `number`; slots skipped since the newest become gaps. A slot not after the newest is refused.
-    pub fn begin_slot(&mut self, number: i64) -> bool {
-        let Some(newest) = self.newest else {
-            self.newest = Some(number);
-            self.oldest = number;
-            return true;
-        };
-        if number <= newest {
-            return false;
-        }
-        let skipped = ((number - newest) as usize).min(self.slots);
-        for step in 0..skipped {
-            let at = self.position(number - step as i64);
-            for series in self.codes.chunks_exact_mut(self.slots) {
-                series[at] = GAP;
+    /// Adds slot `number`, with the sample of each row and channel; one that is no percentage is a gap. Slots skipped since the newest
+    /// become gaps. A slot not after the newest is refused.
+    pub fn push_slot(&mut self, number: i64, sample: impl Fn(usize, usize) -> Sample) -> bool {
+        match self.newest {
+            Some(newest) if number <= newest => return false,
+            Some(newest) => {
+                let skipped = ((number - newest - 1) as usize).min(self.slots);
+                for step in 1..=skipped {
+                    let at = self.position(number - step as i64);
+                    self.codes.chunks_exact_mut(self.slots).for_each(|series| series[at] = GAP);
+                }
             }
+            None => self.oldest = number,
         }
         self.newest = Some(number);
+        let at = self.position(number);
+        for (row, rings) in self.codes.chunks_exact_mut(self.slots * self.channels).enumerate() {
+            for (channel, ring) in rings.chunks_exact_mut(self.slots).enumerate() {
+                ring[at] = encode(sample(row, channel));
+            }
+        }
         true
     }
 
     fn position(&self, number: i64) -> usize {
         number.rem_euclid(self.slots as i64) as usize
-    }
-
-    /// Writes the newest slot of one row and channel.
-    pub fn set(&mut self, row: usize, channel: usize, sample: Sample) {
-        let Some(newest) = self.newest else { return };
-        let index = (row * self.channels + channel) * self.slots + self.position(newest);
-        if let Some(code) = self.codes.get_mut(index) {
-            *code = encode(sample);
-        }
     }
 
     /// Copies a row's channel into `out`, oldest first, gaps as NaN, each value times `factor`.
@@ -111,6 +105,7 @@ impl History {
         let begin = (row * self.channels + channel) * self.slots;
         let Some(ring) = self.codes.get(begin..begin + self.slots) else { return };
         let length = self.len();
+        out.reserve(length);
         let first = self.position(newest - length as i64 + 1);
         let decode = |code: &u16| decode(*code).map_or(f32::NAN, |sample| sample.value * factor);
         let (wrapped, straight) = ring.split_at(first);
@@ -134,7 +129,7 @@ fn encode(sample: Sample) -> u16 {
     if !(0.0..=100.0).contains(&sample.value) {
         return GAP;
     }
-    let code = (sample.value * 100.0).round() as u16 + 1;
+    let code = (sample.value * 100.0 + 0.5) as u16 + 1;
     if sample.disturbed { code | DISTURBED } else { code }
 }
 
@@ -192,13 +187,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const GAP_SAMPLE: Sample = Sample { value: f32::NAN, disturbed: false };
+
     #[test]
     fn a_ring_forgets_the_oldest_and_keeps_the_order() {
         let mut history = History::new(4, 1);
         history.grow(2);
         for number in 10..16 {
-            assert!(history.begin_slot(number));
-            history.set(1, 0, Sample { value: number as f32, disturbed: number == 14 });
+            let sample = Sample { value: number as f32, disturbed: number == 14 };
+            assert!(history.push_slot(number, |row, _| if row == 1 { sample } else { GAP_SAMPLE }));
         }
         let mut out = Vec::new();
         history.read(1, 0, 1.0, &mut out);
@@ -213,11 +210,10 @@ mod tests {
     fn skipped_slots_are_gaps_and_old_slots_are_refused() {
         let mut history = History::new(8, 1);
         history.grow(1);
-        history.begin_slot(1);
-        history.set(0, 0, Sample { value: 5.0, disturbed: false });
-        assert!(history.begin_slot(4));
-        history.set(0, 0, Sample { value: 6.0, disturbed: false });
-        assert!(!history.begin_slot(4) && !history.begin_slot(2));
+        let all = |value| move |_, _| Sample { value, disturbed: false };
+        history.push_slot(1, all(5.0));
+        assert!(history.push_slot(4, all(6.0)));
+        assert!(!history.push_slot(4, all(7.0)) && !history.push_slot(2, all(7.0)));
         let mut out = Vec::new();
         history.read(0, 0, 1.0, &mut out);
         assert!(out[0] == 5.0 && out[1].is_nan() && out[2].is_nan() && out[3] == 6.0);
@@ -246,8 +242,8 @@ mod tests {
                     number += step;
                     plain.extend(std::iter::repeat_n(f32::NAN, (step - 1) as usize));
                 }
-                prop_assert!(history.begin_slot(number));
-                history.set(0, 0, Sample { value, disturbed: false });
+                let pushed = history.push_slot(number, |_, _| Sample { value, disturbed: false });
+                prop_assert!(pushed);
                 plain.push(value);
             }
             let mut out = Vec::new();

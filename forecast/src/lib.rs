@@ -26,5 +26,5 @@ pub mod theta;
 pub mod trivial;
 
 pub use model::{FitError, Fitted, Model, ModelKind, UnknownModel, Warm};
-pub use panel::{Band, Fallback, PanelConfig, PanelForecast, PanelState, advance};
+pub use panel::{Band, Fallback, PanelConfig, PanelForecast, PanelRoom, PanelState, advance, advance_in};
 pub use series::SeriesView;

@@ -34,7 +34,7 @@ impl Fitted for FittedTrivial {
     fn forecast(&self, steps: usize) -> Vec<f32> {
         let mut out = vec![0.0; steps];
         // There is a known value: `fit` saw to it.
-        forecast_into(self.kind, SeriesView::new(&self.values), self.season, &mut out, &mut Vec::new());
+        Trivials::new(SeriesView::new(&self.values), self.season, &mut Room::default()).forecast(self.kind, &mut out);
         out
     }
 
@@ -47,41 +47,88 @@ impl Fitted for FittedTrivial {
     }
 }
 
-/// Forecasts `out.len()` steps after the end of `series` without allocating (but for `scratch`, which grows once to a season).
-/// Returns false, and leaves `out` alone, when nothing is known or `kind` is no trivial model.
-pub fn forecast_into(
-    kind: ModelKind,
-    series: SeriesView<'_>,
+/// Room that [`Trivials`] work in; used again from series to series, so that nothing is allocated.
+#[derive(Debug, Default)]
+pub struct Room {
+    means: Vec<f32>,
+    counts: Vec<u16>,
+}
+
+/// The trivial forecasts of one series from the end of what is known of it. What they have in common is worked out once, when it is
+/// first needed.
+#[derive(Debug)]
+pub struct Trivials<'v, 'r> {
+    view: SeriesView<'v>,
     season: usize,
-    out: &mut [f32],
-    scratch: &mut Vec<f32>,
-) -> bool {
-    let Some(last) = series.last() else { return false };
-    let season = season.max(1);
-    match kind {
-        ModelKind::Naive => out.fill(last),
-        ModelKind::SeasonalNaive => seasonal_naive(series, season, last, out),
-        ModelKind::SeasonalMean => {
-            phase_means(series, season, last, scratch);
-            for (h, value) in out.iter_mut().enumerate() {
-                *value = scratch[h % season];
-            }
-        }
-        ModelKind::Average => {
-            phase_means(series, season, last, scratch);
-            let level = (last + recent_mean(series, season).unwrap_or(last)) / 3.0;
-            for (h, value) in out.iter_mut().enumerate() {
-                *value = level + scratch[h % season] / 3.0;
-            }
-        }
-        _ => return false,
+    /// The newest known value; `None` when nothing is known.
+    last: Option<f32>,
+    room: &'r mut Room,
+    /// Level of [`ModelKind::Average`] without its season, once the means of the phases are in the room.
+    level: Option<f32>,
+}
+
+impl<'v, 'r> Trivials<'v, 'r> {
+    /// Of a series with a season of `season` steps (at least 1).
+    pub fn new(view: SeriesView<'v>, season: usize, room: &'r mut Room) -> Self {
+        Self { view, season: season.max(1), last: view.last(), room, level: None }
     }
-    true
+
+    /// The series.
+    pub const fn view(&self) -> SeriesView<'v> {
+        self.view
+    }
+
+    /// Is nothing known?
+    pub const fn is_unknown(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Forecasts `out.len()` steps. Returns false, and leaves `out` alone, when nothing is known or `kind` is no trivial model.
+    pub fn forecast(&mut self, kind: ModelKind, out: &mut [f32]) -> bool {
+        let Some(last) = self.last else { return false };
+        match kind {
+            ModelKind::Naive => out.fill(last),
+            ModelKind::SeasonalNaive => seasonal_naive(self.view, self.season, last, out),
+            ModelKind::SeasonalMean => {
+                self.learn(last);
+                for chunk in out.chunks_mut(self.season) {
+                    chunk.copy_from_slice(&self.room.means[..chunk.len()]);
+                }
+            }
+            ModelKind::Average => {
+                let level = self.learn(last);
+                for chunk in out.chunks_mut(self.season) {
+                    for (value, mean) in chunk.iter_mut().zip(&self.room.means) {
+                        *value = level + mean / 3.0;
+                    }
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Means of the phases into the room. Returns the level beside them.
+    fn learn(&mut self, last: f32) -> f32 {
+        if let Some(level) = self.level {
+            return level;
+        }
+        let recent = recent_mean(self.view, self.season).unwrap_or(last);
+        phase_means(self.view.raw(), self.season, recent, self.room);
+        let level = (last + recent) / 3.0;
+        self.level = Some(level);
+        level
+    }
 }
 
 /// The newest known value of the same phase; where a phase was never seen, the last value.
 fn seasonal_naive(series: SeriesView<'_>, season: usize, last: f32, out: &mut [f32]) {
     let n = series.len();
+    let newest = &series.raw()[n.saturating_sub(season)..];
+    if newest.len() == season && newest.iter().all(|v| v.is_finite()) {
+        out.chunks_mut(season).for_each(|chunk| chunk.copy_from_slice(&newest[..chunk.len()]));
+        return;
+    }
     for (h, value) in out.iter_mut().enumerate() {
         // Steps back from the end to the newest step of the phase of n + h.
         let back = season - h % season;
@@ -98,41 +145,48 @@ fn seasonal_naive(series: SeriesView<'_>, season: usize, last: f32, out: &mut [f
     }
 }
 
-/// Mean of each phase, `means[h]` for step n + h; phases never seen take the mean of the last season.
-fn phase_means(series: SeriesView<'_>, season: usize, last: f32, means: &mut Vec<f32>) {
+/// Mean of each phase, `means[h]` for step n + h; phases never seen take `fallback`.
+fn phase_means(raw: &[f32], season: usize, fallback: f32, room: &mut Room) {
+    let Room { means, counts } = room;
+    let shifted = |begin: usize, end: usize| season - (end - begin);
+    // Walks back season by season, so that every inner loop runs straight over memory.
+    let seasons =
+        || std::iter::successors(Some(raw.len()), move |end| end.checked_sub(season)).take_while(|end| *end > 0);
     means.clear();
     means.resize(season, 0.0);
-    let raw = series.raw();
-    let fallback = recent_mean(series, season).unwrap_or(last);
-    // Walk back season by season, so that every inner loop runs straight over memory.
-    let mut counts = vec![0_u16; season];
-    let mut end = raw.len();
-    while end > 0 {
+    for end in seasons() {
         let begin = end.saturating_sub(season);
-        let shift = season - (end - begin);
-        for (i, value) in raw[begin..end].iter().enumerate() {
-            if value.is_finite() {
-                means[shift + i] += value;
-                counts[shift + i] += 1;
-            }
+        means[shifted(begin, end)..].iter_mut().zip(&raw[begin..end]).for_each(|(mean, value)| *mean += value);
+    }
+    let whole = raw.len() / season;
+    // The oldest season may be cut short: only the newest phases of it are known.
+    let cut = season - raw.len() % season;
+    if whole > 0 && means.iter().all(|mean| mean.is_finite()) {
+        let (fewer, more) = means.split_at_mut(cut);
+        fewer.iter_mut().for_each(|mean| *mean /= whole as f32);
+        more.iter_mut().for_each(|mean| *mean /= (whole + 1) as f32);
+        return;
+    }
+    means.fill(0.0);
+    counts.clear();
+    counts.resize(season, 0);
+    for end in seasons() {
+        let begin = end.saturating_sub(season);
+        let shift = shifted(begin, end);
+        for (i, value) in raw[begin..end].iter().enumerate().filter(|(_, value)| value.is_finite()) {
+            means[shift + i] += value;
+            counts[shift + i] += 1;
         }
-        end = begin;
     }
     for (mean, count) in means.iter_mut().zip(counts) {
-        *mean = if count == 0 { fallback } else { *mean / f32::from(count) };
+        *mean = if *count == 0 { fallback } else { *mean / f32::from(*count) };
     }
 }
 
 /// Mean of what is known of the last season.
 fn recent_mean(series: SeriesView<'_>, season: usize) -> Option<f32> {
     let raw = series.raw();
-    let (mut sum, mut count) = (0.0_f32, 0_u32);
-    for value in &raw[raw.len().saturating_sub(season)..] {
-        if value.is_finite() {
-            sum += value;
-            count += 1;
-        }
-    }
+    let (sum, count) = crate::measure::sum_known(&raw[raw.len().saturating_sub(season)..]);
     (count > 0).then(|| sum / count as f32)
 }
 

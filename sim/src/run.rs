@@ -10,7 +10,7 @@ use crate::rng::{Purpose, Stream};
 use crate::setup::Setup;
 use crate::world::World;
 use rayon::prelude::*;
-use slacktide_engine::forecasting::Forecasts;
+use slacktide_engine::forecasting::{FitRoom, Forecasts, SeriesKey};
 use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{DeviceFacts, Input, OperatorAction, TelemetryBatch};
 use slacktide_engine::journal::entry::{Entry, Header, JOURNAL_VERSION, StateCounts};
@@ -327,8 +327,11 @@ impl<'a> Driver<'a> {
                 Output::Forecast(request) => {
                     let engine = &self.engine;
                     let oracle = self.oracle.as_ref();
-                    let fit = |key| oracle.map_or_else(|| engine.fit(key), |oracle| oracle.fit(engine, key, now));
-                    let fits = request.keys.par_iter().with_min_len(16).map(|key| fit(*key)).collect();
+                    let fit = |room: &mut FitRoom, key: &SeriesKey| match oracle {
+                        Some(oracle) => oracle.fit(engine, *key, now),
+                        None => engine.fit(*key, room),
+                    };
+                    let fits = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit).collect();
                     let answers = Forecasts { round: request.round, fits };
                     self.queue.push(now, Event::Say(Input::Forecasts(answers)));
                 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use slacktide_engine::document::nearest;
-use slacktide_engine::forecasting::{ForecastRequest, Forecasts};
+use slacktide_engine::forecasting::{FitRoom, ForecastRequest, Forecasts};
 use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{DeviceFacts, OperatorAction, TelemetryBatch};
 use slacktide_engine::plan::outlook::DryPlan;
@@ -79,7 +79,12 @@ pub(super) fn look(
     }
     asked = say_to(&mut engine, at, Input::Requests { devices }).or(asked);
     while let Some(request) = asked {
-        let fits = request.keys.par_iter().with_min_len(16).map(|key| engine.fit(*key)).collect();
+        let fits = request
+            .keys
+            .par_iter()
+            .with_min_len(16)
+            .map_init(FitRoom::default, |room, key| engine.fit(*key, room))
+            .collect();
         asked = say_to(&mut engine, at, Input::Forecasts(Forecasts { round: request.round, fits }));
     }
     let Some(dry) = engine.dry_plan() else {

@@ -218,7 +218,7 @@ impl Engine {
 
     fn promise(&self, input: &mut PlanInput, device: DeviceIndex, slots: usize) {
         let d = device.index();
-        let weight = self.fleet.facts[d].weight;
+        let weight = self.fleet.weight[d];
         let PoolIndex(pool) = self.fleet.pool_of[d];
         let RegionIndex(region) = self.fleet.region_of[d];
         let (pool, region) = (&mut input.pools[pool as usize], &mut input.regions[region as usize]);

@@ -33,7 +33,7 @@ impl Budget {
             let pool = fleet.pool_of[d].index();
             // Who has been told to go counts as out, though it may still serve.
             if fleet.is_serving(d, engine.now) && engine.ledger.holder(device).is_none() {
-                serving[pool] += fleet.facts[d].weight;
+                serving[pool] += fleet.weight[d];
             } else {
                 out[pool] += 1;
                 region_out[fleet.region_of[d].index()] += 1;
@@ -72,7 +72,7 @@ impl Budget {
         if !engine.fleet.is_heard(d, engine.now) {
             return if pool.heard { Ok(()) } else { Err(HoldReason::StaleTelemetry) };
         }
-        let weight = engine.fleet.facts[d].weight;
+        let weight = engine.fleet.weight[d];
         if pool.spare < weight {
             return Err(HoldReason::PoolCapacity { weight, spare: pool.spare.max(-1e12) });
         }

@@ -96,7 +96,7 @@ impl Engine {
                 .ledger
                 .open_of(id)
                 .filter(|(_, attempt)| self.fleet.pool_of[attempt.device.index()].index() == pool)
-                .map(|(_, attempt)| self.fleet.facts[attempt.device.index()].weight)
+                .map(|(_, attempt)| self.fleet.weight[attempt.device.index()])
                 .sum();
             if returned <= 0.0 || lacks <= 0.0 {
                 continue;
@@ -159,7 +159,7 @@ impl Engine {
                 Some((_, attempt)) => attempt.until <= at && attempt.until > self.now,
                 None => self.fleet.is_heard(d, self.now),
             };
-            if serves { self.fleet.facts[d].weight } else { 0.0 }
+            if serves { self.fleet.weight[d] } else { 0.0 }
         };
         self.fleet.pools[pool].members.iter().map(weight).sum()
     }
@@ -212,7 +212,7 @@ impl Engine {
                 None => f64::from(self.fleet.last[demand_metric][d]),
                 Some(at) => f64::from(self.forecasting.load_point(device, at)?) * moved[self.fleet.pool_of[d].index()],
             };
-            load.is_finite().then(|| (self.fleet.facts[d].weight, score::capacity(load)))
+            load.is_finite().then(|| (self.fleet.weight[d], score::capacity(load)))
         };
         score::aggregate(self.fleet.present().filter(updated).filter_map(capacity))
     }

@@ -17,7 +17,7 @@ mod watch;
 mod waves;
 
 use crate::fleet::Fleet;
-use crate::forecasting::{Fit, Forecasting, SeriesKey};
+use crate::forecasting::{Fit, FitRoom, Forecasting, SeriesKey};
 use crate::ids::{DeviceIndex, RolloutId};
 use crate::input::{DeviceFacts, Input, TelemetryBatch};
 use crate::journal::Entry;
@@ -108,9 +108,9 @@ impl Engine {
         self.rollouts.iter().filter(|run| !run.state.is_end()).map(|run| run.id).collect()
     }
 
-    /// Fits one key of a forecast request. Pure: may be called for many keys in parallel.
-    pub fn fit(&self, key: SeriesKey) -> Fit {
-        self.forecasting.fit(key, &self.fleet, &self.policy, self.window_slots())
+    /// Fits one key of a forecast request. Pure: may be called for many keys in parallel, each thread with room of its own.
+    pub fn fit(&self, key: SeriesKey, room: &mut FitRoom) -> Fit {
+        self.forecasting.fit(key, &self.fleet, &self.policy, self.window_slots(), room)
     }
 
     /// Load that the forecast in force expects of a device in the slot of `at`, percent.
@@ -210,7 +210,7 @@ impl Engine {
                     mae_points: summary.mae_points(),
                     peak_coverage_percent: summary.peak_coverage_percent(),
                     demand_coverage_percent: summary.demand_coverage_percent(),
-                    champions: summary.champions,
+                    champions: summary.champions.iter().map(|(model, series)| (model.to_string(), *series)).collect(),
                     changed: summary.changed,
                     refitted: summary.refitted,
                     notes: summary.notes,

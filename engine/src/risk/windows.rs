@@ -118,14 +118,10 @@ impl Windows {
             return None;
         }
         let ring = &ring[device * bins..(device + 1) * bins];
-        let (mut sum, mut known) = (0.0, 0);
-        for number in window.end - window.bins..window.end {
-            let value = ring[position(number, bins)];
-            if value.is_finite() {
-                sum += f64::from(value);
-                known += 1;
-            }
-        }
+        let first = position(window.end - window.bins, bins);
+        let (straight, wrapped) = (&ring[first..], &ring[..first]);
+        let values = straight.iter().chain(wrapped).take(window.bins as usize).filter(|value| value.is_finite());
+        let (sum, known) = values.fold((0.0, 0), |(sum, known), value| (sum + f64::from(*value), known + 1));
         (known * 2 >= window.bins && known > 0).then(|| sum / known as f64)
     }
 }

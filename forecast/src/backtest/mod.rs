@@ -21,7 +21,8 @@ pub use scores::{CLASSES, MetricScores, Pair, Part, Score, TestKind};
 
 use crate::global::lstm::Lstm;
 use crate::global::{Trained, TrainingSeries};
-use crate::{ModelKind, SeriesView, measure, trivial};
+use crate::trivial::{Room, Trivials};
+use crate::{ModelKind, SeriesView, measure};
 use memory::{Adaptation, Pool, Record, bucket, common_shift};
 use std::collections::BTreeMap;
 
@@ -226,13 +227,8 @@ impl Backtest {
             fits.forecasts.push(match sound {
                 None if !kind.is_combination() => {
                     let mut values = vec![0.0; horizon];
-                    trivial::forecast_into(
-                        ModelKind::Average,
-                        series,
-                        self.protocol.season(),
-                        &mut values,
-                        &mut Vec::new(),
-                    );
+                    Trivials::new(series, self.protocol.season(), &mut Room::default())
+                        .forecast(ModelKind::Average, &mut values);
                     Some(Points { values, spread: None, fell_back: true })
                 }
                 other => other,

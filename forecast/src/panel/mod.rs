@@ -13,7 +13,8 @@ mod state;
 pub use state::PanelState;
 
 use crate::global::Shared;
-use crate::{ModelKind, SeriesView, trivial};
+use crate::trivial::{Room, Trivials};
+use crate::{ModelKind, SeriesView};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -125,6 +126,27 @@ pub fn advance(
     series: &[SeriesView<'_>],
     first_step: i64,
 ) -> (PanelState, PanelForecast) {
+    advance_in(config, state, series, first_step, &mut PanelRoom::default())
+}
+
+/// Room that [`advance_in`] works in: of no meaning between calls, but no longer allocated then.
+#[derive(Debug, Default)]
+pub struct PanelRoom {
+    trivials: Room,
+    points: Vec<f32>,
+    champions: Vec<Vec<f32>>,
+    highest: Vec<f32>,
+    peaks: Vec<f32>,
+}
+
+/// [`advance`], in room that is used again: for whole fleets.
+pub fn advance_in(
+    config: &PanelConfig,
+    state: &PanelState,
+    series: &[SeriesView<'_>],
+    first_step: i64,
+    room: &mut PanelRoom,
+) -> (PanelState, PanelForecast) {
     let config = &sound(config);
     let length = series.iter().map(SeriesView::len).min().unwrap_or(0);
     let series: Vec<SeriesView<'_>> = series.iter().map(|s| s.until(length)).collect();
@@ -137,19 +159,19 @@ pub fn advance(
     let mut forecast = PanelForecast::default();
     (forecast.windows_scored, forecast.windows_covered) = next.score_held(config, &series, first_step);
     let origins = scoring::origins_due(config, state, length, first_step);
-    forecast.last_mae = scoring::score(config, &mut next, &series, &origins, first_step);
+    forecast.last_mae = scoring::score(config, &mut next, &series, &origins, first_step, room);
     forecast.champions_changed = next.choose_champions(config);
     next.origin = Some(origin);
-    let mut scratch = Vec::new();
     for (s, view) in series.iter().enumerate() {
         let mut points = vec![0.0; config.horizon];
         forecast.refitted += u32::from(next.drop_drifted(s, *view, origin));
-        let used = forecast_of(config, &mut next, s, *view, first_step, &mut points, &mut scratch);
+        let mut known = Trivials::new(*view, config.season, &mut room.trivials);
+        let used = forecast_of(config, &mut next, s, &mut known, first_step, &mut points);
         bound_values(&mut points, config.cap);
         forecast.points.push(points);
         forecast.champions.push(used);
     }
-    (forecast.upper, forecast.fallback) = upper(config, &next, &series, &forecast.points);
+    (forecast.upper, forecast.fallback) = upper(config, &next, &series, &forecast.points, room);
     next.hold(config, origin, &forecast.upper);
     (next, forecast)
 }
@@ -185,12 +207,12 @@ fn forecast_of(
     config: &PanelConfig,
     state: &mut PanelState,
     s: usize,
-    view: SeriesView<'_>,
+    known: &mut Trivials<'_, '_>,
     first_step: i64,
     out: &mut [f32],
-    scratch: &mut Vec<f32>,
 ) -> ModelKind {
     let champion = config.models[state.champion(s)];
+    let view = known.view();
     let origin = first_step + view.len() as i64;
     if let Some(model) = state.kept_forecast(s, champion, view, origin, out) {
         return model;
@@ -202,7 +224,7 @@ fn forecast_of(
         state.keep_forecast(s, champion, origin, config.refit_every, made);
         return champion;
     }
-    forecast_with(config, state, s, champion, view, first_step, out, scratch)
+    forecast_with(config, state, s, champion, known, first_step, out)
 }
 
 /// A dear model's forecast, as far as it may be asked for before it is too old.
@@ -213,26 +235,24 @@ fn forecast_to_keep(config: &PanelConfig, kind: ModelKind, view: SeriesView<'_>,
 }
 
 /// Forecasts with `kind`; where it cannot be fitted (too short, constant), with the last value. Returns the model used.
-#[expect(clippy::too_many_arguments, reason = "the one place where all kinds of models meet")]
 fn forecast_with(
     config: &PanelConfig,
     state: &PanelState,
     s: usize,
     kind: ModelKind,
-    view: SeriesView<'_>,
+    known: &mut Trivials<'_, '_>,
     first_step: i64,
     out: &mut [f32],
-    scratch: &mut Vec<f32>,
 ) -> ModelKind {
-    let season = config.season;
-    if trivial::forecast_into(kind, view, season, out, scratch) {
+    if known.forecast(kind, out) {
         return kind;
     }
+    let (view, season) = (known.view(), config.season);
     let points = if kind.is_global() {
         let trained = config.shared.as_ref().and_then(|shared| shared.get(kind));
         trained.and_then(|t| t.forecast(view, first_step, &[season], out.len())).map(|(points, _)| points)
     } else if kind.is_combination() {
-        combined(config, state, s, kind, view, out.len(), scratch)
+        combined(config, state, s, kind, known, out.len())
     } else {
         kind.model().and_then(|model| model.fit(view, &[season]).ok()).map(|fitted| fitted.forecast(out.len()))
     };
@@ -241,7 +261,7 @@ fn forecast_with(
         return kind;
     }
     let fallback = if kind.is_global() || kind.is_combination() { ModelKind::Average } else { ModelKind::Naive };
-    trivial::forecast_into(fallback, view, season, out, scratch);
+    known.forecast(fallback, out);
     fallback
 }
 
@@ -251,9 +271,8 @@ fn combined(
     state: &PanelState,
     s: usize,
     kind: ModelKind,
-    view: SeriesView<'_>,
+    known: &mut Trivials<'_, '_>,
     steps: usize,
-    scratch: &mut Vec<f32>,
 ) -> Option<Vec<f32>> {
     let members: Vec<(usize, ModelKind)> =
         config.models.iter().copied().enumerate().filter(|(_, m)| !m.is_dear()).collect();
@@ -267,7 +286,7 @@ fn combined(
             (ModelKind::WeightedMean, None, Some(_)) => 0.0,
             _ => 1.0,
         };
-        trivial::forecast_into(model, view, config.season, &mut points, scratch);
+        known.forecast(model, &mut points);
         sums.iter_mut().zip(&points).for_each(|(sum, p)| *sum += weight * p);
         total += weight;
     }
@@ -281,11 +300,18 @@ fn bound_values(values: &mut [f32], cap: Option<f32>) {
     }
 }
 
-/// Highest value over the series and the steps `h..h + window`, for each `h`.
-pub(crate) fn window_peaks(points: &[Vec<f32>], window: usize) -> Vec<f32> {
-    let horizon = points.first().map_or(0, Vec::len);
-    let highest: Vec<f32> = (0..horizon).map(|h| points.iter().map(|p| p[h]).fold(f32::MIN, f32::max)).collect();
-    (0..horizon).map(|h| highest[h..(h + window).min(horizon)].iter().copied().fold(f32::MIN, f32::max)).collect()
+/// Highest value over the series and the steps `h..h + window`, for each `h`, into `peaks`; `highest` is room.
+fn window_peaks(points: &[Vec<f32>], window: usize, highest: &mut Vec<f32>, peaks: &mut Vec<f32>) {
+    let higher = |peak: &mut f32, value: &f32| *peak = if *peak >= *value { *peak } else { *value };
+    highest.clear();
+    highest.extend_from_slice(points.first().map_or(&[], Vec::as_slice));
+    for series in points.iter().skip(1) {
+        highest.iter_mut().zip(series).for_each(|(peak, value)| higher(peak, value));
+    }
+    peaks.clone_from(highest);
+    for step in 1..window.min(highest.len()) {
+        peaks.iter_mut().zip(&highest[step..]).for_each(|(peak, value)| higher(peak, value));
+    }
 }
 
 fn upper(
@@ -293,9 +319,14 @@ fn upper(
     state: &PanelState,
     series: &[SeriesView<'_>],
     points: &[Vec<f32>],
+    room: &mut PanelRoom,
 ) -> (Vec<f32>, Option<Fallback>) {
     let mut upper = match config.band {
-        Band::WindowPeak => window_peaks(points, config.window),
+        Band::WindowPeak => {
+            let mut peaks = Vec::new();
+            window_peaks(points, config.window, &mut room.highest, &mut peaks);
+            peaks
+        }
         Band::Simultaneous => points.first().cloned().unwrap_or_default(),
     };
     let fallback = match state.offsets(state.level(config.level), SCORES_MIN) {

@@ -1,6 +1,8 @@
 //! Rolling origins: what every model would have said, against what came.
 
-use super::{BUCKET_STARTS, Band, PanelConfig, PanelState, bound_values, forecast_with, window_peaks};
+use super::{BUCKET_STARTS, Band, PanelConfig, PanelRoom, PanelState, bound_values, forecast_with, window_peaks};
+use crate::measure::mae_single;
+use crate::trivial::Trivials;
 use crate::{ModelKind, SeriesView, Warm};
 use std::collections::BTreeMap;
 
@@ -57,49 +59,54 @@ pub(super) fn score(
     series: &[SeriesView<'_>],
     origins: &[Origin],
     first_step: i64,
+    room: &mut PanelRoom,
 ) -> Vec<(ModelKind, f32)> {
     let mut totals = vec![(0.0_f32, 0_u32); config.models.len()];
-    let mut scratch = Vec::new();
+    room.champions.resize_with(series.len(), Vec::new);
     let mut fits = Fits::new();
     for origin in origins {
         let ahead = series.first().map_or(0, |s| s.len() - origin.known).min(config.horizon);
-        let mut points = vec![vec![0.0; ahead]; series.len()];
-        let mut champion_points = vec![Vec::new(); series.len()];
-        for (m, model) in config.models.iter().enumerate() {
-            if (model.is_costly() || *model == ModelKind::Lstm) && !origin.dear {
+        let PanelRoom { trivials, points, champions, .. } = &mut *room;
+        points.clear();
+        points.resize(ahead, 0.0);
+        champions.iter_mut().for_each(Vec::clear);
+        for (s, view) in series.iter().enumerate() {
+            let mut known = Trivials::new(view.until(origin.known), config.season, trivials);
+            if known.is_unknown() {
                 continue;
             }
-            // Nobody is judged on what it was trained on.
-            let trained = config.shared.as_ref().and_then(|shared| shared.get(*model));
-            if model.is_global() && trained.is_none_or(|t| t.trained_until() > first_step + origin.known as i64) {
-                continue;
-            }
-            for (s, view) in series.iter().enumerate() {
-                let known = view.until(origin.known);
-                if known.last().is_none() {
-                    continue;
+            for (m, model) in
+                config.models.iter().enumerate().filter(|(_, model)| takes_part(config, **model, *origin, first_step))
+            {
+                if !gone_on(config, *model, known.view(), (&mut fits, (m, s)), points) {
+                    forecast_with(config, state, s, *model, &mut known, first_step, points);
                 }
-                if !gone_on(config, *model, known, (&mut fits, (m, s)), &mut points[s]) {
-                    forecast_with(config, state, s, *model, known, first_step, &mut points[s], &mut scratch);
-                }
-                bound_values(&mut points[s], config.cap);
-                if let Some(mae) = error(&points[s], *view, origin.known) {
+                bound_values(points, config.cap);
+                if let Some(mae) = mae_single(&view.raw()[origin.known..], points) {
                     state.add_loss(s, m, mae, config.decay);
                     totals[m] = (totals[m].0 + mae, totals[m].1 + 1);
                 }
                 // The champion before this origin's verdict: nobody is judged by what chose him.
-                if state.champion(s) == m || champion_points[s].is_empty() {
-                    champion_points[s].clone_from(&points[s]);
+                if state.champion(s) == m || champions[s].is_empty() {
+                    champions[s].clone_from(points);
                 }
             }
         }
-        if champion_points.iter().all(|p| p.len() == ahead) {
-            conform(config, state, series, origin.known, &champion_points);
+        if room.champions.iter().all(|p| p.len() == ahead) {
+            conform(config, state, series, origin.known, room);
         }
         state.choose_champions(config);
     }
     let mean = |(model, (sum, count)): (&ModelKind, (f32, u32))| (count > 0).then(|| (*model, sum / count as f32));
     config.models.iter().zip(totals).filter_map(mean).collect()
+}
+
+/// Is a model scored at this origin?
+fn takes_part(config: &PanelConfig, model: ModelKind, origin: Origin, first_step: i64) -> bool {
+    // Nobody is judged on what it was trained on.
+    let trained = config.shared.as_ref().and_then(|shared| shared.get(model));
+    let is_new = trained.is_some_and(|t| t.trained_until() <= first_step + origin.known as i64);
+    (origin.dear || !model.is_costly() && model != ModelKind::Lstm) && (is_new || !model.is_global())
 }
 
 /// Dear models as they were fitted, and at which origin, by position of the model and of the series. Nothing where none takes part.
@@ -133,31 +140,21 @@ fn gone_on(
     true
 }
 
-fn error(points: &[f32], series: SeriesView<'_>, origin: usize) -> Option<f32> {
-    let (mut sum, mut count) = (0.0, 0_u32);
-    for (point, actual) in points.iter().zip(&series.raw()[origin..]) {
-        if actual.is_finite() {
-            sum += (actual - point).abs();
-            count += 1;
-        }
-    }
-    (count > 0).then(|| sum / count as f32)
-}
-
 /// Adds the conformity scores of all windows after an origin: how far reality went over the forecast.
 fn conform(
     config: &PanelConfig,
     state: &mut PanelState,
     series: &[SeriesView<'_>],
     origin: usize,
-    points: &[Vec<f32>],
+    room: &mut PanelRoom,
 ) {
+    let PanelRoom { champions: points, highest, peaks, .. } = room;
     let ahead = points.first().map_or(0, Vec::len);
     let window = config.window;
     if ahead < window {
         return;
     }
-    let peaks = window_peaks(points, window);
+    window_peaks(points, window, highest, peaks);
     // Half overlapping windows: neighbours say nearly the same.
     for h in (0..=ahead - window).step_by(window.div_ceil(2)) {
         let score = match config.band {

@@ -13,7 +13,7 @@ use model::Model;
 use rayon::prelude::*;
 use recorded::Recorded;
 use slacktide_engine::Engine;
-use slacktide_engine::forecasting::{ForecastRequest, Forecasts};
+use slacktide_engine::forecasting::{FitRoom, ForecastRequest, Forecasts};
 use slacktide_engine::ids::{CommandId, DeviceId, RolloutId};
 use slacktide_engine::input::Input;
 use slacktide_engine::journal::entry::{Entry, Header, Line};
@@ -228,7 +228,12 @@ impl Asked {
     }
 
     fn fit(&self, request: &ForecastRequest) -> Forecasts {
-        let fits = request.keys.par_iter().with_min_len(16).map(|key| self.engine.fit(*key)).collect();
+        let fits = request
+            .keys
+            .par_iter()
+            .with_min_len(16)
+            .map_init(FitRoom::default, |room, key| self.engine.fit(*key, room))
+            .collect();
         Forecasts { round: request.round, fits }
     }
 
