@@ -10,7 +10,10 @@ use crate::policy::Policy;
 use crate::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 use slacktide_forecast::global::{Shared, TrainingSeries};
-use slacktide_forecast::{Band, ModelKind, PanelConfig, PanelForecast, PanelRoom, PanelState, SeriesView, advance_in};
+use slacktide_forecast::{
+    Band, Champions, ModelErrors, ModelKind, PanelConfig, PanelForecast, PanelRoom, PanelState, SeriesView, advance_in,
+};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,14 +66,14 @@ pub struct Fit {
     /// State of the models' competition.
     pub state: PanelState,
     /// Champion of each series.
-    pub champions: Vec<ModelKind>,
+    pub champions: Champions,
     /// Champions that changed.
     pub changed: u32,
     /// Forecasts made anew before their time, because reality had left them behind.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refitted: u32,
     /// Error of each model over the newest known span, averaged over the key's series.
-    pub mae: Vec<(ModelKind, f32)>,
+    pub mae: ModelErrors,
     /// Past windows judged by the bound that was in force.
     pub scored: u32,
     /// How many of them stayed under it.
@@ -83,9 +86,48 @@ pub struct Fit {
 /// What is in force for one key.
 #[derive(Debug, Clone, Default)]
 struct Current {
-    points: Vec<f32>,
     upper: Vec<f32>,
     state: PanelState,
+}
+
+/// Expected loads of all devices, slot by slot: the watch reads one slot of many devices at every tick.
+#[derive(Debug, Clone, Default)]
+struct Points {
+    devices: usize,
+    /// Slot-major; NaN where nothing is expected.
+    values: Vec<f32>,
+}
+
+impl Points {
+    /// Devices written together, so that lines of memory are written whole.
+    const BLOCK: usize = 16;
+
+    /// Makes room for a round.
+    fn reset(&mut self, devices: usize, slots: usize) {
+        self.devices = devices;
+        self.values.clear();
+        self.values.resize(devices * slots, f32::NAN);
+    }
+
+    /// Takes in the points of some devices; past their end the last value holds.
+    fn set(&mut self, block: &[(DeviceIndex, Vec<f32>)]) {
+        if self.devices == 0 {
+            return;
+        }
+        for (slot, row) in self.values.chunks_exact_mut(self.devices).enumerate() {
+            for (device, points) in block {
+                if let Some(value) = value_at(points, slot) {
+                    row[device.index()] = value;
+                }
+            }
+        }
+    }
+
+    fn get(&self, device: usize, slot: usize) -> Option<f32> {
+        let slots = self.values.len().checked_div(self.devices)?;
+        let row = slot.min(slots.checked_sub(1)?) * self.devices;
+        self.values.get(row + device).copied().filter(|_| device < self.devices).filter(|v| v.is_finite())
+    }
 }
 
 /// Forecasts in force, and when new ones are due.
@@ -96,7 +138,10 @@ pub struct Forecasting {
     /// First slot the forecasts in force speak of; `None` before the first round.
     first_slot: Option<i64>,
     devices: Vec<Current>,
+    points: Points,
     pools: Vec<Current>,
+    /// Expected demand of each pool.
+    demand: Vec<Vec<f32>>,
     shared: Option<Arc<Shared>>,
     round: u64,
     asked: Option<Asked>,
@@ -119,7 +164,9 @@ impl Forecasting {
             horizon: reach.steps_up(policy.plan.slot),
             first_slot: None,
             devices: Vec::new(),
+            points: Points::default(),
             pools: Vec::new(),
+            demand: Vec::new(),
             shared: None,
             round: 0,
             asked: None,
@@ -218,7 +265,10 @@ impl Forecasting {
         let before = self.shared.as_deref();
         let shared =
             Shared::train(&policy.forecast.models, before, &series, &[season], self.horizon, policy.forecast.seed);
-        Fit { shared: Some(Arc::new(shared)), ..into_fit(PanelState::default(), PanelForecast::default(), 0) }
+        Fit {
+            shared: Some(Arc::new(shared)),
+            ..into_fit(PanelState::default(), PanelForecast::default(), 0, &mut PanelRoom::default())
+        }
     }
 
     fn config(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize) -> PanelConfig {
@@ -262,15 +312,15 @@ impl Forecasting {
             fleet.history.read(device.index(), metric, fleet.metric_weights()[metric], column);
         }
         // A metric that never reported says nothing about the peak.
-        let kept: Vec<usize> = (0..metrics).filter(|m| columns[*m].iter().any(|v| v.is_finite())).collect();
-        let kept = if kept.is_empty() { vec![fleet.demand_metric()] } else { kept };
-        let views: Vec<SeriesView<'_>> = kept.iter().map(|m| SeriesView::new(&columns[*m])).collect();
+        let kept: SmallVec<[usize; 8]> = (0..metrics).filter(|m| columns[*m].iter().any(|v| v.is_finite())).collect();
+        let kept = if kept.is_empty() { SmallVec::from_elem(fleet.demand_metric(), 1) } else { kept };
+        let views: SmallVec<[SeriesView<'_>; 8]> = kept.iter().map(|m| SeriesView::new(&columns[*m])).collect();
         let empty = PanelState::default();
         let state = self.devices.get(device.index()).map_or(&empty, |c| &c.state);
         let (state, forecast) = advance_in(config, state, &views, first, panel);
         let demand = kept.iter().position(|m| *m == fleet.demand_metric()).unwrap_or(0);
         let weight = fleet.metric_weights()[kept[demand]];
-        let mut fit = into_fit(state, forecast, demand);
+        let mut fit = into_fit(state, forecast, demand, panel);
         if weight > 0.0 && weight != 1.0 {
             // Points are wanted in percent, not weighted.
             fit.points.iter_mut().for_each(|p| *p /= weight);
@@ -280,7 +330,7 @@ impl Forecasting {
 
     fn fit_pool(&self, pool: PoolIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom) -> Fit {
         let Some(facts) = fleet.pools.get(pool.index()) else {
-            return into_fit(PanelState::default(), PanelForecast::default(), 0);
+            return into_fit(PanelState::default(), PanelForecast::default(), 0, &mut room.panel);
         };
         let FitRoom { columns, panel } = room;
         columns.resize_with(columns.len().max(1), Vec::new);
@@ -290,7 +340,7 @@ impl Forecasting {
         let empty = PanelState::default();
         let state = self.pools.get(pool.index()).map_or(&empty, |c| &c.state);
         let (state, forecast) = advance_in(config, state, &[SeriesView::new(values)], first, panel);
-        into_fit(state, forecast, 0)
+        into_fit(state, forecast, 0, panel)
     }
 
     /// Puts answers in force. Returns their summary, or why they were refused.
@@ -326,16 +376,30 @@ impl Forecasting {
         }
         self.devices.resize_with(fleet.len(), Current::default);
         self.pools.resize_with(fleet.pools.len(), Current::default);
+        self.demand.resize_with(fleet.pools.len(), Vec::new);
+        self.points.reset(fleet.len(), self.horizon);
         let mut summary = RoundSummary::default();
+        let mut block = Vec::with_capacity(Points::BLOCK);
         for (key, fit) in asked.keys.iter().zip(answers.fits) {
             summary.add(*key, &fit);
-            let current = Current { points: fit.points, upper: fit.upper, state: fit.state };
+            let current = Current { upper: fit.upper, state: fit.state };
             match key {
-                SeriesKey::Device(d) => self.devices[d.index()] = current,
-                SeriesKey::Pool(p) => self.pools[p.index()] = current,
+                SeriesKey::Device(d) => {
+                    self.devices[d.index()] = current;
+                    block.push((*d, fit.points));
+                    if block.len() == Points::BLOCK {
+                        self.points.set(&block);
+                        block.clear();
+                    }
+                }
+                SeriesKey::Pool(p) => {
+                    self.pools[p.index()] = current;
+                    self.demand[p.index()] = fit.points;
+                }
                 SeriesKey::Shared => {}
             }
         }
+        self.points.set(&block);
         self.first_slot = Some(asked.first_slot);
         self.next_at = Some((now + every).floor_to(self.slot));
         Ok(summary)
@@ -353,7 +417,7 @@ impl Forecasting {
 
     /// Expected load of a device in the slot of `at`.
     pub fn load_point(&self, device: DeviceIndex, at: Instant) -> Option<f32> {
-        value_at(&self.devices.get(device.index())?.points, self.position(at)?)
+        self.points.get(device.index(), self.position(at)?)
     }
 
     /// Upper quantile of a pool's demand in the slot of `at`, in weight units.
@@ -363,7 +427,7 @@ impl Forecasting {
 
     /// Expected demand of a pool in the slot of `at`, in weight units.
     pub fn demand_point(&self, pool: PoolIndex, at: Instant) -> Option<f32> {
-        value_at(&self.pools.get(pool.index())?.points, self.position(at)?)
+        value_at(self.demand.get(pool.index())?, self.position(at)?)
     }
 }
 
@@ -377,8 +441,10 @@ fn value_at(values: &[f32], position: usize) -> Option<f32> {
     values.get(position).or_else(|| values.last()).copied()
 }
 
-fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize) -> Fit {
-    let points = if series < forecast.points.len() { forecast.points.swap_remove(series) } else { Vec::new() };
+fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize, room: &mut PanelRoom) -> Fit {
+    // A copy of the one series that is wanted; the room keeps all.
+    let points = forecast.points.get(series).cloned().unwrap_or_default();
+    room.reuse(std::mem::take(&mut forecast.points));
     Fit {
         points,
         upper: forecast.upper,

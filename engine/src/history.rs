@@ -107,7 +107,11 @@ impl History {
         let length = self.len();
         out.reserve(length);
         let first = self.position(newest - length as i64 + 1);
-        let decode = |code: &u16| decode(*code).map_or(f32::NAN, |sample| sample.value * factor);
+        // Without branches: the processor decodes several at once.
+        let decode = |code: &u16| {
+            let value = f32::from((code & VALUE).wrapping_sub(1)) / 100.0 * factor;
+            if *code == GAP { f32::NAN } else { value }
+        };
         let (wrapped, straight) = ring.split_at(first);
         let straight = &straight[..length.min(straight.len())];
         out.extend(straight.iter().map(decode));

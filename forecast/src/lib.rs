@@ -26,5 +26,7 @@ pub mod theta;
 pub mod trivial;
 
 pub use model::{FitError, Fitted, Model, ModelKind, UnknownModel, Warm};
-pub use panel::{Band, Fallback, PanelConfig, PanelForecast, PanelRoom, PanelState, advance, advance_in};
+pub use panel::{
+    Band, Champions, Fallback, ModelErrors, PanelConfig, PanelForecast, PanelRoom, PanelState, advance, advance_in,
+};
 pub use series::SeriesView;

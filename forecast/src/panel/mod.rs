@@ -16,6 +16,8 @@ use crate::global::Shared;
 use crate::trivial::{Room, Trivials};
 use crate::{ModelKind, SeriesView};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Lead times share their errors within a bucket: `[0, 4) [4, 16) [16, 48) [48, …)` steps.
@@ -92,6 +94,12 @@ pub enum Fallback {
     ShortHistory,
 }
 
+/// The champion of each series of a panel.
+pub type Champions = SmallVec<[ModelKind; 4]>;
+
+/// Mean absolute error of each model that was scored.
+pub type ModelErrors = SmallVec<[(ModelKind, f32); 6]>;
+
 /// A forecast of a panel from one origin.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PanelForecast {
@@ -100,13 +108,13 @@ pub struct PanelForecast {
     /// The upper bound, `horizon` long. Windows that run past the horizon use the part inside.
     pub upper: Vec<f32>,
     /// Champion, by series.
-    pub champions: Vec<ModelKind>,
+    pub champions: Champions,
     /// Champions that changed at this origin.
     pub champions_changed: u32,
     /// Forecasts made anew before their time, because reality had left them behind.
     pub refitted: u32,
     /// Mean absolute error of each model at the origins scored now, over the series.
-    pub last_mae: Vec<(ModelKind, f32)>,
+    pub last_mae: ModelErrors,
     /// Windows whose bound was made before they were known, and that are known now.
     pub windows_scored: u32,
     /// How many of them stayed under it.
@@ -137,6 +145,14 @@ pub struct PanelRoom {
     champions: Vec<Vec<f32>>,
     highest: Vec<f32>,
     peaks: Vec<f32>,
+    spare: Vec<Vec<f32>>,
+}
+
+impl PanelRoom {
+    /// Takes back the points of a forecast that nobody needs any more.
+    pub fn reuse(&mut self, points: Vec<Vec<f32>>) {
+        self.spare = points;
+    }
 }
 
 /// [`advance`], in room that is used again: for whole fleets.
@@ -147,9 +163,10 @@ pub fn advance_in(
     first_step: i64,
     room: &mut PanelRoom,
 ) -> (PanelState, PanelForecast) {
-    let config = &sound(config);
+    let config = sound(config);
+    let config = config.as_ref();
     let length = series.iter().map(SeriesView::len).min().unwrap_or(0);
-    let series: Vec<SeriesView<'_>> = series.iter().map(|s| s.until(length)).collect();
+    let series: SmallVec<[SeriesView<'_>; 8]> = series.iter().map(|s| s.until(length)).collect();
     if series.iter().all(|s| s.last().is_none()) {
         return (state.clone(), no_history(config, series.len()));
     }
@@ -162,13 +179,17 @@ pub fn advance_in(
     forecast.last_mae = scoring::score(config, &mut next, &series, &origins, first_step, room);
     forecast.champions_changed = next.choose_champions(config);
     next.origin = Some(origin);
+    forecast.points = std::mem::take(&mut room.spare);
+    forecast.points.resize_with(series.len(), Vec::new);
     for (s, view) in series.iter().enumerate() {
-        let mut points = vec![0.0; config.horizon];
+        let mut points = std::mem::take(&mut forecast.points[s]);
+        points.clear();
+        points.resize(config.horizon, 0.0);
         forecast.refitted += u32::from(next.drop_drifted(s, *view, origin));
         let mut known = Trivials::new(*view, config.season, &mut room.trivials);
         let used = forecast_of(config, &mut next, s, &mut known, first_step, &mut points);
         bound_values(&mut points, config.cap);
-        forecast.points.push(points);
+        forecast.points[s] = points;
         forecast.champions.push(used);
     }
     (forecast.upper, forecast.fallback) = upper(config, &next, &series, &forecast.points, room);
@@ -177,17 +198,27 @@ pub fn advance_in(
 }
 
 /// Brings a configuration into its ranges.
-fn sound(config: &PanelConfig) -> PanelConfig {
-    let mut config = config.clone();
-    if config.models.is_empty() {
-        config.models.push(ModelKind::Naive);
+fn sound(config: &PanelConfig) -> Cow<'_, PanelConfig> {
+    let level = if config.level.is_finite() { config.level.clamp(0.5, 0.999) } else { 0.9 };
+    let horizon = config.horizon.max(1);
+    let window = config.window.clamp(1, horizon);
+    let is_sound = !config.models.is_empty()
+        && config.season > 0
+        && config.refit_every > 0
+        && (config.horizon, config.window, config.level) == (horizon, window, level);
+    if is_sound {
+        return Cow::Borrowed(config);
     }
-    config.season = config.season.max(1);
-    config.horizon = config.horizon.max(1);
-    config.refit_every = config.refit_every.max(1);
-    config.window = config.window.clamp(1, config.horizon);
-    config.level = if config.level.is_finite() { config.level.clamp(0.5, 0.999) } else { 0.9 };
-    config
+    let models = if config.models.is_empty() { vec![ModelKind::Naive] } else { config.models.clone() };
+    Cow::Owned(PanelConfig {
+        models,
+        season: config.season.max(1),
+        horizon,
+        refit_every: config.refit_every.max(1),
+        window,
+        level,
+        ..config.clone()
+    })
 }
 
 fn no_history(config: &PanelConfig, series: usize) -> PanelForecast {
@@ -195,7 +226,7 @@ fn no_history(config: &PanelConfig, series: usize) -> PanelForecast {
     PanelForecast {
         points: vec![vec![value; config.horizon]; series],
         upper: vec![value; config.horizon],
-        champions: vec![config.models[0]; series],
+        champions: SmallVec::from_elem(config.models[0], series),
         fallback: Some(Fallback::NoHistory),
         ..PanelForecast::default()
     }
@@ -384,9 +415,9 @@ mod tests {
     #[test]
     fn the_champion_of_a_daily_curve_knows_the_day_and_that_of_a_walk_the_last_value() {
         let daily = first(&curve(7, 25.0, 6.0, 1), &PanelConfig::default());
-        assert_eq!(daily.champions, [ModelKind::SeasonalMean]);
+        assert_eq!(daily.champions.as_slice(), [ModelKind::SeasonalMean]);
         let walk = first(&walk(672, 3), &PanelConfig { horizon: 8, ..PanelConfig::default() });
-        assert_eq!(walk.champions, [ModelKind::Naive]);
+        assert_eq!(walk.champions.as_slice(), [ModelKind::Naive]);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Rolling origins: what every model would have said, against what came.
 
-use super::{BUCKET_STARTS, Band, PanelConfig, PanelRoom, PanelState, bound_values, forecast_with, window_peaks};
+use super::{
+    BUCKET_STARTS, Band, ModelErrors, PanelConfig, PanelRoom, PanelState, bound_values, forecast_with, window_peaks,
+};
 use crate::measure::mae_single;
 use crate::trivial::Trivials;
 use crate::{ModelKind, SeriesView, Warm};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// The lead bucket of a step ahead.
@@ -19,12 +22,14 @@ pub(super) struct Origin {
     dear: bool,
 }
 
+type Origins = SmallVec<[Origin; 8]>;
+
 /// A new panel is scored at a few origins spread over its history. Later the newest forecast is scored by what has come since, and the
 /// models once more over a whole horizon, as of an origin that lies that far back.
-pub(super) fn origins_due(config: &PanelConfig, state: &PanelState, length: usize, first_step: i64) -> Vec<Origin> {
+pub(super) fn origins_due(config: &PanelConfig, state: &PanelState, length: usize, first_step: i64) -> Origins {
     let context = config.season.min(length / 2).max(4);
     let usable = |known: usize| known >= context && known + config.window <= length;
-    let mut origins = Vec::new();
+    let mut origins = Origins::new();
     match state.origin {
         None => {
             let count = config.origins_first.max(1);
@@ -60,8 +65,8 @@ pub(super) fn score(
     origins: &[Origin],
     first_step: i64,
     room: &mut PanelRoom,
-) -> Vec<(ModelKind, f32)> {
-    let mut totals = vec![(0.0_f32, 0_u32); config.models.len()];
+) -> ModelErrors {
+    let mut totals: SmallVec<[(f32, u32); 8]> = SmallVec::from_elem((0.0, 0), config.models.len());
     room.champions.resize_with(series.len(), Vec::new);
     let mut fits = Fits::new();
     for origin in origins {

@@ -5,6 +5,7 @@ use crate::interval::{AdaptiveLevel, conformal_quantile};
 use crate::model::Warm;
 use crate::{ModelKind, SeriesView};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// Newest errors kept per lead bucket.
 const SCORES_MAX: usize = 48;
@@ -25,11 +26,10 @@ pub struct PanelState {
     /// Models in the losses below.
     models: u8,
     /// Champion by series, as a position in the models.
-    champions: Vec<u8>,
+    champions: SmallVec<[u8; 8]>,
     /// Decayed loss and its decayed weight, by series, then model.
-    losses: Vec<(f32, f32)>,
-    /// Newest conformity scores, by lead bucket, oldest first.
-    scores: [Vec<f32>; BUCKET_STARTS.len()],
+    losses: SmallVec<[(f32, f32); 20]>,
+    scores: Scores,
     /// Where the level asked of the scores has moved, so that bounds hold as often as they should under drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     level: Option<f32>,
@@ -38,6 +38,39 @@ pub struct PanelState {
     /// Forecasts of dear champions, by series, for as long as they are young.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     kept: Vec<Option<Kept>>,
+}
+
+/// Newest conformity scores, by lead bucket, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Scores {
+    /// Room for [`SCORES_MAX`] a bucket, made at the first.
+    values: Vec<f32>,
+    counts: [u8; BUCKET_STARTS.len()],
+}
+
+impl Scores {
+    /// Most scores of all buckets together.
+    const ALL: usize = BUCKET_STARTS.len() * SCORES_MAX;
+
+    /// Adds one; a full bucket loses its oldest.
+    fn push(&mut self, bucket: usize, score: f32) {
+        self.values.resize(Self::ALL, 0.0);
+        let scores = &mut self.values[bucket * SCORES_MAX..(bucket + 1) * SCORES_MAX];
+        let count = usize::from(self.counts[bucket]).min(SCORES_MAX);
+        if count < SCORES_MAX {
+            scores[count] = score;
+            self.counts[bucket] = (count + 1) as u8;
+        } else {
+            scores.copy_within(1.., 0);
+            scores[SCORES_MAX - 1] = score;
+        }
+    }
+
+    /// The scores of each bucket.
+    fn buckets(&self) -> impl Iterator<Item = &[f32]> {
+        let one = |(bucket, count): (usize, &u8)| self.values.get(bucket * SCORES_MAX..)?.get(..usize::from(*count));
+        self.counts.iter().enumerate().map(move |counted| one(counted).unwrap_or_default())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,8 +110,8 @@ impl PanelState {
     pub(super) fn fit_to(&mut self, series: usize, models: usize) {
         if usize::from(self.models) != models || self.champions.len() != series {
             self.models = models as u8;
-            self.champions = vec![0; series];
-            self.losses = vec![(0.0, 0.0); series * models];
+            self.champions = SmallVec::from_elem(0, series);
+            self.losses = SmallVec::from_elem((0.0, 0.0), series * models);
         }
     }
 
@@ -179,29 +212,31 @@ impl PanelState {
 
     /// Adds a conformity score of a lead bucket.
     pub(super) fn add_score(&mut self, bucket: usize, score: f32) {
-        if !score.is_finite() {
-            return;
+        if score.is_finite() {
+            self.scores.push(bucket, score);
         }
-        let scores = &mut self.scores[bucket];
-        if scores.len() >= SCORES_MAX {
-            scores.remove(0);
-        }
-        scores.push(score);
     }
 
     /// How far the bound lies over the forecast, by lead bucket: never falling with the lead. A bucket with too few scores takes those
     /// of all. `None` when all of them are too few.
     pub(super) fn offsets(&self, level: f32, scores_min: usize) -> Option<[f32; BUCKET_STARTS.len()]> {
-        let mut all: Vec<f32> = self.scores.iter().flatten().copied().collect();
-        if all.len() < scores_min {
+        let mut room = [0.0; Scores::ALL];
+        let mut all = 0;
+        for scores in self.scores.buckets() {
+            room[all..all + scores.len()].copy_from_slice(scores);
+            all += scores.len();
+        }
+        if all < scores_min {
             return None;
         }
-        let common = conformal_quantile(&mut all, level)?;
+        let common = conformal_quantile(&mut room[..all], level)?;
         let mut offsets = [common; BUCKET_STARTS.len()];
         let mut floor = f32::MIN;
-        for (offset, scores) in offsets.iter_mut().zip(&self.scores) {
+        for (offset, scores) in offsets.iter_mut().zip(self.scores.buckets()) {
             if scores.len() >= scores_min {
-                *offset = conformal_quantile(&mut scores.clone(), level).unwrap_or(common);
+                let room = &mut room[..scores.len()];
+                room.copy_from_slice(scores);
+                *offset = conformal_quantile(room, level).unwrap_or(common);
             }
             floor = offset.max(floor);
             *offset = floor;
