@@ -64,6 +64,8 @@ pub(super) fn score(
     for origin in origins {
         let ahead = series.first().map_or(0, |s| s.len() - origin.known).min(config.horizon);
         let mut points = vec![vec![0.0; ahead]; series.len()];
+        // A first champion stands there by its place in the list alone: its errors say nothing of whoever will have won.
+        let chosen = (0..series.len()).all(|s| state.loss(s, state.champion(s)).is_some());
         let mut champion_points = vec![Vec::new(); series.len()];
         for (m, model) in config.models.iter().enumerate() {
             if (model.is_costly() || *model == ModelKind::Lstm) && !origin.dear {
@@ -87,13 +89,14 @@ pub(super) fn score(
                     state.add_loss(s, m, mae, config.decay);
                     totals[m] = (totals[m].0 + mae, totals[m].1 + 1);
                 }
-                // The champion before this origin's verdict: nobody is judged by what chose him.
-                if state.champion(s) == m || champion_points[s].is_empty() {
+                // The champion before this origin's verdict: nobody is judged by what chose him. Where it is dear and not scored here,
+                // nothing is learned of the bound: another model's errors are not its own.
+                if state.champion(s) == m {
                     champion_points[s].clone_from(&points[s]);
                 }
             }
         }
-        if champion_points.iter().all(|p| p.len() == ahead) {
+        if chosen && ahead > 0 && champion_points.iter().all(|p| p.len() == ahead) {
             conform(config, state, series, origin.known, &champion_points);
         }
         state.choose_champions(config);
