@@ -452,6 +452,29 @@ mod tests {
         }
     }
 
+    /// A dear champion is scored at few origins; what stands in the list before it must not widen its bound meanwhile.
+    #[test]
+    fn a_dear_champions_bound_rests_on_its_own_errors() {
+        let series = curve(14, 25.0, 3.0, 5);
+        let models = vec![ModelKind::Naive, ModelKind::MstlArima];
+        for window in [2, 20] {
+            let config =
+                PanelConfig { band: Band::Simultaneous, window, models: models.clone(), ..PanelConfig::default() };
+            let (mut state, mut widest, mut covered, mut scored) = (PanelState::default(), 0.0_f32, 0, 0);
+            for known in (672..series.len()).step_by(4) {
+                let forecast;
+                (state, forecast) =
+                    advance(&config, &state, &[SeriesView::new(&series[known - 672..known])], known as i64 - 672);
+                assert_eq!(forecast.champions.as_slice(), [ModelKind::MstlArima], "{known}");
+                let over = forecast.upper.iter().zip(&forecast.points[0]).map(|(upper, point)| upper - point);
+                widest = over.fold(widest, f32::max);
+                (covered, scored) = (covered + forecast.windows_covered, scored + forecast.windows_scored);
+            }
+            assert!(widest < 8.0, "window {window}: {widest} points over a forecast of noise of 3");
+            assert!(f64::from(covered) >= 0.8 * f64::from(scored), "window {window}: {covered} of {scored}");
+        }
+    }
+
     /// Load jumps by 30 points for good: the bound must hold again soon, and a kept forecast must not outlive the jump.
     #[test]
     fn a_jump_is_followed_and_a_kept_forecast_is_made_anew() {

@@ -75,6 +75,8 @@ pub(super) fn score(
         points.clear();
         points.resize(ahead, 0.0);
         champions.iter_mut().for_each(Vec::clear);
+        // A first champion stands there by its place in the list alone: its errors say nothing of whoever will have won.
+        let chosen = (0..series.len()).all(|s| state.loss(s, state.champion(s)).is_some());
         for (s, view) in series.iter().enumerate() {
             let mut known = Trivials::new(view.until(origin.known), config.season, trivials);
             if known.is_unknown() {
@@ -91,13 +93,14 @@ pub(super) fn score(
                     state.add_loss(s, m, mae, config.decay);
                     totals[m] = (totals[m].0 + mae, totals[m].1 + 1);
                 }
-                // The champion before this origin's verdict: nobody is judged by what chose him.
-                if state.champion(s) == m || champions[s].is_empty() {
+                // The champion before this origin's verdict: nobody is judged by what chose him. Where it is dear and not scored here,
+                // nothing is learned of the bound: another model's errors are not its own.
+                if state.champion(s) == m {
                     champions[s].clone_from(points);
                 }
             }
         }
-        if room.champions.iter().all(|p| p.len() == ahead) {
+        if chosen && ahead > 0 && room.champions.iter().all(|p| p.len() == ahead) {
             conform(config, state, series, origin.known, room);
         }
         state.choose_champions(config);
