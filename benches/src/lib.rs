@@ -87,6 +87,7 @@ pub fn large_fleet(devices: u32, tight: bool, links: bool) -> PlanInput {
             batch_requirement_max: tight.then_some((f64::from(devices) * 2.5 / batches).ceil()),
             batch_capacity_max: tight.then_some((f64::from(devices) * 66.0 / batches).ceil()),
             batch_devices_max: tight.then_some(devices / 70),
+            starts_max: None,
             load_limit: 0.9,
             pool_reserve: 0.0,
             pool_rule: true,

@@ -1,7 +1,9 @@
 //! Promises that every run must keep, checked in the world and not in the engine's books.
 
 use crate::device::Devices;
+use crate::pace::Pace;
 use crate::world::World;
+use slacktide_engine::input::CommandResult;
 use slacktide_engine::output::{Command, CommandKind};
 use slacktide_engine::policy::{Basis, Policy};
 use slacktide_engine::time::Instant;
@@ -17,6 +19,7 @@ pub(crate) struct Checks {
     outcomes: BTreeMap<u64, u32>,
     violations: Vec<String>,
     busy: Busy,
+    pace: Pace,
 }
 
 /// Members of every pool and region, and how many of them are busy with an update, at one moment.
@@ -74,6 +77,9 @@ impl Checks {
                     self.violated(format!("{now}: device {d} was told to install outside its window"));
                 }
                 self.budgets(now, d, policy, world, devices);
+                if let Some(broken) = self.pace.told(now, d, policy) {
+                    self.violated(broken);
+                }
             }
             CommandKind::Rollback { command: id, .. } => {
                 if !self.commands.insert(id.0) {
@@ -134,8 +140,16 @@ impl Checks {
         }
     }
 
+    /// A rollout begins.
+    pub(crate) fn began(&mut self, now: Instant, targets: u32) {
+        self.pace.began(now, targets);
+    }
+
     /// A device answers a command.
-    pub(crate) fn outcome(&mut self, command: u64) {
+    pub(crate) fn outcome(&mut self, command: u64, result: &CommandResult) {
+        if *result == CommandResult::Succeeded {
+            self.pace.succeeded();
+        }
         let n = self.outcomes.entry(command).or_default();
         *n += 1;
         let n = *n;

@@ -9,6 +9,7 @@ pub mod compare;
 mod device;
 mod load;
 mod oracle;
+mod pace;
 mod queue;
 mod replicate;
 mod rng;

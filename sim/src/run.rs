@@ -261,15 +261,15 @@ impl<'a> Driver<'a> {
         match event {
             Event::Tick(n) => Some(self.tick(now, n)),
             Event::Say(input) => {
-                if let Input::Outcome { command, .. } = &input {
-                    self.checks.outcome(command.0);
+                if let Input::Outcome { command, result } = &input {
+                    self.checks.outcome(command.0, result);
                 }
                 Some(input)
             }
             Event::Step { device, token, step } => {
                 let said = self.devices.finish_step(now, device, token, &step, &mut self.world);
-                if let Some(Input::Outcome { command, .. }) = &said {
-                    self.checks.outcome(command.0);
+                if let Some(Input::Outcome { command, result }) = &said {
+                    self.checks.outcome(command.0, result);
                 }
                 said
             }
@@ -358,6 +358,7 @@ impl<'a> Driver<'a> {
             Entry::Plan(plan) if plan.lower_bound > Span::ZERO => {
                 self.seen.gaps.push((plan.makespan.as_secs_f64() / plan.lower_bound.as_secs_f64() - 1.0) * 100.0);
             }
+            Entry::Fleet { targets, .. } => self.checks.began(now, *targets),
             Entry::Tick(tick) => self.seen.states = tick.states,
             Entry::Forecast(_) => self.accuracy.note(now, &self.engine),
             _ => {}

@@ -343,6 +343,8 @@ fn reason(on: &WaitingOn) -> String {
         WaitingOn::WaveNotOpen { wave, open } => {
             format!("its wave is number {}, and number {} is open", u32::from(wave.0) + 1, u32::from(open.0) + 1)
         }
+        WaitingOn::NotItsTurn { turn } => format!("its wave goes one after the other, and its turn comes at {turn}"),
+        WaitingOn::RateLimit { per_slot } => format!("the rate allows {per_slot} more in the first slot"),
         WaitingOn::OversizeRequirement { requirement, max } => {
             format!("it alone needs {} points, a batch may hold {}", number(*requirement), number(*max))
         }

@@ -98,6 +98,7 @@ impl Engine {
         }
         if end == AttemptState::Succeeded {
             self.planning.learn_duration(self.now.since(attempt.begun));
+            self.count_succeeded();
         }
         self.place(id, end);
         self.record_settled(id, &attempt, end);

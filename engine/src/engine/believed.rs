@@ -20,7 +20,7 @@ impl Engine {
         let closed = |run: &Run| {
             let waits = |d: &&DeviceIndex| {
                 let at = &run.devices[d.index()];
-                at.stage == Stage::Waiting && at.wave > run.open_wave
+                at.stage == Stage::Waiting && !run.is_wave_open(at.wave)
             };
             run.targets.iter().filter(waits).count() as u32
         };
@@ -44,7 +44,7 @@ impl Engine {
             load_scores: Vec::new(),
             pools: self.plan_pools(start, slots),
             regions: self.plan_regions(start, slots),
-            limits: self.plan_limits(standing),
+            limits: self.plan_limits(standing, start, slots),
         };
         for device in self.fleet.present() {
             let load = self.load_score_at(device, self.now);
@@ -68,9 +68,11 @@ impl Engine {
     pub(super) fn later_waves(&self, standing: &[RolloutId], input: &PlanInput) -> Vec<LaterWave> {
         let mut later = Vec::new();
         for run in standing.iter().filter_map(|id| self.run(*id)) {
-            for number in run.open_wave.0 + 1..run.waves {
-                let soak = self.policy.waves.get(usize::from(number) - 1).map_or(Span::ZERO, |before| before.soak);
-                let mut wave = LaterWave { soak, ..LaterWave::default() };
+            for number in run.opened.len() as u16..run.waves {
+                let before = usize::from(number).checked_sub(1).and_then(|before| self.policy.waves.get(before));
+                let soak = before.map_or(Span::ZERO, |before| before.soak);
+                let opens_at = self.wave_opens_at(run, WaveIndex(number));
+                let mut wave = LaterWave { soak, opens_at, ..LaterWave::default() };
                 for device in &run.targets {
                     let at = &run.devices[device.index()];
                     if at.stage == Stage::Waiting && at.wave == WaveIndex(number) {
@@ -95,6 +97,7 @@ impl Engine {
         // A device that goes for another rollout first has its place there.
         let own = self.candidate(device, standing, score::capacity(load)).filter(|own| own.rollout == run.id);
         if let Some(candidate) = own {
+            wave.turns.push(run.devices[device.index()].after);
             wave.devices.push(self.plan_device(device, candidate, standing, load, input));
             wave.load_scores.extend(self.window_scores(device, input));
         }
@@ -139,13 +142,14 @@ impl Engine {
         }
     }
 
-    fn plan_limits(&self, standing: &[RolloutId]) -> PlanLimits {
+    fn plan_limits(&self, standing: &[RolloutId], start: Instant, slots: usize) -> PlanLimits {
         let rules = &self.policy.plan;
         let targets = standing.iter().filter_map(|id| self.run(*id)).map(|run| run.targets.len()).max();
         PlanLimits {
             batch_requirement_max: rules.batch_requirement_max,
             batch_capacity_max: rules.batch_capacity_max,
             batch_devices_max: rules.batch_devices_max.of(targets.unwrap_or(0) as u32),
+            starts_max: self.starts_max(start, slots),
             load_limit: rules.load_limit_percent / 100.0,
             pool_reserve: rules.pool_reserve_percent / 100.0,
             pool_rule: rules.basis != Basis::Ignore,

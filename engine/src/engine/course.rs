@@ -114,7 +114,7 @@ impl Engine {
         if crate::forecasting::Forecasting::is_wanted(&self.policy) {
             self.forecasting.begin(self.now);
         }
-        self.open_wave(rollout, 0);
+        self.open_first_wave(rollout);
         for device in targets {
             self.command(device, CommandKind::Announce);
         }

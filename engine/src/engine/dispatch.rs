@@ -64,10 +64,11 @@ impl Engine {
         for (device, hop) in devices {
             self.begin_attempt(rollout, *device, *hop, until);
         }
+        self.count_told(devices.len() as u32);
         let Some(run) = self.run_mut(rollout) else { return };
         run.batches += 1;
         run.starved_since = None;
-        let (number, wave) = (run.batches, run.open_wave);
+        let (number, wave) = (run.batches, run.open_wave());
         self.record(Entry::Batch {
             rollout,
             batch: number,

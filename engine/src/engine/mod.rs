@@ -8,6 +8,7 @@ mod course;
 mod dispatch;
 mod ledger;
 mod planning;
+mod rate;
 mod regression;
 mod rollback;
 mod run;
@@ -41,6 +42,7 @@ pub struct Engine {
     rollouts: Vec<Run>,
     ledger: Ledger,
     planning: Planning,
+    rate: rate::Rate,
     nowcast: crate::nowcast::Nowcast,
     outputs: VecDeque<Output>,
     record_inputs: bool,
@@ -59,6 +61,7 @@ impl Engine {
             rollouts: Vec::new(),
             ledger: Ledger::default(),
             planning: Planning::default(),
+            rate: rate::Rate::default(),
             outputs: VecDeque::new(),
             record_inputs: false,
             last_tick_slot: None,

@@ -30,6 +30,10 @@ impl Engine {
             | Cause::RolloutTimeout
             | Cause::RollbackIncomplete => RollbackScope::None,
         };
+        if cause == Cause::FailureThreshold && self.policy.monitor.failures_abort {
+            self.abort(rollout, cause, detail);
+            return;
+        }
         if !self.transit(rollout, RolloutEvent::Pause, Some(cause), detail) {
             return;
         }

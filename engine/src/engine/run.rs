@@ -33,6 +33,8 @@ impl Stage {
 pub(super) struct DeviceRun {
     pub(super) stage: Stage,
     pub(super) wave: WaveIndex,
+    /// Its turn comes this long after its wave has opened.
+    pub(super) after: Span,
     /// What it ran when the rollout began: that, and not what another rollout has made of it since, decided that it belongs.
     pub(super) ran: Option<Version>,
     pub(super) asked: bool,
@@ -47,6 +49,7 @@ impl DeviceRun {
     const NOT_TARGET: Self = Self {
         stage: Stage::NotTarget,
         wave: WaveIndex(0),
+        after: Span::ZERO,
         ran: None,
         asked: false,
         tries: 0,
@@ -93,7 +96,13 @@ pub(super) struct Run {
     pub(super) targets: Vec<DeviceIndex>,
     pub(super) batches: u32,
     pub(super) waves: u16,
-    pub(super) open_wave: WaveIndex,
+    /// When it began.
+    pub(super) began: Instant,
+    /// When each wave opened, as far as they have.
+    pub(super) opened: Vec<Instant>,
+    /// Turns of devices that come after their wave has opened, the earliest first, and how many have come.
+    turns: Vec<Instant>,
+    turns_come: usize,
     pub(super) last_settled: Instant,
     pub(super) soak_until: Option<Instant>,
     /// Since when devices of it could go and none was told to; `None` while there are none.
@@ -126,7 +135,10 @@ impl Run {
             targets: Vec::new(),
             batches: 0,
             waves: waves.min(usize::from(u16::MAX)) as u16,
-            open_wave: WaveIndex(0),
+            began: Instant::from_millis(0),
+            opened: Vec::new(),
+            turns: Vec::new(),
+            turns_come: 0,
             last_settled: Instant::from_millis(0),
             soak_until: None,
             starved_since: None,
@@ -175,6 +187,40 @@ impl Run {
         self.count(Stage::InFlight) + self.count(Stage::RollingBack) > 0
     }
 
+    /// The last wave that is open; the first before any is.
+    pub(super) fn open_wave(&self) -> WaveIndex {
+        WaveIndex((self.opened.len() as u16).saturating_sub(1))
+    }
+
+    pub(super) fn is_wave_open(&self, wave: WaveIndex) -> bool {
+        wave.index() < self.opened.len()
+    }
+
+    /// When a device may go at the earliest; `None` while its wave is closed.
+    pub(super) fn turn(&self, device: DeviceIndex) -> Option<Instant> {
+        let at = self.devices.get(device.index())?;
+        self.opened.get(at.wave.index()).map(|opened| *opened + at.after)
+    }
+
+    /// Books the turns of a wave that has opened.
+    pub(super) fn add_turns(&mut self, wave: WaveIndex) {
+        let own = self.targets.iter().filter(|device| {
+            let at = &self.devices[device.index()];
+            at.wave == wave && at.after > Span::ZERO
+        });
+        let own: Vec<Instant> = own.filter_map(|device| self.turn(*device)).collect();
+        self.turns.drain(..self.turns_come);
+        self.turns_come = 0;
+        self.turns.extend(own);
+        self.turns.sort_unstable();
+    }
+
+    /// Has somebody's turn come since the last time this was asked?
+    pub(super) fn pass_turns(&mut self, now: Instant) -> bool {
+        let come = self.turns.partition_point(|turn| *turn <= now);
+        std::mem::replace(&mut self.turns_come, come) < come
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.state == RolloutState::Running
     }
@@ -189,6 +235,8 @@ impl Run {
         self.is_shelved = true;
         self.devices = Vec::new();
         self.targets = Vec::new();
+        self.turns = Vec::new();
+        self.turns_come = 0;
         self.regression = super::regression::Regression::new(None);
     }
 }

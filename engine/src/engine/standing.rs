@@ -77,8 +77,13 @@ impl Engine {
         if !at.asked {
             return Some((WaitingOn::NotRequested, None));
         }
-        if at.wave > run.open_wave {
-            return Some((WaitingOn::WaveNotOpen { wave: at.wave, open: run.open_wave }, None));
+        match run.turn(device) {
+            None => {
+                let on = WaitingOn::WaveNotOpen { wave: at.wave, open: run.open_wave() };
+                return Some((on, self.wave_opens_at(run, at.wave)));
+            }
+            Some(turn) if turn > self.now => return Some((WaitingOn::NotItsTurn { turn }, Some(turn))),
+            Some(_) => {}
         }
         if hop.is_none() {
             let (version, required) = (facts.version.to_string(), run.package.compatible.to_string());

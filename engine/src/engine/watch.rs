@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::run::Stage;
-use crate::ids::RolloutId;
+use crate::ids::{RolloutId, WaveIndex};
 use crate::journal::Entry;
 use crate::journal::entry::{Verdict, VerdictEntry};
 use crate::rollout::{Cause, RolloutState};
@@ -89,8 +89,28 @@ impl Engine {
             .count();
         let percent = failed as f64 / settled.max(1) as f64 * 100.0;
         let max = rules.failure_percent_max;
-        if failed as u32 >= rules.failure_count_min && percent > max {
+        let enough = failed as u32 >= rules.failure_count_min && settled as u32 >= rules.failure_settled_min;
+        if enough && percent > max {
             let evidence = format!("{failed} of {settled} devices failed ({percent:.1} %, at most {max:.1} % may)");
+            self.judge(rollout, Verdict::Bad, Cause::FailureThreshold, (percent, max), evidence);
+            return;
+        }
+        self.watch_wave_failures(rollout);
+    }
+
+    /// Waves with a threshold of their own: too many of their devices that ever failed.
+    fn watch_wave_failures(&mut self, rollout: RolloutId) {
+        let Some(run) = self.run(rollout) else { return };
+        let over = (0..run.opened.len()).find_map(|number| {
+            let max = self.policy.waves.get(number)?.failure_percent_max?;
+            let (size, _, failed) = Self::wave_counts(run, WaveIndex(number as u16));
+            let percent = f64::from(failed) / f64::from(size.max(1)) * 100.0;
+            (percent > max).then_some((number, size, failed, percent, max))
+        });
+        if let Some((number, size, failed, percent, max)) = over {
+            let wave = number + 1;
+            let evidence =
+                format!("{failed} of {size} devices of wave {wave} failed ({percent:.1} %, at most {max:.1} % may)");
             self.judge(rollout, Verdict::Bad, Cause::FailureThreshold, (percent, max), evidence);
         }
     }

@@ -4,6 +4,7 @@ use super::Engine;
 use super::run::{Run, Stage};
 use crate::ids::{DeviceIndex, RolloutId, WaveIndex};
 use crate::journal::Entry;
+use crate::time::{Instant, Span};
 
 /// A wave is done when this share of its devices that can be reached at all has come to an end; the rest go on beside the next wave,
 /// so that one dead canary does not hold up a fleet.
@@ -20,10 +21,16 @@ impl Engine {
         if let Some(last) = ends.last_mut() {
             *last = total;
         }
+        let spreads: Vec<Span> = self.policy.waves.iter().map(|wave| wave.spread).collect();
         let Some(run) = self.run_mut(rollout) else { return };
         for (position, device) in order.into_iter().enumerate() {
             let wave = ends.iter().position(|end| position < *end).unwrap_or(0);
-            run.device(device).wave = WaveIndex(wave as u16);
+            let first = ends[..wave].iter().copied().max().unwrap_or(0);
+            let size = ends[wave].saturating_sub(first).max(1) as u64;
+            // The middle of its share of the time: so many have had their turn at any moment as the share of the time that has passed.
+            let after = spreads[wave].as_millis() * (2 * (position - first) as u64 + 1) / (2 * size);
+            let at = run.device(device);
+            (at.wave, at.after) = (WaveIndex(wave as u16), Span::from_millis(after));
         }
     }
 
@@ -61,39 +68,90 @@ impl Engine {
         order + (f64::from(device.0) * 0.754_877_666_246_692_7).fract() * 0.5
     }
 
-    pub(super) fn open_wave(&mut self, rollout: RolloutId, wave: u16) {
+    /// A rollout begins: its first wave opens, unless that has a time of its own.
+    pub(super) fn open_first_wave(&mut self, rollout: RolloutId) {
+        let now = self.now;
+        if let Some(run) = self.run_mut(rollout) {
+            run.began = now;
+        }
+        if self.policy.waves.first().is_none_or(|wave| wave.opens_after.is_none_or(|after| after == Span::ZERO)) {
+            self.open_wave(rollout, now);
+        }
+    }
+
+    /// The next wave opens, as of `at`.
+    fn open_wave(&mut self, rollout: RolloutId, at: Instant) {
         let Some(run) = self.run_mut(rollout) else { return };
-        run.open_wave = WaveIndex(wave);
+        let wave = WaveIndex(run.opened.len() as u16);
+        run.opened.push(at);
         run.soak_until = None;
-        let devices = run.targets.iter().filter(|d| run.devices[d.index()].wave.0 == wave).count() as u32;
+        run.add_turns(wave);
+        let devices = run.targets.iter().filter(|d| run.devices[d.index()].wave == wave).count() as u32;
         let waves = run.waves;
-        self.record(Entry::WaveOpened { rollout, wave: WaveIndex(wave), waves, devices });
+        self.record(Entry::WaveOpened { rollout, wave, waves, devices });
         self.replan("a wave opened");
     }
 
-    /// Opens the next wave of every rollout whose open one is done and soaked.
+    /// When a wave opens by the clock alone; `None` where it waits for the one before.
+    pub(super) fn wave_opens_at(&self, run: &Run, wave: WaveIndex) -> Option<Instant> {
+        self.policy.waves.get(wave.index()).and_then(|wave| wave.opens_after).map(|after| run.began + after)
+    }
+
+    /// Opens the next wave of every rollout whose time has come, or whose open one is done and soaked.
     pub(super) fn advance_waves(&mut self) {
+        let now = self.now;
         for id in self.live() {
+            let Some(run) = self.run_mut(id).filter(|run| run.is_running()) else { continue };
+            let has_turns = run.pass_turns(now);
+            if has_turns {
+                self.replan("devices got their turn");
+            }
             let Some(run) = self.run(id) else { continue };
-            if !run.is_running() || run.open_wave.0 + 1 >= run.waves {
+            let next = WaveIndex(run.opened.len() as u16);
+            if next.0 >= run.waves {
                 continue;
             }
-            let done = !run.is_anything_in_flight() && self.is_wave_done(run);
-            let soak = self.policy.waves.get(run.open_wave.index()).map_or(crate::time::Span::ZERO, |w| w.soak);
-            let (until, next, now) = (run.last_settled + soak, run.open_wave.0 + 1, self.now);
-            if done && until <= now {
-                self.open_wave(id, next);
+            let due = match self.wave_opens_at(run, next) {
+                Some(at) => Some(at),
+                None => self.is_wave_done(run).then(|| {
+                    let open = self.policy.waves.get(run.open_wave().index());
+                    run.last_settled + open.map_or(Span::ZERO, |wave| wave.soak)
+                }),
+            };
+            if due.is_some_and(|at| at <= now) {
+                let timed = self.wave_opens_at(run, next);
+                self.open_wave(id, timed.unwrap_or(now));
             } else if let Some(run) = self.run_mut(id) {
-                run.soak_until = done.then_some(until);
+                run.soak_until = due;
             }
         }
     }
 
+    /// Has the open wave come so far that the next may follow?
     fn is_wave_done(&self, run: &Run) -> bool {
+        let rules = self.policy.waves.get(run.open_wave().index());
+        match rules.and_then(|wave| wave.success_percent_min) {
+            Some(percent) => {
+                let (size, updated, _) = Self::wave_counts(run, run.open_wave());
+                f64::from(updated) >= percent / 100.0 * f64::from(size)
+            }
+            None => !run.is_anything_in_flight() && self.is_wave_settled(run),
+        }
+    }
+
+    /// Devices of a wave, how many of them are updated, and how many ever failed.
+    pub(super) fn wave_counts(run: &Run, wave: WaveIndex) -> (u32, u32, u32) {
+        let of_wave = run.targets.iter().map(|device| &run.devices[device.index()]).filter(|at| at.wave == wave);
+        of_wave.fold((0, 0, 0), |(size, updated, failed), at| {
+            (size + 1, updated + u32::from(at.stage == Stage::Updated), failed + u32::from(at.ever_failed))
+        })
+    }
+
+    fn is_wave_settled(&self, run: &Run) -> bool {
         let (mut reachable, mut settled) = (0_u32, 0_u32);
         for device in &run.targets {
             let at = &run.devices[device.index()];
-            if at.wave > run.open_wave {
+            if !run.is_wave_open(at.wave) {
                 continue;
             }
             match at.stage {

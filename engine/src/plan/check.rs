@@ -30,6 +30,8 @@ pub enum Violation {
     Capacity(usize, f64, f64),
     /// Too many devices in a batch: slot, count, limit.
     BatchDevices(usize, usize, u32),
+    /// More devices start in a slot than the rate allows: slot, count, limit.
+    Rate(usize, usize, u32),
     /// Sums of a batch that are not its sums.
     WrongSums(usize),
     /// A pool that could not serve its demand: pool, slot, weight that can be used, weight needed.
@@ -62,6 +64,7 @@ impl fmt::Display for Violation {
             Self::Requirement(s, sum, max) => write!(f, "the batch of slot {s} needs {sum} points, {max} are allowed"),
             Self::Capacity(s, sum, max) => write!(f, "the batch of slot {s} has capacity {sum}, {max} is allowed"),
             Self::BatchDevices(s, n, max) => write!(f, "the batch of slot {s} has {n} devices, {max} are allowed"),
+            Self::Rate(s, n, max) => write!(f, "{n} devices start in slot {s}, the rate allows {max}"),
             Self::WrongSums(s) => write!(f, "the batch of slot {s} states wrong sums"),
             Self::PoolCapacity(p, s, has, needs) => write!(f, "pool {p} can use {has} in slot {s} and needs {needs}"),
             Self::PoolOut(p, s, n, max) => write!(f, "{n} members of pool {p} are out in slot {s}, {max} may be"),
@@ -173,6 +176,12 @@ fn check_batch(input: &PlanInput, batch: &super::Batch, members: &[usize], found
         && !keeps(capacity, max + tolerance)
     {
         found.push(Violation::Capacity(batch.slot, capacity, max));
+    }
+    if let Some(most) = &input.limits.starts_max {
+        let max = most.get(batch.slot).copied().unwrap_or(0);
+        if members.len() as u64 > u64::from(max) {
+            found.push(Violation::Rate(batch.slot, members.len(), max));
+        }
     }
     if let Some(max) = input.limits.batch_devices_max
         && members.len() > max as usize

@@ -156,6 +156,8 @@ pub struct PlanLimits {
     pub batch_capacity_max: Option<f64>,
     /// Devices in one batch; `None` is unlimited.
     pub batch_devices_max: Option<u32>,
+    /// Most devices that may start in each slot, where a rate is kept (length `slots`); `None` without one.
+    pub starts_max: Option<Vec<u32>>,
     /// Share of a pool's available weight that its demand may use, 0..=1.
     pub load_limit: f64,
     /// Weight kept free in every pool, as a share of its total weight, 0..1.

@@ -1,6 +1,6 @@
 //! When everybody will go, those without a place in the plan too: what a person asks first.
 //!
-//! An estimate, never a promise. Waves follow one another: each begins when the last of the one before that has an expected start has
+//! An estimate, never a promise. A wave that opens by the clock begins then; the others follow one another: each begins when the last of the one before that has an expected start has
 //! ended and its soak is over. Devices are placed first fit, in the order of service, into what is left of the horizon, and then into further *rounds*:
 //! as if every day had the room of this horizon at the same time of day (a horizon shorter than a day stands for its day, so the estimate
 //! is late rather than early), with what is out at the end of the horizon still out. After three rounds it goes on at the pace
@@ -23,6 +23,10 @@ const DAY: Span = Span::from_secs(86_400);
 pub struct LaterWave {
     /// How long the wave before it is watched after its end.
     pub soak: Span,
+    /// When it opens, where that does not depend on the wave before.
+    pub opens_at: Option<Instant>,
+    /// How long after it has opened the turn of each of its devices comes, in the order of `devices`; at once where there is none.
+    pub turns: Vec<Span>,
     /// Its devices. Those barred by their wave alone, or by a retry pause, are looked at as if they were not.
     pub devices: Vec<PlanDevice>,
     /// As [`PlanInput::load_scores`], for these devices.
@@ -106,7 +110,9 @@ pub fn outlook(input: &PlanInput, plan: &Plan, report: &PlanReport, later: &[Lat
             Some(start) => promise(&mut left, device, start.since(input.start).steps_down(input.slot)),
             None => {
                 let pause = match &device.barred {
-                    Some((WaitingOn::RetryPause { .. }, until)) => until.unwrap_or(horizon_end),
+                    Some((WaitingOn::RetryPause { .. } | WaitingOn::NotItsTurn { .. }, until)) => {
+                        until.unwrap_or(horizon_end)
+                    }
                     _ => horizon_end,
                 };
                 release.push(pause.max(input.start));
@@ -132,17 +138,20 @@ pub fn outlook(input: &PlanInput, plan: &Plan, report: &PlanReport, later: &[Lat
         all.push(Outlook { device: device.index, on, earliest, expected });
     }
     for wave in later {
-        let begin = end + wave.soak;
+        let begin = wave.opens_at.map_or(end + wave.soak, |at| at.max(input.start));
         let candidates = PlanInput {
             devices: wave.devices.iter().map(unbarred).collect(),
             load_scores: wave.load_scores.clone(),
             ..copy_of_sets(input)
         };
-        let after_pause = |device: &PlanDevice| match &device.barred {
-            Some((WaitingOn::RetryPause { .. }, Some(until))) => begin.max(*until),
-            _ => begin,
+        let after_pause = |(d, device): (usize, &PlanDevice)| {
+            let turn = begin + wave.turns.get(d).copied().unwrap_or(Span::ZERO);
+            match &device.barred {
+                Some((WaitingOn::RetryPause { .. }, Some(until))) => turn.max(*until),
+                _ => turn,
+            }
         };
-        let release: Vec<Instant> = wave.devices.iter().map(after_pause).collect();
+        let release: Vec<Instant> = wave.devices.iter().enumerate().map(after_pause).collect();
         for (device, expected) in wave.devices.iter().zip(places(input, &candidates, &release, period)) {
             end = end.max(end_of(input, device, expected));
             // What would keep it even if its wave were open says more.
@@ -161,7 +170,10 @@ fn end_of(input: &PlanInput, device: &PlanDevice, expected: Option<Expected>) ->
 
 /// As it will be when nothing but time has kept it.
 fn unbarred(device: &PlanDevice) -> PlanDevice {
-    let by_time = matches!(device.barred, Some((WaitingOn::WaveNotOpen { .. } | WaitingOn::RetryPause { .. }, _)));
+    let by_time = matches!(
+        device.barred,
+        Some((WaitingOn::WaveNotOpen { .. } | WaitingOn::NotItsTurn { .. } | WaitingOn::RetryPause { .. }, _))
+    );
     PlanDevice { barred: device.barred.clone().filter(|_| !by_time), ..device.clone() }
 }
 

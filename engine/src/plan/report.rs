@@ -194,6 +194,16 @@ pub enum WaitingOn {
         /// The last wave that is open.
         open: WaveIndex,
     },
+    /// Its wave is open; the devices of the wave go one after the other, and it is not its turn.
+    NotItsTurn {
+        /// When its turn comes.
+        turn: Instant,
+    },
+    /// The rate leaves no slot of the horizon free.
+    RateLimit {
+        /// Devices that may still go in the first slot.
+        per_slot: u32,
+    },
     /// It alone is more than a batch may hold.
     OversizeRequirement {
         /// What it needs, points.
@@ -275,6 +285,8 @@ impl WaitingOn {
             Self::NoTelemetry => "no-telemetry",
             Self::StaleTelemetry { .. } => "stale-telemetry",
             Self::WaveNotOpen { .. } => "wave-not-open",
+            Self::NotItsTurn { .. } => "not-its-turn",
+            Self::RateLimit { .. } => "rate-limit",
             Self::OversizeRequirement { .. } => "oversize-requirement",
             Self::OversizeCapacity { .. } => "oversize-capacity",
             Self::BatchesFull => "batches-full",

@@ -199,6 +199,10 @@ impl<'a> Room<'a> {
                 Some(_) => f64::NEG_INFINITY,
             }
         };
+        let starts_left = |t: usize| {
+            let rate = limits.starts_max.as_ref().map(|most| most.get(t).copied().unwrap_or(0));
+            limits.batch_devices_max.into_iter().chain(rate).min().map_or(f64::INFINITY, f64::from)
+        };
         let full = |max: Option<f64>| vec![max.unwrap_or(f64::INFINITY); input.slots];
         Self {
             input,
@@ -209,7 +213,7 @@ impl<'a> Room<'a> {
             downloads: input.devices.iter().map(|device| download(input, device)).collect(),
             requirement: full(limits.batch_requirement_max),
             capacity: full(limits.batch_capacity_max),
-            devices: full(limits.batch_devices_max.map(f64::from)),
+            devices: (0..input.slots).map(starts_left).collect(),
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) fn why(room: &Room<'_>, d: usize) -> (WaitingOn, Option<Instant>) {
             WaitingOn::RegionOutMax { max: input.regions[device.region.index()].out_count_max.unwrap_or(0) }
         }
         Some((_, 3)) => return link_busy(room, d, &calm, after),
-        Some((_, 4)) => WaitingOn::BatchesFull,
+        Some((_, 4)) => batches_full(room, d, &calm),
         _ => {
             let tightest = |s: &usize| (*s..s + out).map(|t| room.pool_spare[pool(t)]).fold(f64::INFINITY, f64::min);
             let spare = calm.iter().map(tightest).fold(f64::NEG_INFINITY, f64::max);
@@ -78,6 +78,17 @@ pub(super) fn why(room: &Room<'_>, d: usize) -> (WaitingOn, Option<Instant>) {
         }
     };
     (on, after)
+}
+
+/// Batches are full; of the rate alone, where they would have had room without it.
+fn batches_full(room: &Room<'_>, d: usize, slots: &[usize]) -> WaitingOn {
+    let limits = &room.input.limits;
+    let Some(most) = &limits.starts_max else { return WaitingOn::BatchesFull };
+    let by_rate = slots.iter().all(|s| {
+        let max = most.get(*s).copied().unwrap_or(0);
+        room.devices[*s] < 1.0 && limits.batch_devices_max.is_none_or(|own| max < own) || room.batch_has_room(d, *s)
+    });
+    if by_rate { WaitingOn::RateLimit { per_slot: most.first().copied().unwrap_or(0) } } else { WaitingOn::BatchesFull }
 }
 
 /// What the link lacks, and when it may do better: never, where even an idle one could not carry the download within a horizon.

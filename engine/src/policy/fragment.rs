@@ -102,6 +102,29 @@ section! {
         devices_min: u32,
         /// Watched for this long before the next wave opens.
         soak: String,
+        /// Opens this long after the rollout began, whatever became of the waves before, up to 90d.
+        opens_after: String,
+        /// Its devices get their turn evenly over this time from its opening, up to 90d.
+        spread: String,
+        /// The next wave opens once this share of its own devices is updated, percent above 0, or "off".
+        success_percent_min: NumberOrWord,
+        /// More failed devices of its own than this share stop the rollout, percent, or "off".
+        failure_percent_max: NumberOrWord,
+    }
+}
+section! {
+    /// `[rate]`: how many devices may be told to go, of all rollouts together.
+    RateFragment {
+        /// Devices a minute to begin with, 0.001–100000, or "unlimited".
+        base_per_minute: NumberOrWord,
+        /// What the rate is multiplied by at each increase, 1–10.
+        increment_factor: f64,
+        /// Increases whenever so many more devices are updated, or "off".
+        increase_every_succeeded: NumberOrWord,
+        /// Increases whenever so many more devices were told to go, or "off".
+        increase_every_notified: NumberOrWord,
+        /// Never more devices a minute, 0.001–100000.
+        max_per_minute: f64,
     }
 }
 section! {
@@ -147,6 +170,10 @@ section! {
         failure_percent_max: f64,
         /// Failures before that share means anything.
         failure_count_min: u32,
+        /// Devices that must have come to an end before that share means anything.
+        failure_settled_min: u32,
+        /// End the rollout after too many failures, instead of pausing it.
+        failures_abort: bool,
         /// Promised rate of false alarms of the bad-release test, or "off".
         false_alarm_rate: NumberOrWord,
         /// Rise of load that a release may bring, points.
@@ -215,6 +242,8 @@ section! {
         plan: PlanFragment,
         /// Steps of the rollout.
         waves: Vec<WaveFragment>,
+        /// How many devices may be told to go a minute.
+        rate: RateFragment,
         /// Maintenance windows.
         windows: Vec<WindowFragment>,
         /// Spans in which nothing may be out.

@@ -13,11 +13,17 @@ use slacktide_forecast::ModelKind;
 const MODELS: [ModelKind; 5] =
     [ModelKind::Naive, ModelKind::SeasonalNaive, ModelKind::SeasonalMean, ModelKind::Average, ModelKind::MstlArima];
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 13] = [
     ("predictive", include_str!("library/predictive.toml")),
     ("reactive", include_str!("library/reactive.toml")),
     ("all-at-once", include_str!("library/all-at-once.toml")),
     ("fixed-rate", include_str!("library/fixed-rate.toml")),
+    ("exponential-rate", include_str!("library/exponential-rate.toml")),
+    ("groups-with-thresholds", include_str!("library/groups-with-thresholds.toml")),
+    ("timed-waves", include_str!("library/timed-waves.toml")),
+    ("linear-rollout", include_str!("library/linear-rollout.toml")),
+    ("max-unavailable-by-zone", include_str!("library/max-unavailable-by-zone.toml")),
+    ("largest-residual-capacity", include_str!("library/largest-residual-capacity.toml")),
     ("maintenance-window", include_str!("library/maintenance-window.toml")),
     ("cautious", include_str!("library/cautious.toml")),
     ("quick", include_str!("library/quick.toml")),
@@ -150,8 +156,17 @@ impl Default for Policy {
                 (40.0, 0, minutes(30)),
                 (100.0, 0, Span::ZERO),
             ]
-            .map(|(share_percent, devices_min, soak)| Wave { share_percent, devices_min, soak })
+            .map(|(share_percent, devices_min, soak)| Wave {
+                share_percent,
+                devices_min,
+                soak,
+                opens_after: None,
+                spread: Span::ZERO,
+                success_percent_min: None,
+                failure_percent_max: None,
+            })
             .to_vec(),
+            rate: None,
             calendar: Calendar::default(),
             regions: std::collections::BTreeMap::new(),
             monitor: MonitorRules {
@@ -163,6 +178,8 @@ impl Default for Policy {
                 nowcast: true,
                 failure_percent_max: 5.0,
                 failure_count_min: 3,
+                failure_settled_min: 0,
+                failures_abort: false,
                 false_alarm_rate: Some(0.01),
                 regression_tolerance_points: 1.0,
             },

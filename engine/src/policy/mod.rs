@@ -29,6 +29,8 @@ pub struct Policy {
     pub plan: PlanRules,
     /// Steps of the rollout, cumulative shares, the last 100 %.
     pub waves: Vec<Wave>,
+    /// How many devices may be told to go a minute; `None` is unlimited.
+    pub rate: Option<RateRules>,
     /// When devices may be out.
     pub calendar: Calendar,
     /// What is particular to a region, by its name; regions not named have [`RegionRules::default`].
@@ -186,6 +188,14 @@ pub struct Wave {
     pub devices_min: u32,
     /// Watched for this long after its last device, before the next wave opens.
     pub soak: Span,
+    /// Opens this long after the rollout began, whatever became of the waves before; `None` waits for them.
+    pub opens_after: Option<Span>,
+    /// Its devices get their turn one after the other, evenly over this time from its opening; zero lets all of them go at once.
+    pub spread: Span,
+    /// The next wave opens once this share of its own devices is updated, percent; `None`: once its devices have come to an end.
+    pub success_percent_min: Option<f64>,
+    /// More of its own devices than this share failed, percent: stop; `None` leaves that to [`MonitorRules::failure_percent_max`].
+    pub failure_percent_max: Option<f64>,
 }
 
 impl Wave {
@@ -200,6 +210,21 @@ impl Wave {
         let grown = f64::from(self.devices_min).min(Self::GROWN_SHARE_MAX * targets as f64);
         (share.max(grown).ceil() as usize).clamp(1, targets.max(1))
     }
+}
+
+/// A rate that grows with success: how many devices may be told to go a minute, of all rollouts together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateRules {
+    /// To begin with, devices a minute, 0.001 to 100 000.
+    pub base_per_minute: f64,
+    /// What the rate is multiplied by at each increase, 1 to 10 (default 1: it stays).
+    pub increment_factor: f64,
+    /// Increases whenever so many more devices are updated; `None` does not ask for that.
+    pub increase_every_succeeded: Option<u32>,
+    /// Increases whenever so many more devices were told to go; `None` does not ask for that.
+    pub increase_every_notified: Option<u32>,
+    /// Never faster than this, devices a minute (default 1000).
+    pub max_per_minute: f64,
 }
 
 /// When to stop.
@@ -221,6 +246,10 @@ pub struct MonitorRules {
     pub failure_percent_max: f64,
     /// …but not before this many have failed (default 3).
     pub failure_count_min: u32,
+    /// …nor before this many have come to an end (default 0).
+    pub failure_settled_min: u32,
+    /// After too many failures end the rollout instead of pausing it (default false). What is updated stays.
+    pub failures_abort: bool,
     /// Promised rate of false alarms of the bad-release test over a whole rollout (default 0.01); `None` switches it off.
     pub false_alarm_rate: Option<f64>,
     /// Rise of load in points that a release may bring (default 1).

@@ -2,11 +2,11 @@
 
 use super::fragment::{
     AttemptFragment, ForecastFragment, MonitorFragment, NumberOrWord, PlanFragment, PolicyFragment, PriorityFragment,
-    RegionFragment, RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
+    RateFragment, RegionFragment, RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
 };
 use super::{
-    AttemptRules, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, RegionRules, RollbackRules,
-    Scores, Wave,
+    AttemptRules, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, RateRules, RegionRules,
+    RollbackRules, Scores, Wave,
 };
 use crate::document::{Document, InputError, format_span};
 use crate::time::Span;
@@ -229,7 +229,26 @@ impl Reader<'_> {
                 self.span(&format!("waves[{i}].soak"), wave.soak.as_ref(), Span::ZERO, Span::ZERO, DAY.times(30))?;
             let (path, given) = (format!("waves[{i}].devices_min"), wave.devices_min);
             let devices_min = self.count(&path, given, if i == 0 { Wave::CANARIES_MIN } else { 0 }, 0, 1_000_000)?;
-            waves.push(Wave { share_percent: share, devices_min, soak });
+            let path = |field: &str| format!("waves[{i}].{field}");
+            let span = |field: &str, text: &String| self.0.span(&path(field), text, Span::ZERO, DAY.times(90));
+            let opens_after = wave.opens_after.as_ref().map(|text| span("opens_after", text)).transpose()?;
+            let opened_before = waves.iter().rev().find_map(|before| before.opens_after);
+            if let Some((opens, before)) = opens_after.zip(opened_before).filter(|(opens, before)| opens < before) {
+                let problem = format!("a wave before opens after {}", format_span(before));
+                return Err(self.0.error(&path("opens_after"), format_span(opens), problem));
+            }
+            let share_of = |field: &str, given: &Option<NumberOrWord>, min| {
+                self.limit(&path(field), given.as_ref(), None, "off", min, 100.0)
+            };
+            waves.push(Wave {
+                share_percent: share,
+                devices_min,
+                soak,
+                opens_after,
+                spread: wave.spread.as_ref().map_or(Ok(Span::ZERO), |text| span("spread", text))?,
+                success_percent_min: share_of("success_percent_min", &wave.success_percent_min, 1e-6)?,
+                failure_percent_max: share_of("failure_percent_max", &wave.failure_percent_max, 0.0)?,
+            });
         }
         match waves.last() {
             Some(last) if last.share_percent < 100.0 => {
@@ -239,6 +258,63 @@ impl Reader<'_> {
             None => Err(self.0.error("waves", "[]", "there must be at least one wave; its share is 100")),
             Some(_) => Ok(waves),
         }
+    }
+
+    fn rate(&self, given: Option<RateFragment>, base: Option<&RateRules>) -> Read<Option<RateRules>> {
+        const LEAST: f64 = 1e-3;
+        const MOST: f64 = 1e5;
+        let Some(given) = given else { return Ok(base.copied()) };
+        let limit = |field: &str, given: &Option<NumberOrWord>, default, off: &str, min, max| {
+            self.limit(&format!("rate.{field}"), given.as_ref(), default, off, min, max)
+        };
+        let first = limit(
+            "base_per_minute",
+            &given.base_per_minute,
+            base.map(|rate| rate.base_per_minute),
+            "unlimited",
+            LEAST,
+            MOST,
+        )?;
+        let Some(base_per_minute) = first else {
+            let is_off = given.base_per_minute.is_some();
+            let problem = "is missing: devices a minute to begin with, or \"unlimited\"";
+            return if is_off || given == RateFragment::default() {
+                Ok(None)
+            } else {
+                Err(self.0.error("rate.base_per_minute", "", problem))
+            };
+        };
+        let every = |field: &str, given: &Option<NumberOrWord>, default: Option<u32>| -> Read<Option<u32>> {
+            let value = limit(field, given, default.map(f64::from), "off", 1.0, 1e6)?;
+            match value.filter(|value| value.fract() != 0.0) {
+                Some(value) => Err(self.0.error(&format!("rate.{field}"), value, "must be a whole number")),
+                None => Ok(value.map(|value| value as u32)),
+            }
+        };
+        let number =
+            |field: &str, given, default, min, max| self.number(&format!("rate.{field}"), given, default, min, max);
+        let factor = base.map_or(1.0, |rate| rate.increment_factor);
+        Ok(Some(RateRules {
+            base_per_minute,
+            increment_factor: number("increment_factor", given.increment_factor, factor, 1.0, 10.0)?,
+            increase_every_succeeded: every(
+                "increase_every_succeeded",
+                &given.increase_every_succeeded,
+                base.and_then(|rate| rate.increase_every_succeeded),
+            )?,
+            increase_every_notified: every(
+                "increase_every_notified",
+                &given.increase_every_notified,
+                base.and_then(|rate| rate.increase_every_notified),
+            )?,
+            max_per_minute: number(
+                "max_per_minute",
+                given.max_per_minute,
+                base.map_or(1000.0, |rate| rate.max_per_minute),
+                LEAST,
+                MOST,
+            )?,
+        }))
     }
 
     fn calendar(
@@ -350,6 +426,14 @@ impl Reader<'_> {
                 1,
                 1_000_000,
             )?,
+            failure_settled_min: self.count(
+                "monitor.failure_settled_min",
+                given.failure_settled_min,
+                base.failure_settled_min,
+                0,
+                1_000_000,
+            )?,
+            failures_abort: given.failures_abort.unwrap_or(base.failures_abort),
             false_alarm_rate: self.limit(
                 "monitor.false_alarm_rate",
                 given.false_alarm_rate.as_ref(),
@@ -447,6 +531,7 @@ pub(super) fn settle(document: &Document, given: PolicyFragment, base: &Policy) 
         scores: reader.scores(given.scores.unwrap_or_default(), &base.scores)?,
         priority: reader.priority(&given.priority.unwrap_or_default(), &base.priority)?,
         waves: reader.waves(given.waves, &base.waves)?,
+        rate: reader.rate(given.rate, base.rate.as_ref())?,
         calendar: reader.calendar(given.windows, given.blackouts, &base.calendar)?,
         regions: reader.regions(given.regions, &base.regions)?,
         monitor: reader.monitor(&given.monitor.unwrap_or_default(), &base.monitor)?,

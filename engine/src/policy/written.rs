@@ -2,9 +2,9 @@
 
 use super::fragment::{
     AttemptFragment, ForecastFragment, MonitorFragment, NumberOrWord, PlanFragment, PolicyFragment, PriorityFragment,
-    RegionFragment, RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
+    RateFragment, RegionFragment, RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
 };
-use super::{CountLimit, PlanRules, Policy, RegionRules};
+use super::{CountLimit, PlanRules, Policy, RateRules, RegionRules, Wave};
 use crate::document::format_span;
 use crate::time::Span;
 use crate::window::{Blackout, WeeklyWindow};
@@ -59,6 +59,33 @@ fn plan(plan: &PlanRules) -> PlanFragment {
     }
 }
 
+fn wave(wave: &Wave) -> WaveFragment {
+    WaveFragment {
+        share_percent: Some(wave.share_percent),
+        devices_min: Some(wave.devices_min),
+        soak: span(wave.soak),
+        // What hardly any wave has would only be noise in most files.
+        opens_after: wave.opens_after.and_then(span),
+        spread: Some(wave.spread).filter(|spread| *spread > Span::ZERO).and_then(span),
+        success_percent_min: wave.success_percent_min.map(NumberOrWord::Number),
+        failure_percent_max: wave.failure_percent_max.map(NumberOrWord::Number),
+    }
+}
+
+fn rate(rules: Option<&RateRules>) -> RateFragment {
+    let Some(rules) = rules else {
+        return RateFragment { base_per_minute: limit(None, "unlimited"), ..RateFragment::default() };
+    };
+    let every = |count: Option<u32>| limit(count.map(f64::from), "off");
+    RateFragment {
+        base_per_minute: limit(Some(rules.base_per_minute), "unlimited"),
+        increment_factor: Some(rules.increment_factor),
+        increase_every_succeeded: every(rules.increase_every_succeeded),
+        increase_every_notified: every(rules.increase_every_notified),
+        max_per_minute: Some(rules.max_per_minute),
+    }
+}
+
 /// The file that says all of a policy.
 pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
     let (monitor, attempts) = (&policy.monitor, &policy.attempts);
@@ -90,17 +117,8 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             capacity_weight: Some(policy.priority.capacity_weight),
         }),
         plan: Some(plan(&policy.plan)),
-        waves: Some(
-            policy
-                .waves
-                .iter()
-                .map(|w| WaveFragment {
-                    share_percent: Some(w.share_percent),
-                    devices_min: Some(w.devices_min),
-                    soak: span(w.soak),
-                })
-                .collect(),
-        ),
+        waves: Some(policy.waves.iter().map(wave).collect()),
+        rate: Some(rate(policy.rate.as_ref())),
         windows: Some(policy.calendar.windows.iter().map(weekly).collect()),
         blackouts: Some(policy.calendar.blackouts.iter().map(blackout).collect()),
         regions: Some(policy.regions.iter().map(|(name, rules)| (name.clone(), region(rules))).collect()),
@@ -113,6 +131,8 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             nowcast: Some(monitor.nowcast),
             failure_percent_max: Some(monitor.failure_percent_max),
             failure_count_min: Some(monitor.failure_count_min),
+            failure_settled_min: Some(monitor.failure_settled_min),
+            failures_abort: Some(monitor.failures_abort),
             false_alarm_rate: limit(monitor.false_alarm_rate, "off"),
             regression_tolerance_points: Some(monitor.regression_tolerance_points),
         }),

@@ -49,6 +49,11 @@ fn every_rule() {
     assert_eq!(found(|_, i| i.limits.batch_requirement_max = Some(1.0)), ["Requirement"]);
     assert_eq!(found(|_, i| i.limits.batch_capacity_max = Some(100.0)), ["Capacity"]);
     assert_eq!(found(|_, i| i.limits.batch_devices_max = Some(1)), ["BatchDevices"]);
+    let rate = |most: [u32; 8]| found(|_, i| i.limits.starts_max = Some(most.to_vec()));
+    assert_eq!(rate([2; 8]), Vec::<String>::new());
+    assert_eq!(rate([2, 2, 1, 2, 2, 2, 2, 2]), ["Rate"]);
+    let turn = WaitingOn::NotItsTurn { turn: slacktide_engine::time::Instant::from_secs(1) };
+    assert_eq!(found(|_, i| i.devices[0].barred = Some((turn.clone(), None))), ["Barred"]);
     assert_eq!(found(|p, _| p.batches[0].requirement += 1.0), ["WrongSums"]);
     assert_eq!(found(|p, _| p.batches[0].capacity += 1.0), ["WrongSums"]);
     assert_eq!(found(|_, i| i.pools[0].demand_upper[1] = 7.5), ["PoolCapacity"]);

@@ -89,6 +89,7 @@ impl Instance {
                 batch_requirement_max: self.requirement_max,
                 batch_capacity_max: self.capacity_max,
                 batch_devices_max: self.devices_max,
+                starts_max: None,
                 load_limit: self.load_limit,
                 pool_reserve: self.pool_reserve,
                 device_load_max: self.load_max,

@@ -34,6 +34,7 @@ fn waves_follow_one_another_and_then_days_do() {
         soak: Span::from_secs(soak),
         load_scores: vec![30.0; devices.len() * 8],
         devices,
+        ..LaterWave::default()
     };
     let later = [wave(900, vec![closed(2, 1), closed(3, 1), closed(4, 1)]), wave(0, vec![closed(5, 2)])];
     let all = looked(&input, &later);
@@ -54,6 +55,26 @@ fn waves_follow_one_another_and_then_days_do() {
     let crowd = looked(&calm(1000), &[]);
     let last = crowd.iter().filter_map(|o| o.expected).map(|e| e.start).max();
     assert_eq!(last.map(|at| at.since(input.start).steps_down(DAY)), Some(124));
+}
+
+/// A wave that opens by the clock waits for nobody, and its devices for their turns.
+#[test]
+fn a_timed_wave_begins_when_the_clock_says() {
+    use ExpectedBasis::LaterWave as Later;
+    let mut input = calm(2);
+    let slots = |n: u64| Span::from_secs(900 * n);
+    let turn = input.start + slots(5);
+    input.devices[1].barred = Some((WaitingOn::NotItsTurn { turn }, Some(turn)));
+    let timed = LaterWave {
+        soak: DAY,
+        opens_at: Some(input.start + slots(1)),
+        turns: vec![slots(0), slots(2)],
+        load_scores: vec![30.0; 16],
+        devices: vec![closed(2, 1), closed(3, 1)],
+    };
+    let all = looked(&input, &[timed]);
+    assert_eq!(starts(&input, &all)[1..], [Some((5, Later)), Some((1, Later)), Some((3, Later))]);
+    assert_eq!((all[1].on.name(), all[1].earliest), ("not-its-turn", Some(turn)));
 }
 
 #[test]
