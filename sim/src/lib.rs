@@ -14,6 +14,7 @@ mod replicate;
 mod rng;
 mod run;
 mod setup;
+pub mod sweep;
 pub mod whatif;
 mod world;
 
