@@ -53,8 +53,13 @@ pub fn replicate(setup: &Setup, seed: u64, replications: u32, done: &(dyn Fn() +
 
 /// Summaries of all measures over some runs. A measure that only some runs have is summarised over those.
 pub fn measures(runs: &[RunResult]) -> BTreeMap<String, Summary> {
+    summaries(runs.iter().map(|run| &run.measures))
+}
+
+/// [`measures`], of the measures alone.
+pub fn summaries<'a>(runs: impl IntoIterator<Item = &'a BTreeMap<String, f64>>) -> BTreeMap<String, Summary> {
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (name, value) in runs.iter().flat_map(|run| &run.measures) {
+    for (name, value) in runs.into_iter().flatten() {
         values.entry(name).or_default().push(*value);
     }
     values.into_iter().filter_map(|(name, values)| summarise(&values).map(|s| (name.to_owned(), s))).collect()
