@@ -40,12 +40,18 @@ pub fn summarise(values: &[f64]) -> Option<Summary> {
     }
 }
 
-/// Runs seeds `seed`, `seed + 1`, … in parallel. Results come in the order of the seeds, whatever the number of threads. `done` is told
-/// of each run that ends.
-pub fn replicate(setup: &Setup, seed: u64, replications: u32, done: &(dyn Fn() + Sync)) -> Vec<RunResult> {
+/// Runs `replications` seeds from `seed` on in parallel. Results come in the order of the seeds, whatever the number of threads. `done` is
+/// handed each run as it ends, journal and all; it is the last to see the journal, so that memory is bounded by the runs in flight.
+pub fn replicate(
+    setup: &Setup,
+    seed: u64,
+    replications: u32,
+    done: &(dyn Fn(&mut RunResult) + Sync),
+) -> Vec<RunResult> {
     let one = |i: u32| {
-        let result = run(setup, seed.wrapping_add(u64::from(i)), &|_| {});
-        done();
+        let mut result = run(setup, seed.wrapping_add(u64::from(i)), &|_| {});
+        done(&mut result);
+        result.journal = Vec::new();
         result
     };
     (0..replications).into_par_iter().map(one).collect()

@@ -53,7 +53,7 @@ pub(super) fn findings(
         );
     } else {
         said.push(format!(
-            "Every point ran the same {} seeds, so differences are paired; “as good” means that no paired 95 % interval shows it to be worse. The best \
+            "Every point ran the same {} seeds, so differences are paired; “not shown to be worse” means that no paired 95 % interval of overload caused or makespan lies above 0. The best \
              of many points looks a little better than it is: confirm a choice by `simulate` or `compare` under other seeds.",
             header.sweep.replications
         ));
@@ -103,12 +103,16 @@ fn as_good(header: &Header, judged: &Judgement, found: &Recommendation) -> Strin
     let others = found.not_worse.len() - 1;
     let best = header.sweep.points[found.point].first().map(word).unwrap_or_default();
     if header.sweep.replications == 1 {
-        return "Which other points do as well, one run each cannot tell.".to_owned();
+        return "Which other points do as well, one run of each cannot tell.".to_owned();
     }
     match range(header, found) {
-        _ if others == 0 => "No other point tried does as well.".to_owned(),
+        _ if others == 0 => "Every other point tried is shown to be worse.".to_owned(),
         Some((from, to)) if from != to => {
-            format!("{best}; anything tried from {} to {} does as well.", word(&from), word(&to))
+            format!(
+                "{best}; anything tried from {} to {} may do as well: nothing there is shown to be worse.",
+                word(&from),
+                word(&to)
+            )
         }
         _ => {
             let named: Vec<String> =
@@ -116,7 +120,7 @@ fn as_good(header: &Header, judged: &Judgement, found: &Recommendation) -> Strin
             let more = if others > 3 { "; …" } else { "" };
             let judged = judged.pareto.iter().filter(|i| found.not_worse.contains(i)).count();
             format!(
-                "{others} other points do as well ({judged} of all these on the front): {}{more}.",
+                "{others} other points may do as well, not being shown to be worse ({judged} of all these are on the front): {}{more}.",
                 named.join("; ")
             )
         }

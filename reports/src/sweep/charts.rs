@@ -25,20 +25,23 @@ fn whiskers(document: &Document) -> bool {
     document.replications > 1 && document.points.len() <= WHISKERS_MAX
 }
 
+/// Where means are not negative the plot begins at 0: the interval of a mean over few runs may reach below, and says nothing there.
+fn floor(values: &[Option<Summary>]) -> f64 {
+    if values.iter().flatten().all(|s| s.mean >= 0.0) { 0.0 } else { f64::NEG_INFINITY }
+}
+
 /// A measure against a varied field.
 pub(super) fn response(document: &Document, varied: &Varied, measure: &str) -> String {
     let bottom = HEIGHT - 48;
     let label = unit(measure).map_or(measure, |u| u.label);
     let title = format!("{label} against {}", varied.field);
     let values = measured(document, measure);
-    let shown = values.iter().flatten();
-    let ends: Vec<f64> = if whiskers(document) {
-        shown.flat_map(|s| [s.ci95[0].min(s.mean), s.ci95[1]]).collect()
-    } else {
-        shown.map(|s| s.mean).collect()
-    };
+    let floor = floor(&values);
+    let ends = values.iter().flatten().flat_map(|s| if whiskers(document) { s.ci95 } else { [s.mean; 2] });
     let axis = FieldAxis::new(document, varied, LEFT, RIGHT);
-    let (Some(axis), Some(y)) = (axis, Scale::over(ends, bottom, TOP)) else { return nothing(&title) };
+    let ends: Vec<f64> = ends.map(|v| v.max(floor)).collect();
+    let (Some(axis), Some(mut y)) = (axis, Scale::over(ends, bottom, TOP)) else { return nothing(&title) };
+    y.low = y.low.max(floor);
     let description = "a point for each setting tried, with the 95 % interval of its mean; the line joins the means of all settings that share a value";
     let best = document.recommended.as_ref().map(|r| r.point);
     draw(&title, description, HEIGHT, |area| {
@@ -55,7 +58,7 @@ pub(super) fn response(document: &Document, varied: &Varied, measure: &str) -> S
             let Some(summary) = summary else { continue };
             let (x, middle) = (axis.pixel(point), y.at(summary.mean));
             if whiskers(document) {
-                canvas.line(&[(x, y.at(summary.ci95[0])), (x, y.at(summary.ci95[1]))], FIRST, 1)?;
+                canvas.line(&[(x, y.at(summary.ci95[0].max(floor))), (x, y.at(summary.ci95[1]))], FIRST, 1)?;
             }
             if best != Some(i) {
                 canvas.marker((x, middle), Marker::Disc, FIRST)?;
@@ -89,7 +92,7 @@ fn band(
     let known = document.points.iter().zip(values).filter_map(|(point, s)| s.map(|s| (axis.pixel(point), s)));
     let mut order: Vec<(i32, Summary)> = known.collect();
     order.sort_by_key(|(x, _)| *x);
-    let there = order.iter().map(|(x, s)| (*x, y.at(s.ci95[0])));
+    let there = order.iter().map(|(x, s)| (*x, y.at(s.ci95[0].max(y.low))));
     let back = order.iter().rev().map(|(x, s)| (*x, y.at(s.ci95[1])));
     canvas.area(&there.chain(back).collect::<Vec<_>>(), INNER)
 }
@@ -124,9 +127,10 @@ pub(super) fn front(document: &Document) -> String {
     let xs = all().map(|(m, _)| m.mean);
     let limit = document.recommended.as_ref().map(|r| r.overload_limit);
     let ys = all().map(|(_, o)| o.mean);
-    let (Some(x), Some(y)) = (Scale::over(xs, LEFT, RIGHT), Scale::over(ys.chain(limit), bottom, TOP)) else {
+    let (Some(x), Some(mut y)) = (Scale::over(xs, LEFT, RIGHT), Scale::over(ys.chain(limit), bottom, TOP)) else {
         return nothing(title);
     };
+    y.low = y.low.max(floor(&overload));
     let at = |i: usize| both[i].map(|(m, o)| (x.at(m.mean), y.at(o.mean)));
     let description =
         "a point for each setting tried; those that no other beats in both are joined, the recommended one is named";

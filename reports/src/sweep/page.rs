@@ -101,17 +101,18 @@ fn points(page: &mut Page, document: &Document) {
     let row = |(i, point): (usize, &super::Point)| {
         let fields = document.varied.iter().map(|varied| Cell::number(point.word(&varied.field)));
         let measured = measures.iter().map(|measure| cell(measure, point.measures.get(*measure)));
-        let mut row: Vec<Cell> =
-            [Cell::number((i + 1).to_string())].into_iter().chain(fields).chain(measured).collect();
         let ended: Vec<String> = point.rollout_states.iter().map(|(state, n)| format!("{n} {state}")).collect();
-        row.push(ended.join(", ").into());
-        row.push(match i {
+        let verdict = match i {
             i if best == Some(i) => "recommended".into(),
-            i if as_good(&i) => "as good".into(),
+            i if as_good(&i) => "not shown to be worse".into(),
             i if document.pareto.contains(&i) => "on the front".into(),
             i if document.near_pareto.contains(&i) => Cell::quiet("within noise of the front"),
             _ => "".into(),
-        });
+        };
+        let mut row: Vec<Cell> = [Cell::number((i + 1).to_string())].into_iter().chain(fields).collect();
+        row.push(verdict);
+        row.extend(measured);
+        row.push(ended.join(", ").into());
         row
     };
     let rows: Vec<Vec<Cell>> = document.points.iter().enumerate().map(row).collect();
@@ -119,8 +120,9 @@ fn points(page: &mut Page, document: &Document) {
     let header: Vec<&str> = ["point"]
         .into_iter()
         .chain(fields)
+        .chain(["verdict"])
         .chain(measures.iter().map(|m| label(m)))
-        .chain(["rollouts ended", ""])
+        .chain(["rollouts ended"])
         .collect();
     page.note("Mean ± half of the 95 % interval; sweep.json has every measure, sweep.csv every run.");
     if rows.len() <= OPEN_MAX {
