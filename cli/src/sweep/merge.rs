@@ -79,17 +79,20 @@ fn merged(args: &Args) -> Result<(Header, Vec<UnitResult>)> {
     if !absent.is_empty() {
         bail!("of {} shares these are missing: {}", header.shard.of, absent.join(", "));
     }
+    let of = header.shard.of as usize;
     header.shard = Shard::WHOLE;
     header.overload_max = args.overload_max.or(header.overload_max);
-    let missing: Vec<Unit> = header.own_units().filter(|unit| !all.contains_key(unit)).collect();
+    let missing = header.own_units().enumerate().filter(|(_, unit)| !all.contains_key(unit));
+    let missing: Vec<(usize, Unit)> = missing.collect();
     if !missing.is_empty() {
-        let named = missing.iter().take(NAMED_MAX);
-        let named: Vec<String> = named
-            .map(|u| format!("point {} ({}) under seed {}", u.point + 1, header.words(u.point), header.seed(*u)))
-            .collect();
+        let named = missing.iter().take(NAMED_MAX).map(|(place, unit)| {
+            let (point, words, seed) = (unit.point + 1, header.words(unit.point), header.seed(*unit));
+            format!("share {}/{of}: point {point} ({words}) under seed {seed}", place % of + 1)
+        });
+        let named: Vec<String> = named.collect();
         let more = if missing.len() > NAMED_MAX { " …" } else { "" };
         bail!(
-            "{} of {} runs are missing: {}{more}; run the shares that were interrupted once more",
+            "{} of {} runs are missing: {}{more}. Run those shares once more, they go on where they were interrupted",
             missing.len(),
             header.units(),
             named.join("; ")
