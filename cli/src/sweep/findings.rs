@@ -53,7 +53,7 @@ pub(super) fn findings(
         );
     } else {
         said.push(format!(
-            "Every point ran the same {} seeds, so differences are paired; “not shown to be worse” means that no paired 95 % interval of overload caused or makespan lies above 0. The best \
+            "Every point ran the same {} seeds, so differences are paired; “not shown to be worse” means within the limit, and no paired 95 % interval of overload caused or makespan above 0. The best \
              of many points looks a little better than it is: confirm a choice by `simulate` or `compare` under other seeds.",
             header.sweep.replications
         ));

@@ -9,7 +9,7 @@ use slacktide_engine::document::InputError;
 use slacktide_engine::policy::Policy;
 use slacktide_scenarios::Scenario;
 use slacktide_sim::Setup;
-use slacktide_sim::sweep::{Axis, Design, Plan, SCENARIO, apply, plan, with_values};
+use slacktide_sim::sweep::{Axis, Design, Plan, SCENARIO, check_axes, plan, with_values};
 
 /// All points, checked.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Points {
             set: args.set.clone(),
         };
         points.base = points.with(points.base.clone(), "", &[])?;
-        apply(&mut axes, |axis, value| {
+        check_axes(&mut axes, |axis, value| {
             points.scenario_with("", &[(axis, value)]).and_then(|s| points.with(s, "", &[(axis, value)])).is_ok()
         })?;
         let count = args.points.map(|n| n as usize);

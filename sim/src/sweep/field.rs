@@ -61,7 +61,7 @@ fn is_known(fields: &[String], path: &str) -> bool {
 ///
 /// # Errors
 /// [`InputError`] naming the nearest field.
-pub fn apply(axes: &mut [Axis], takes: impl Fn(&Axis, &Value) -> bool) -> Result<(), InputError> {
+pub fn check_axes(axes: &mut [Axis], takes: impl Fn(&Axis, &Value) -> bool) -> Result<(), InputError> {
     let fields = fields();
     for i in 0..axes.len() {
         let field = axes[i].field.clone();
@@ -197,11 +197,11 @@ mod tests {
     fn mistakes_name_the_nearest_field() {
         let said = |field: &str| {
             let mut axes = [Axis::parse(&format!("{field}=1..2")).unwrap()];
-            apply(&mut axes, |_, _| true).unwrap_err().to_string()
+            check_axes(&mut axes, |_, _| true).unwrap_err().to_string()
         };
         assert!(said("plan.device_load_mx").contains("did you mean `plan.device_load_max`?"));
         assert!(said("devices").contains("did you mean `scenario.devices`?"));
         let mut twice = ["a", "a"].map(|_| Axis::parse("plan.device_load_max=1..2").unwrap());
-        assert!(apply(&mut twice, |_, _| true).unwrap_err().to_string().contains("varied twice"));
+        assert!(check_axes(&mut twice, |_, _| true).unwrap_err().to_string().contains("varied twice"));
     }
 }

@@ -33,8 +33,9 @@ pub struct Recommendation {
     pub limit: f64,
     /// The point that causes least overload.
     pub least: usize,
-    /// All points that are not worse by more than chance: no paired 95 % interval of overload or makespan, theirs less the recommended
-    /// one's, lies above 0. The recommended point is among them. With a single replication only the recommended point itself.
+    /// All points within the limit by their means that are not worse by more than chance: no paired 95 % interval of overload or
+    /// makespan, theirs less the recommended one's, lies above 0. The recommended point is among them. With a single replication only the
+    /// recommended point itself.
     pub not_worse: Vec<usize>,
 }
 
@@ -93,9 +94,10 @@ pub fn judge(points: &[Vec<UnitResult>], limit: Option<f64>) -> Judgement {
         let key = |mean: &[f64; 2]| (mean[1], mean[0]);
         let order = |a: &[f64; 2], b: &[f64; 2]| key(a).0.total_cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1));
         let (point, _) = fit.min_by(|(_, a), (_, b)| order(a, b))?;
-        let not_worse =
-            |i: &usize| *i == *point || measured && !above(*i, *point, OVERLOAD) && !above(*i, *point, MAKESPAN);
-        let not_worse = judged.iter().copied().filter(not_worse).collect();
+        let as_good = |i: usize| measured && !above(i, *point, OVERLOAD) && !above(i, *point, MAKESPAN);
+        let not_worse = judged.iter().zip(&means);
+        let not_worse = not_worse.filter(|(i, mean)| *i == point || mean[0] <= limit && as_good(**i));
+        let not_worse = not_worse.map(|(i, _)| *i).collect();
         Some(Recommendation { point: *point, limit, least, not_worse })
     });
     Judgement { finished_only, pareto, near, recommended }
@@ -134,6 +136,13 @@ mod tests {
         assert_eq!((recommended.point, recommended.least, recommended.not_worse.as_slice()), (1, 0, [1, 2].as_slice()));
         assert_eq!(judge(&points, Some(100.0)).recommended.unwrap().point, 3);
         assert_eq!(judge(&points, Some(5.0)).recommended, None, "nobody is so calm");
+        // Chance alone would let the third be as good; by its mean it is over the limit.
+        let wild = [
+            point(0, &[(0.0, 20.0), (0.0, 21.0), (0.0, 20.5)]),
+            point(1, &[(0.0, 20.4), (0.0, 20.6), (0.0, 20.7)]),
+            point(2, &[(0.0, 20.0), (90.0, 19.0), (1.0, 20.1)]),
+        ];
+        assert_eq!(judge(&wild, None).recommended.map(|r| (r.point, r.not_worse)), Some((0, vec![0, 1])));
     }
 
     #[test]

@@ -13,5 +13,5 @@ mod unit;
 
 pub use axis::{Axis, Kind, Values};
 pub use design::{Design, Plan, plan};
-pub use field::{SCENARIO, apply, fields, with_values};
+pub use field::{SCENARIO, check_axes, fields, with_values};
 pub use unit::{Shard, Unit, UnitResult, run_unit};

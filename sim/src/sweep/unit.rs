@@ -94,7 +94,9 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.trim().parse().ok()?, n.trim().parse().ok()?)));
         match numbers {
-            Some((index, of)) if of >= 1 && of <= Self::OF_MAX && index >= 1 && index <= of => Ok(Self { index, of }),
+            Some((index, of)) if (1..=Self::OF_MAX).contains(&of) && (1..=of).contains(&index) => {
+                Ok(Self { index, of })
+            }
             _ => Err(format!("write I/N with 1 ≤ I ≤ N ≤ {}, such as 3/8", Self::OF_MAX)),
         }
     }
