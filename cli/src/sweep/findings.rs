@@ -68,11 +68,14 @@ pub(super) fn findings(
     said
 }
 
-/// `12.3 (11.9 … 12.7)`.
+/// `12.3 (11.9 … 12.7)`; without an interval where there is none, or where all runs agree.
 fn with_interval(summary: Option<&Summary>, scale: f64) -> String {
     summary.map_or_else(
         || "–".to_owned(),
         |s| {
+            if s.ci95[0] == s.ci95[1] {
+                return number(s.mean / scale);
+            }
             let [low, high] = s.ci95.map(|v| number(v / scale));
             format!("{} ({low} … {high})", number(s.mean / scale))
         },
@@ -91,7 +94,7 @@ fn recommendation(header: &Header, measures: &[Measures], found: &Recommendation
         )
     };
     format!(
-        "Recommended: {}. It takes {} h and causes {} device-minutes of overload (means with 95 % intervals): the shortest of those within {limit}.",
+        "Recommended: {}. It takes {} h and causes {} device-minutes of overload (means, with 95 % intervals): the shortest of those within {limit}.",
         header.words(found.point),
         with_interval(own.get(MAKESPAN), 3600.0),
         with_interval(own.get(OVERLOAD), 1.0)

@@ -19,21 +19,30 @@ use slacktide_reports::files::write_aside;
 use slacktide_sim::sweep::{Design, Shard, UnitResult};
 use std::path::{Path, PathBuf};
 
+const HELP: &str = "\
+FIELD is a field of the policy (plan.device_load_max, monitor.lookahead, waves.0.soak) or, after `scenario.`, of the world \
+(scenario.devices, scenario.updates.install.median, scenario.pools.0.load.base_percent; without the 0: of every pool). \
+LO and HI are numbers (50..90), times (30m..4h) or shares (5%..40%). A choice for a list joins its words by +: forecast.models=naive,arima+theta.
+
+Every point runs the same seeds, so differences between points are paired. Finished runs are kept in DIR/runs.jsonl as they come: the same \
+command goes on where it was interrupted. DIR is for one process at a time.
+
+Recommended is the shortest makespan among the points whose overload caused is within the limit; exit status 1 says that a run broke a promise.
+
+Examples:
+  slacktide sweep busy-evening --vary plan.device_load_max=50..90:9
+  slacktide sweep busy-evening --vary plan.device_load_max=50..90 --vary plan.pool_out_max=5%..40% --out both
+  slacktide sweep busy-evening --vary plan.basis=forecast,current --vary monitor.lookahead=10m..2h:4:log
+  slacktide sweep --vary plan.device_load_max=50..90 --vary scenario.pools.load.base_percent=10..40 --design sobol
+  slacktide sweep busy-evening --vary plan.device_load_max=50..90:9 --shard 1/2 --out a
+  slacktide sweep busy-evening --vary plan.device_load_max=50..90:9 --shard 2/2 --out b    # on another machine
+  slacktide sweep merge a b --out all    # the same files as without shards";
+
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "FIELD is a field of the policy (plan.device_load_max, monitor.lookahead, waves.0.soak) or, after `scenario.`, of the world\n\
-(scenario.devices, scenario.updates.install.median, scenario.pools.0.load.base_percent; without the 0: of every pool).\n\
-LO and HI are numbers (50..90), times (30m..4h) or shares (5%..40%).\n\n\
-Every point runs the same seeds, so differences between points are paired. Finished runs are kept in DIR/runs.jsonl as they come: the same\n\
-command goes on where it was interrupted.\n\n\
-Examples:\n  slacktide sweep busy-evening --vary plan.device_load_max=50..90:9\n\
-  slacktide sweep busy-evening --vary plan.device_load_max=50..90 --vary plan.pool_out_max=5%..40% --replications 10 --out both\n\
-  slacktide sweep busy-evening --vary plan.basis=forecast,current --vary monitor.lookahead=10m..2h:4:log\n\
-  slacktide sweep --vary plan.device_load_max=50..90 --vary scenario.pools.load.base_percent=10..40 --design sobol --points 32\n\
-  slacktide sweep busy-evening --vary plan.device_load_max=50..90:9 --shard 1/2 --out a    # and 2/2 into b, on another machine\n\
-  slacktide sweep merge a b --out all                                                       # the same files as without shards"
+    after_help = HELP
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -131,3 +131,47 @@ fn points(page: &mut Page, document: &Document) {
         page.folded_table(&format!("All {} points", rows.len()), &header, &rows);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn document(design: &str) -> Document {
+        let point = |basis: &str, lookahead: &str, overload: f64| {
+            json!({
+                "parameters": {"plan.basis": basis, "monitor.lookahead": lookahead},
+                "measures": {OVERLOAD: {"mean": overload, "ci95": [overload - 2.0, overload + 2.0]}, MAKESPAN: {"mean": 7200.0, "ci95": [7000.0, 7400.0]}},
+                "rollout_states": {"finished": 3},
+            })
+        };
+        let points = [
+            point("<b>", "10m", 1.0),
+            point("<b>", "1h 40m", 2.0),
+            point("current", "10m", 30.0),
+            point("current", "1h 40m", 40.0),
+        ];
+        serde_json::from_value(json!({
+            "scenario": "s", "policy": "p", "devices": 4, "seed": 1, "replications": 3, "design": design,
+            "varied": [{"field": "plan.basis", "kind": "choice", "log": false}, {"field": "monitor.lookahead", "kind": "span", "log": true}],
+            "remarks": [], "findings": ["Recommended: this."], "points": points, "pareto": [0], "near_pareto": [1],
+            "recommended": {"point": 0, "overload_limit": 3.0, "not_worse": [0, 1]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_grid_of_two_fields_has_maps_and_nothing_becomes_markup() {
+        let page = html(&document("grid"));
+        assert_eq!(page.matches("<svg ").count(), 7, "the front, two maps, two responses a field");
+        assert!(!page.contains("<b>") && page.contains("&lt;b&gt;"), "{page}");
+        assert!(page.contains("Recommended: this.") && page.contains("not shown to be worse"));
+        // The scale of spans is logarithmic, in hours.
+        assert!(page.contains(">0.2<") && page.contains(">1<"), "{page}");
+    }
+
+    #[test]
+    fn scattered_points_have_none() {
+        assert_eq!(html(&document("sobol")).matches("<svg ").count(), 5);
+    }
+}

@@ -100,7 +100,7 @@ pub fn check_axes(axes: &mut [Axis], takes: impl Fn(&Axis, &Value) -> bool) -> R
 }
 
 /// A TOML text with values put in at dotted paths. A number in a path chooses one of a list; a list without one has the value put into
-/// all its members.
+/// all its members. Where the text has a list of words, the value is one of words joined by `+`.
 ///
 /// # Errors
 /// The field whose path leads nowhere, and why.
@@ -119,7 +119,12 @@ pub fn with_values<'a>(
 
 fn put(into: &mut Toml, path: &[&str], value: &Value) -> Result<(), String> {
     let Some((part, rest)) = path.split_first() else {
-        *into = toml_of(value);
+        *into = match (&*into, value) {
+            (Toml::Array(_), Value::String(words)) => {
+                Toml::Array(words.split('+').map(|word| Toml::String(word.trim().to_owned())).collect())
+            }
+            _ => toml_of(value),
+        };
         return Ok(());
     };
     match into {
@@ -189,6 +194,8 @@ mod tests {
         assert_eq!((one["pools"][0]["load"]["base"].as_float(), one["pools"][1].get("load")), (Some(7.5), None));
         let new = read(put("updates.install.median", "9m".into()).unwrap());
         assert_eq!(new["updates"]["install"]["median"].as_str(), Some("9m"));
+        let words = with_values("models = [\"naive\"]\n", [("models", &"arima+theta".into())]).unwrap();
+        assert_eq!(read(words)["models"].as_array().map(Vec::len), Some(2));
         assert!(put("pools.2.share", 1.into()).unwrap_err().1.contains("there are 2"));
         assert!(put("a.b", 1.into()).unwrap_err().1.contains("plain value"));
     }
