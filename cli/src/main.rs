@@ -9,6 +9,7 @@ mod libraries;
 mod plan;
 mod report;
 mod simulate;
+mod sweep;
 mod whatif;
 mod worlds;
 
@@ -34,6 +35,8 @@ enum Verb {
     Plan(plan::Args),
     /// Compare policies (or forecasters) on the same worlds, with paired intervals
     Compare(compare::Args),
+    /// Many settings of a policy or a world on the same seeds: what each costs, and which to take
+    Sweep(sweep::Args),
     /// Accuracy of forecasting models on recorded load, and which differences are more than chance
     #[command(subcommand)]
     Forecast(forecast::Verb),
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Simulate(args) => simulate::run(args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Sweep(args) => sweep::run(&args),
         Verb::Forecast(verb) => forecast::run(&verb),
         Verb::Scenario(verb) => libraries::scenario(verb),
         Verb::Policy(verb) => libraries::policy(verb),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A journal, or a folder with journal.jsonl or comparison.json in it
+    /// A journal, or a folder with journal.jsonl, comparison.json or sweep.json in it
     path: PathBuf,
     /// Where to write the page (default: report.html beside what it is made of)
     #[arg(long, value_name = "FILE")]
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let source = source(&args.path)?;
-    let (summary, html) = if source.file_name().is_some_and(|name| name == "comparison.json") {
+    let (summary, html) = if source.file_name().is_some_and(|name| name == "comparison.json" || name == "sweep.json") {
         let document = std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
         (String::new(), comparison::html(&document).with_context(|| source.display().to_string())?)
     } else {
@@ -39,9 +39,9 @@ fn source(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let known = ["journal.jsonl", "comparison.json"].map(|name| path.join(name));
+    let known = ["journal.jsonl", "comparison.json", "sweep.json"].map(|name| path.join(name));
     match known.into_iter().find(|file| file.is_file()) {
         Some(file) => Ok(file),
-        None => bail!("{} holds neither journal.jsonl nor comparison.json", path.display()),
+        None => bail!("{} holds neither journal.jsonl nor comparison.json nor sweep.json", path.display()),
     }
 }

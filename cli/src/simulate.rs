@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::worlds::World;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use slacktide_engine::journal::JournalMode;
@@ -12,6 +12,7 @@ use slacktide_reports::{files, page, tables::Tables, text};
 use slacktide_sim::compare::measures;
 use slacktide_sim::{RunResult, Setup, replicate, run as run_once};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Arguments of `simulate`.
 #[derive(Debug, clap::Args)]
@@ -86,12 +87,12 @@ pub(crate) fn run(args: Args) -> Result<Outcome> {
     if args.journal == "full" {
         setup.journal = JournalMode::Full;
     }
+    let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-out")));
     let began = std::time::Instant::now();
-    let runs = run_all(&setup, args.world.seed, args.replications);
+    let (runs, journal) = run_all(&setup, args.world.seed, args.replications, out.as_deref())?;
     let wall_s = began.elapsed().as_secs_f64();
     let beside = beside(&args, &setup)?;
-    let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-out")));
-    let tables = Tables::read(runs[0].journal.iter().map(String::as_str))?;
+    let tables = Tables::read(journal.iter().map(String::as_str))?;
     if let Some(out) = &out {
         write_out(out, &runs, &tables)?;
     }
@@ -125,7 +126,7 @@ fn beside(args: &Args, setup: &Setup) -> Result<Option<Vec<RunResult>>> {
         return Ok(None);
     }
     let other = World::with_policy(setup, "all-at-once")?;
-    Ok(Some(replicate(&other, args.world.seed, args.replications, &|| {})))
+    Ok(Some(replicate(&other, args.world.seed, args.replications, &|_| {})))
 }
 
 fn summaries(runs: &[RunResult]) -> serde_json::Map<String, serde_json::Value> {
@@ -142,25 +143,47 @@ pub(crate) fn bar(length: u64, what: &str) -> ProgressBar {
     bar
 }
 
-fn run_all(setup: &Setup, seed: u64, replications: u32) -> Vec<RunResult> {
+/// Runs all seeds; the runs, and the journal of the first. Every journal goes to its file as its run ends, where there is a folder.
+fn run_all(setup: &Setup, seed: u64, replications: u32, out: Option<&Path>) -> Result<(Vec<RunResult>, Vec<String>)> {
+    if let Some(out) = out {
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    }
     if replications == 1 {
         let bar = bar(1000, "simulating");
-        let run = run_once(setup, seed, &|share| bar.set_position((share * 1000.0) as u64));
+        let mut run = run_once(setup, seed, &|share| bar.set_position((share * 1000.0) as u64));
         bar.finish_and_clear();
-        return vec![run];
+        let journal = std::mem::take(&mut run.journal);
+        write_journal(out, seed, seed, &journal)?;
+        return Ok((vec![run], journal));
     }
     let bar = bar(u64::from(replications), "replications");
-    let runs = replicate(setup, seed, replications, &|| bar.inc(1));
+    let kept = Mutex::new((Vec::new(), Ok(())));
+    let runs = replicate(setup, seed, replications, &|run| {
+        let journal = std::mem::take(&mut run.journal);
+        let written = write_journal(out, seed, run.seed, &journal);
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if run.seed == seed {
+            kept.0 = journal;
+        }
+        if kept.1.is_ok() {
+            kept.1 = written;
+        }
+        bar.inc(1);
+    });
     bar.finish_and_clear();
-    runs
+    let (journal, written) = kept.into_inner().map_err(|_| anyhow!("a run panicked"))?;
+    written?;
+    Ok((runs, journal))
+}
+
+fn write_journal(out: Option<&Path>, first_seed: u64, seed: u64, journal: &[String]) -> Result<()> {
+    let Some(out) = out else { return Ok(()) };
+    let name = if seed == first_seed { "journal.jsonl".to_owned() } else { format!("journal-{seed}.jsonl") };
+    files::write_aside(&out.join(name), (journal.join("\n") + "\n").as_bytes())?;
+    Ok(())
 }
 
 fn write_out(out: &Path, runs: &[RunResult], tables: &Tables) -> Result<()> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    for (i, run) in runs.iter().enumerate() {
-        let name = if i == 0 { "journal.jsonl".to_owned() } else { format!("journal-{}.jsonl", run.seed) };
-        files::write_aside(&out.join(name), (run.journal.join("\n") + "\n").as_bytes())?;
-    }
     files::write_aside(&out.join("report.html"), page::html(tables).as_bytes())?;
     let mut csv = "seed,measure,value\n".to_owned();
     for run in runs {

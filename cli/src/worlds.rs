@@ -114,10 +114,7 @@ impl World {
         if self.pool_peak.is_some_and(|p| !(p > 0.0 && p <= 200.0)) {
             bail!("--pool-peak {} must be a percentage in 1..=200", self.pool_peak.unwrap_or(0.0));
         }
-        let mut scenario = scenario(&self.scenario)?;
-        if let Some(devices) = self.devices {
-            scenario.devices = devices as usize;
-        }
+        let scenario = self.sized(scenario(&self.scenario)?);
         let origin = Origin {
             scenario_name: self.scenario.clone(),
             scenario: scenario.text.clone(),
@@ -133,6 +130,28 @@ impl World {
         };
         let policy = scenario.policy()?;
         build(scenario, policy, &origin)
+    }
+
+    /// A scenario with the number of devices asked for.
+    fn sized(&self, mut scenario: Scenario) -> Scenario {
+        if let Some(devices) = self.devices {
+            scenario.devices = devices as usize;
+        }
+        scenario
+    }
+
+    /// A setup like `base`, recordings and fleet included, in another scenario and under that one's policy.
+    pub(crate) fn in_scenario(&self, base: &Setup, scenario: Scenario) -> Result<Setup> {
+        let mut setup = base.clone();
+        setup.policy = scenario.policy()?;
+        setup.scenario = self.sized(scenario);
+        if let Some(fleet) = &setup.fleet {
+            setup.scenario.devices = fleet.len();
+        }
+        setup.origin["scenario"] = setup.scenario.text.clone().into();
+        setup.origin["devices"] = setup.scenario.devices.into();
+        fit(&mut setup)?;
+        Ok(setup)
     }
 
     /// The setup under a named policy; the scenario's overrides hold for it only when it is the scenario's own.
@@ -195,7 +214,8 @@ fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setu
     Ok(setup)
 }
 
-fn fit(setup: &mut Setup) -> Result<()> {
+/// Brings a setup's times in line with its recording, and checks that slots hold whole reports.
+pub(crate) fn fit(setup: &mut Setup) -> Result<()> {
     setup.fit_to_recording()?;
     let (slot, tick) = (setup.policy.plan.slot.as_millis(), setup.scenario.tick.as_millis());
     if !slot.is_multiple_of(tick) {

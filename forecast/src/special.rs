@@ -36,6 +36,27 @@ pub fn student_two_sided(t: f64, freedom: f64) -> f64 {
     incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5)
 }
 
+/// t with P(T ≤ t) = `level` of Student's t with `freedom` degrees of freedom, 0 < level < 1, by bisection on [`student_two_sided`] to a
+/// relative 1e-12.
+pub fn student_quantile(level: f64, freedom: f64) -> f64 {
+    if level < 0.5 {
+        return -student_quantile(1.0 - level, freedom);
+    }
+    let tail = 2.0 * (1.0 - level);
+    let (mut low, mut high) = (0.0, 1.0);
+    while student_two_sided(high, freedom) > tail && high < 1e12 {
+        high *= 2.0;
+    }
+    while high - low > 1e-12 * high {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if student_two_sided(middle, freedom) > tail { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
 /// P(Z ≤ z) of a standard normal variable.
 pub fn normal_lower(z: f64) -> f64 {
     0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
@@ -103,7 +124,7 @@ fn lentz(term: impl Fn(usize) -> (f64, f64)) -> f64 {
 mod tests {
     use super::*;
 
-    /// scipy 1.17.1: stats.chi2.sf, stats.t.sf · 2, stats.norm.cdf, stats.norm.ppf.
+    /// scipy 1.17.1: stats.chi2.sf, stats.t.sf · 2, stats.t.ppf, stats.norm.cdf, stats.norm.ppf.
     #[test]
     fn known_answers() {
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
@@ -112,6 +133,9 @@ mod tests {
         close(chi_squared_upper(30.0, 10.0), 0.000_856_641_210_775_301);
         close(student_two_sided(2.0, 10.0), 0.073_388_034_770_740_42);
         close(student_two_sided(-0.3, 3.0), 0.783_763_292_039_919);
+        close(student_quantile(0.95, 5.0), 2.015_048_372_669_157);
+        close(student_quantile(0.99, 3.0), 4.540_702_858_568_133);
+        close(student_quantile(0.025, 9.0), -2.262_157_162_740_992);
         close(normal_lower(-1.959_963_984_540_054), 0.025);
         close(normal_quantile(0.9), 1.281_551_565_544_600_4);
     }

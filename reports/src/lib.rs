@@ -10,6 +10,7 @@ pub mod files;
 pub mod html;
 pub mod page;
 mod plot;
+pub mod sweep;
 pub mod tables;
 pub mod text;
 pub mod transcript;

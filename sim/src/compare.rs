@@ -4,7 +4,7 @@ use crate::replicate::{Summary, summarise};
 use crate::run::RunResult;
 use std::collections::BTreeMap;
 
-pub use crate::replicate::measures;
+pub use crate::replicate::{measures, summaries};
 
 /// One arm of a comparison.
 #[derive(Debug, Clone)]

@@ -10,11 +10,14 @@ mod device;
 mod load;
 mod oracle;
 mod pace;
+pub mod precision;
 mod queue;
 mod replicate;
 mod rng;
 mod run;
+pub mod selection;
 mod setup;
+pub mod sweep;
 pub mod whatif;
 mod world;
 

@@ -40,12 +40,18 @@ pub fn summarise(values: &[f64]) -> Option<Summary> {
     }
 }
 
-/// Runs seeds `seed`, `seed + 1`, … in parallel. Results come in the order of the seeds, whatever the number of threads. `done` is told
-/// of each run that ends.
-pub fn replicate(setup: &Setup, seed: u64, replications: u32, done: &(dyn Fn() + Sync)) -> Vec<RunResult> {
+/// Runs `replications` seeds from `seed` on in parallel. Results come in the order of the seeds, whatever the number of threads. `done` is
+/// handed each run as it ends, journal and all; it is the last to see the journal, so that memory is bounded by the runs in flight.
+pub fn replicate(
+    setup: &Setup,
+    seed: u64,
+    replications: u32,
+    done: &(dyn Fn(&mut RunResult) + Sync),
+) -> Vec<RunResult> {
     let one = |i: u32| {
-        let result = run(setup, seed.wrapping_add(u64::from(i)), &|_| {});
-        done();
+        let mut result = run(setup, seed.wrapping_add(u64::from(i)), &|_| {});
+        done(&mut result);
+        result.journal = Vec::new();
         result
     };
     (0..replications).into_par_iter().map(one).collect()
@@ -53,8 +59,13 @@ pub fn replicate(setup: &Setup, seed: u64, replications: u32, done: &(dyn Fn() +
 
 /// Summaries of all measures over some runs. A measure that only some runs have is summarised over those.
 pub fn measures(runs: &[RunResult]) -> BTreeMap<String, Summary> {
+    summaries(runs.iter().map(|run| &run.measures))
+}
+
+/// [`measures`], of the measures alone.
+pub fn summaries<'a>(runs: impl IntoIterator<Item = &'a BTreeMap<String, f64>>) -> BTreeMap<String, Summary> {
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (name, value) in runs.iter().flat_map(|run| &run.measures) {
+    for (name, value) in runs.into_iter().flatten() {
         values.entry(name).or_default().push(*value);
     }
     values.into_iter().filter_map(|(name, values)| summarise(&values).map(|s| (name.to_owned(), s))).collect()

@@ -19,6 +19,7 @@ pub(crate) enum Purpose {
     Attempt,
     Rollback,
     Crash,
+    Design,
 }
 
 fn mix(mut z: u64) -> u64 {

@@ -1,24 +1,28 @@
 //! `slacktide compare`: arms on the same worlds, with paired intervals.
 
+mod best;
 mod findings;
 mod pairs;
+mod rounds;
 
 use crate::Outcome;
-use crate::simulate::{bar, set_field, set_forecaster};
+use crate::simulate::{set_field, set_forecaster};
 use crate::worlds::World;
 use anyhow::{Context, Result, bail};
+use best::Best;
 use pairs::{Verdict, verdicts};
 use serde_json::json;
 use slacktide_reports::files::write_aside;
 use slacktide_reports::{comparison, text};
 use slacktide_sim::compare::{Arm, measures, ranking};
-use slacktide_sim::{Setup, Summary, replicate};
+use slacktide_sim::precision::Reached;
+use slacktide_sim::{Setup, Summary};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every arm runs the same seeds, so differences are paired; what chance explains is called noise.\nExample:\n  slacktide compare busy-evening --policies predictive,all-at-once,fixed-rate,maintenance-window --replications 20"
+    after_help = "Every arm runs the same seeds, so differences are paired; what chance explains is called noise.\n--precision goes on until the 95 % half-width of overload caused and makespan is within that share of the mean, for every arm and every paired difference (of the larger mean); at least 10 replications.\nExamples:\n  slacktide compare busy-evening --policies predictive,all-at-once,fixed-rate,maintenance-window --replications 20\n  slacktide compare busy-evening --policies predictive,reactive --precision 5%"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -41,6 +45,12 @@ pub(crate) struct Args {
     /// Runs of every arm
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     replications: u32,
+    /// Run until means are known to this share of themselves, such as 5% or 0.05, instead of a number of replications
+    #[arg(long, value_name = "P", conflicts_with = "replications", value_parser = rounds::precision)]
+    precision: Option<f64>,
+    /// Most runs of every arm with --precision
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "precision", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    replications_max: u32,
     /// Folder for report.html, comparison.json and measures.csv
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -64,18 +74,15 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     args.world.start_threads()?;
     let base = args.world.setup()?;
     let setups = setups(args, &base)?;
-    let progress = bar(u64::from(args.replications) * setups.len() as u64, "runs");
-    let arms: Vec<Arm> = setups
-        .iter()
-        .map(|(name, setup)| Arm {
-            name: name.clone(),
-            runs: replicate(setup, args.world.seed, args.replications, &|| progress.inc(1)),
-        })
-        .collect();
-    progress.finish_and_clear();
+    let (arms, reached) = rounds::run(args, &base, &setups);
     let found = verdicts(&arms, &MEASURES, is_of_forecasters(args));
-    let findings = findings::findings(&arms, &found, &ranking(&arms), is_of_forecasters(args));
-    let document = document(args, &base, &arms, &found, &findings);
+    let best = Best::of(&arms);
+    let mut findings: Vec<String> = best.iter().map(Best::sentence).collect();
+    findings.extend(reached.as_ref().and_then(|reached| rounds::sentence(args, reached)));
+    findings.extend(findings::findings(&arms, &found, &ranking(&arms), is_of_forecasters(args)));
+    let mut document = document(args, &base, &arms, &found, &findings);
+    document["selection"] = best.as_ref().map_or(serde_json::Value::Null, Best::json);
+    document["precision"] = reached.as_ref().map_or(serde_json::Value::Null, |r: &Reached| rounds::json(args, r));
     if let Some(out) = &args.out {
         write_out(out, &arms, &document)?;
     }
@@ -91,6 +98,11 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
 /// Are the arms forecasters rather than policies?
 const fn is_of_forecasters(args: &Args) -> bool {
     args.policies.is_empty()
+}
+
+/// Runs of every arm.
+fn replications(arms: &[Arm]) -> usize {
+    arms.first().map_or(0, |arm| arm.runs.len())
 }
 
 fn write_out(out: &Path, arms: &[Arm], document: &serde_json::Value) -> Result<()> {
@@ -153,7 +165,7 @@ fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings
         "scenario": base.scenario.name,
         "seed": args.world.seed,
         "devices": base.scenario.devices,
-        "replications": args.replications,
+        "replications": replications(arms),
         "arms_are": if is_of_forecasters(args) { "forecasters" } else { "policies" },
         "remarks": base.remarks(),
         "findings": findings,
@@ -168,7 +180,7 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findi
         "{} ({} devices), {} runs of each arm, seeds from {}",
         base.scenario.name,
         base.scenario.devices,
-        args.replications,
+        replications(arms),
         args.world.seed
     );
     base.remarks().iter().for_each(|remark| crate::say!("  {remark}"));

@@ -3,6 +3,7 @@
 mod forecast;
 mod plan;
 mod stories;
+mod sweep;
 
 use serde_json::Value;
 use std::path::Path;
@@ -81,6 +82,32 @@ fn page_is_remade(folder: &str, dir: &Path) -> String {
     assert_eq!(slacktide(&["report", folder], dir).status.code(), Some(0));
     assert!(std::fs::read_to_string(&page).unwrap() == first, "the same document makes the same bytes");
     first
+}
+
+#[test]
+fn compare_runs_until_means_are_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let arms = ["compare", "first-rollout", "--devices", "20", "--policies", "predictive,all-at-once", "--json"];
+    let document = json(&[arms.as_slice(), &["--precision", "50%"]].concat(), dir.path());
+    let n = document["replications"].as_u64().unwrap();
+    assert!(document["precision"]["reached"] == true && (10..=200).contains(&n), "{}", document["precision"]);
+    assert_eq!(document["arms"][0]["rollout_states"].as_array().unwrap().len() as u64, n);
+    assert_eq!(document["selection"]["best"], "predictive", "{}", document["selection"]);
+    assert!(document["findings"][0].as_str().unwrap().contains("95 % confidence predictive causes the least overload"));
+    let short = [arms.as_slice(), &["--precision", "0.001", "--replications-max", "2"]].concat();
+    let short = json(&short, dir.path());
+    assert_eq!((short["replications"].as_u64(), &short["precision"]["reached"]), (Some(2), &Value::Bool(false)));
+    assert!(
+        short["findings"][1].as_str().unwrap().contains("do not give the precision of 0.10 % asked for"),
+        "{}",
+        short["findings"]
+    );
+    refused(&[arms.as_slice(), &["--precision", "5"]].concat(), dir.path(), &["0.05 or 5%"]);
+    refused(
+        &[arms.as_slice(), &["--precision", "5%", "--replications", "9"]].concat(),
+        dir.path(),
+        &["cannot be used with"],
+    );
 }
 
 #[test]

@@ -26,6 +26,34 @@ pub struct Document {
     pub differences: Vec<Difference>,
     /// Names from the least overload caused to the most.
     pub ranking: Vec<String>,
+    /// Which arms may be the best, where that was asked.
+    #[serde(default)]
+    pub selection: Option<Selection>,
+}
+
+/// Arms that may be the best in a measure.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Selection {
+    /// The measure; less is better.
+    pub measure: String,
+    /// Their names.
+    pub subset: Vec<String>,
+    /// By arm.
+    pub intervals: Vec<FromBest>,
+    /// The next question, asked of the arms of the subset only.
+    #[serde(default)]
+    pub then: Option<Box<Self>>,
+}
+
+/// How far an arm is from the best of the others.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FromBest {
+    /// Its name.
+    pub arm: String,
+    /// Its mean less the smallest mean of the others.
+    pub less_best_of_others: f64,
+    /// Interval of that; those of all arms hold at once.
+    pub ci: [f64; 2],
 }
 
 /// One arm.

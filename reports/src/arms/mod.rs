@@ -4,5 +4,5 @@ mod charts;
 mod document;
 mod page;
 
-pub use document::{Arm, Difference, Document, Summary, Unit, unit};
+pub use document::{Arm, Difference, Document, FromBest, Selection, Summary, Unit, unit};
 pub use page::html;

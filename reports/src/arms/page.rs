@@ -1,7 +1,7 @@
 //! The page itself: findings first, then measures, pictures and all differences.
 
 use super::charts;
-use super::document::{Difference, Document, Summary, unit};
+use super::document::{Difference, Document, Selection, Summary, unit};
 use crate::html::{Cell, Page};
 use crate::text::number;
 
@@ -35,6 +35,10 @@ pub fn html(document: &Document) -> String {
     document.remarks.iter().for_each(|remark| page.note(remark));
     page.section("Measures");
     measures(&mut page, document);
+    if let Some(selection) = &document.selection {
+        page.section("Which may be the best");
+        may_be_best(&mut page, selection);
+    }
     page.section("Overload against time");
     page.figure(
         &charts::scatter(document),
@@ -60,6 +64,28 @@ pub fn html(document: &Document) -> String {
         ("Noise", "Chance explains the difference: paired t-test, corrected (Holm) for the pairs of the same measure, at 5 %. It does not show that the arms are equal: more replications would show smaller differences."),
     ]);
     page.finish()
+}
+
+/// Each arm against the best of the others: overload first, then the makespan of those that chance leaves.
+fn may_be_best(page: &mut Page, selection: &Selection) {
+    let rows = |selection: &Selection| {
+        let unit = unit(&selection.measure);
+        let n = |v: f64| number(v / unit.map_or(1.0, |u| u.scale));
+        let row = |arm: &super::FromBest| {
+            let may = selection.subset.contains(&arm.arm);
+            vec![
+                Cell::from(unit.map_or(selection.measure.as_str(), |u| u.label)),
+                arm.arm.as_str().into(),
+                Cell::number(n(arm.less_best_of_others)),
+                Cell::number(format!("{} … {}", n(arm.ci[0]), n(arm.ci[1]))),
+                if may { "may be the best".into() } else { Cell::quiet("is not") },
+            ]
+        };
+        selection.intervals.iter().map(row).collect::<Vec<_>>()
+    };
+    let then = selection.then.as_deref().map(rows).unwrap_or_default();
+    page.table(&["measure", "arm", "less the best of the others", "interval", ""], &[rows(selection), then].concat());
+    page.note("All intervals and both statements hold at once with at least 95 % confidence (multiple comparisons with the best).");
 }
 
 /// `mean ± half width`.
