@@ -7,6 +7,7 @@ mod accuracy;
 mod check;
 pub mod compare;
 mod device;
+mod learned;
 mod load;
 mod oracle;
 mod queue;

@@ -19,6 +19,10 @@ pub(crate) enum Purpose {
     Attempt,
     Rollback,
     Crash,
+    Learned,
+    LearnedPool,
+    LearnedKind,
+    LearnedOther,
 }
 
 fn mix(mut z: u64) -> u64 {

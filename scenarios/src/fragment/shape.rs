@@ -1,0 +1,122 @@
+//! The fields of a load that was learned: curves, slow and skewed noise, kinds of devices, other metrics.
+
+use super::read::{Read, Reader};
+use super::{FollowerFragment, KindFragment, LoadFragment};
+use crate::shape::{Follower, Kind, Marginal, Shape};
+
+/// Correlations from tick to tick go to just under 1: at ticks of 5 minutes, a memory of a year.
+const CORRELATION_MAX: f64 = 0.999_99;
+/// Parts of a day a profile may have: from day and night to five minutes.
+const PROFILE_COUNTS: std::ops::RangeInclusive<usize> = 2..=288;
+const KINDS_MAX: usize = 1000;
+
+impl Reader<'_> {
+    /// The shape, where any of its fields is given: without one, load is made as the plain fields alone say.
+    pub(super) fn shape(&self, at: &str, given: &LoadFragment) -> Read<Option<Shape>> {
+        let plain = LoadFragment {
+            profile: None,
+            week: None,
+            floor_percent: None,
+            slow_noise_percent: None,
+            slow_noise_correlation: None,
+            pool_noise_correlation: None,
+            marginal: None,
+            burst_sigma: None,
+            kinds: None,
+            memory: None,
+            network: None,
+            disk: None,
+            ..given.clone()
+        };
+        if plain == *given {
+            return Ok(None);
+        }
+        let number = |name: &str, value: Option<f64>, default: f64, min: f64, max: f64| {
+            self.number(&format!("{at}.{name}"), value, default, min, max)
+        };
+        let kinds = given.kinds.as_deref().unwrap_or_default();
+        if kinds.len() > KINDS_MAX {
+            return Err(self.0.error(&format!("{at}.kinds"), kinds.len(), format!("there may be at most {KINDS_MAX}")));
+        }
+        let kinds = kinds.iter().enumerate().map(|(i, kind)| self.kind(&format!("{at}.kinds[{i}]"), kind));
+        let follower =
+            |name: &str, given: Option<&FollowerFragment>| given.map(|g| self.follower(&format!("{at}.{name}"), g)).transpose();
+        Ok(Some(Shape {
+            profile: self.profile(&format!("{at}.profile"), given.profile.as_ref(), 0.0)?,
+            week: given.week.map(|week| self.week(&format!("{at}.week"), week)).transpose()?,
+            floor_percent: number("floor_percent", given.floor_percent, 1.0, 0.0, 100.0)?,
+            slow_noise_percent: number("slow_noise_percent", given.slow_noise_percent, 0.0, 0.0, 50.0)?,
+            slow_noise_correlation: number("slow_noise_correlation", given.slow_noise_correlation, 0.995, 0.0, CORRELATION_MAX)?,
+            pool_noise_correlation: number("pool_noise_correlation", given.pool_noise_correlation, 0.9, 0.0, CORRELATION_MAX)?,
+            marginal: self.marginal(&format!("{at}.marginal"), given.marginal.as_ref())?,
+            burst_sigma: number("burst_sigma", given.burst_sigma, 0.0, 0.0, 3.0)?,
+            kinds: kinds.collect::<Read<_>>()?,
+            others: [
+                follower("memory", given.memory.as_ref())?,
+                follower("network", given.network.as_ref())?,
+                follower("disk", given.disk.as_ref())?,
+            ],
+        }))
+    }
+
+    fn kind(&self, at: &str, given: &KindFragment) -> Read<Kind> {
+        let number = |name: &str, value: Option<f64>, default: f64, min: f64, max: f64| {
+            self.number(&format!("{at}.{name}"), value, default, min, max)
+        };
+        Ok(Kind {
+            level_percent: number("level_percent", given.level_percent, 0.0, -100.0, 100.0)?,
+            daily_factor: number("daily_factor", given.daily_factor, 1.0, 0.0, 100.0)?,
+            shift_hours: number("shift_hours", given.shift_hours, 0.0, -24.0, 24.0)?,
+            noise_factor: number("noise_factor", given.noise_factor, 1.0, 0.0, 100.0)?,
+            burst_factor: number("burst_factor", given.burst_factor, 1.0, 0.0, 1000.0)?,
+        })
+    }
+
+    fn follower(&self, at: &str, given: &FollowerFragment) -> Read<Follower> {
+        let number = |name: &str, value: Option<f64>, default: f64, min: f64, max: f64| {
+            self.number(&format!("{at}.{name}"), value, default, min, max)
+        };
+        Ok(Follower {
+            level_percent: number("level_percent", given.level_percent, 0.0, -1000.0, 1000.0)?,
+            spread_percent: number("spread_percent", given.spread_percent, 0.0, 0.0, 100.0)?,
+            cpu_factor: number("cpu_factor", given.cpu_factor, 0.0, -10.0, 10.0)?,
+            profile: self.profile(&format!("{at}.profile"), given.profile.as_ref(), -100.0)?,
+            noise_percent: number("noise_percent", given.noise_percent, 0.0, 0.0, 100.0)?,
+            noise_correlation: number("noise_correlation", given.noise_correlation, 0.0, 0.0, CORRELATION_MAX)?,
+            slow_noise_percent: number("slow_noise_percent", given.slow_noise_percent, 0.0, 0.0, 100.0)?,
+            slow_noise_correlation: number("slow_noise_correlation", given.slow_noise_correlation, 0.995, 0.0, CORRELATION_MAX)?,
+            marginal: self.marginal(&format!("{at}.marginal"), given.marginal.as_ref())?,
+        })
+    }
+
+    fn profile(&self, path: &str, given: Option<&Vec<f64>>, min: f64) -> Read<Option<Vec<f64>>> {
+        let Some(values) = given else { return Ok(None) };
+        if !PROFILE_COUNTS.contains(&values.len()) {
+            let problem = format!(
+                "must hold {} to {} values, evenly over the day from midnight UTC, such as 24",
+                PROFILE_COUNTS.start(),
+                PROFILE_COUNTS.end()
+            );
+            return Err(self.0.error(path, format!("{} values", values.len()), problem));
+        }
+        values.iter().enumerate().try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, min, 100.0).map(|_| ()))?;
+        Ok(Some(values.clone()))
+    }
+
+    fn week(&self, path: &str, week: [f64; 7]) -> Read<[f64; 7]> {
+        week.iter().enumerate().try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, 0.0, 5.0).map(|_| ()))?;
+        Ok(week)
+    }
+
+    fn marginal(&self, path: &str, given: Option<&Vec<f64>>) -> Read<Option<Marginal>> {
+        let Some(values) = given else { return Ok(None) };
+        values.iter().enumerate().try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, -100.0, 100.0).map(|_| ()))?;
+        let counts = Marginal::COUNTS;
+        let problem = format!(
+            "must hold {} to {} values that do not fall: the noise in its standard deviations where a normal one would be, evenly, -3 to 3",
+            counts.start(),
+            counts.end()
+        );
+        Marginal::new(values.clone()).map(Some).ok_or_else(|| self.0.error(path, format!("{} values", values.len()), problem))
+    }
+}
