@@ -2,6 +2,7 @@
 // Printing is this room's business; nowhere else is it allowed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod calibrate;
 mod compare;
 mod forecast;
 mod journal;
@@ -37,6 +38,8 @@ enum Verb {
     /// Accuracy of forecasting models on recorded load, and which differences are more than chance
     #[command(subcommand)]
     Forecast(forecast::Verb),
+    /// Learn a generator of synthetic load from recorded load: a scenario file, and how well it fits
+    Calibrate(calibrate::Args),
     /// Worlds: list, show, validate, schema
     #[command(subcommand)]
     Scenario(libraries::Verb),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Verb::Plan(args) => plan::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Forecast(verb) => forecast::run(&verb),
+        Verb::Calibrate(args) => calibrate::run(&args),
         Verb::Scenario(verb) => libraries::scenario(verb),
         Verb::Policy(verb) => libraries::policy(verb),
         Verb::Replay(args) => journal::replay(&args),

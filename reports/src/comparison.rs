@@ -1,10 +1,11 @@
 //! From the text of a comparison.json to its page, by the schema it names.
 
-use crate::{accuracy, arms};
+use crate::{accuracy, arms, calibration};
 use serde::Deserialize;
 
 /// Schemas that have a page.
-const SCHEMAS: [&str; 3] = ["slacktide/forecast-backtest/1", "slacktide/forecast-compare/1", "slacktide/compare/1"];
+const SCHEMAS: [&str; 4] =
+    ["slacktide/forecast-backtest/1", "slacktide/forecast-compare/1", "slacktide/compare/1", "slacktide/calibrate/1"];
 
 /// A document that has no page.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,7 @@ pub fn html(text: &str) -> Result<String, ComparisonError> {
             serde_json::from_str(text).map(|document| accuracy::html(&document))
         }
         "slacktide/compare/1" => serde_json::from_str(text).map(|document| arms::html(&document)),
+        "slacktide/calibrate/1" => serde_json::from_str(text).map(|document| calibration::html(&document)),
         _ => return Err(ComparisonError::UnknownSchema(schema)),
     };
     page.map_err(|source| ComparisonError::Shape { schema, source })

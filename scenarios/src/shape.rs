@@ -125,6 +125,9 @@ mod tests {
     #[test]
     fn a_profile_goes_round_midnight() {
         let profile = [0.0, 10.0, 20.0, 10.0];
-        assert_eq!([3.0, 9.0, 15.0, 21.0, 24.0, 27.0, -3.0].map(|h| profile_at(&profile, h)), [0.0, 10.0, 20.0, 10.0, 5.0, 0.0, 10.0]);
+        assert_eq!(
+            [3.0, 9.0, 15.0, 21.0, 24.0, 27.0, -3.0].map(|h| profile_at(&profile, h)),
+            [0.0, 10.0, 20.0, 10.0, 5.0, 0.0, 10.0]
+        );
     }
 }

@@ -7,6 +7,7 @@ mod accuracy;
 mod check;
 pub mod compare;
 mod device;
+pub mod goodness;
 mod learned;
 mod load;
 mod oracle;

@@ -36,7 +36,8 @@ fn found(residuals: &[f64], median: f64, rise: f64, longest: usize) -> Vec<Burst
     let mut step = 0;
     while step < residuals.len() {
         let run = residuals[step..].iter().take_while(|v| **v - median > HOLD * rise);
-        let (steps, sum, peak) = run.fold((0, 0.0, 0.0_f64), |(n, sum, peak), v| (n + 1, sum + v - median, peak.max(v - median)));
+        let (steps, sum, peak) =
+            run.fold((0, 0.0, 0.0_f64), |(n, sum, peak), v| (n + 1, sum + v - median, peak.max(v - median)));
         if steps > 0 && peak > rise && steps <= longest {
             bursts.push(Burst { from: step, steps, height: sum / steps as f64 });
         }
@@ -62,7 +63,8 @@ pub(super) struct BurstFit {
 pub(super) fn take_bursts(grid: Grid, residuals: &mut [Vec<f64>]) -> BurstFit {
     let all: Vec<Vec<Burst>> = residuals.iter().map(|r| bursts(grid, r)).collect();
     let days = |r: &Vec<f64>| r.iter().filter(|v| v.is_finite()).count() as f64 * grid.period_s as f64 / 86_400.0;
-    let rates: Vec<f64> = all.iter().zip(residuals.iter()).map(|(found, r)| found.len() as f64 / days(r).max(1e-9)).collect();
+    let rates: Vec<f64> =
+        all.iter().zip(residuals.iter()).map(|(found, r)| found.len() as f64 / days(r).max(1e-9)).collect();
     let rate = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
     let heights = sorted(all.iter().flatten().map(|b| b.height));
     let count = heights.len().max(1) as f64;
@@ -93,7 +95,11 @@ mod tests {
         series[500..506].fill(30.0);
         series[700..900].fill(40.0);
         let found = bursts(grid, &series);
-        assert_eq!(found.iter().map(|b| (b.from, b.steps)).collect::<Vec<_>>(), [(100, 3), (500, 6)], "what lasts is none");
+        assert_eq!(
+            found.iter().map(|b| (b.from, b.steps)).collect::<Vec<_>>(),
+            [(100, 3), (500, 6)],
+            "what lasts is none"
+        );
         let mut residuals = vec![series];
         let fit = take_bursts(grid, &mut residuals);
         assert_eq!((fit.rate_per_day, fit.duration_s), (0.5, 4.0 * 300.0));
@@ -103,6 +109,10 @@ mod tests {
     #[test]
     fn a_calm_or_unknown_series_has_none() {
         let grid = Grid { start_s: 0, period_s: 300 };
-        assert!(bursts(grid, &[5.0; 50]).is_empty() && bursts(grid, &[f64::NAN; 9]).is_empty() && bursts(grid, &[]).is_empty());
+        assert!(
+            bursts(grid, &[5.0; 50]).is_empty()
+                && bursts(grid, &[f64::NAN; 9]).is_empty()
+                && bursts(grid, &[]).is_empty()
+        );
     }
 }

@@ -18,10 +18,8 @@ pub(super) fn follower(grid: Grid, first: &[Vec<f64>], metric: &[Vec<f64>]) -> O
         return None;
     }
     let factor = slope(&known, first, metric);
-    let mut rest: Vec<Vec<f64>> = known
-        .iter()
-        .map(|d| metric[*d].iter().zip(&first[*d]).map(|(y, x)| y - factor * x).collect())
-        .collect();
+    let mut rest: Vec<Vec<f64>> =
+        known.iter().map(|d| metric[*d].iter().zip(&first[*d]).map(|(y, x)| y - factor * x).collect()).collect();
     let means: Vec<f64> = rest.iter().map(|r| moments(r).0).collect();
     let (level, spread, _) = moments(&means);
     let profile = curve(grid, &rest);
@@ -33,7 +31,8 @@ pub(super) fn follower(grid: Grid, first: &[Vec<f64>], metric: &[Vec<f64>]) -> O
     let sizes: Vec<f64> = rest.iter().map(|r| moments(r).1).collect();
     let size = (sizes.iter().map(|s| s * s).sum::<f64>() / sizes.len() as f64).sqrt();
     let fit = memory(&scores(&rest), SharedFit { share: 0.0, phi: 0.0 });
-    let units = rest.iter().zip(&sizes).filter(|(_, s)| **s > SPREAD_MIN).flat_map(|(r, s)| r.iter().map(move |v| v / s));
+    let units =
+        rest.iter().zip(&sizes).filter(|(_, s)| **s > SPREAD_MIN).flat_map(|(r, s)| r.iter().map(move |v| v / s));
     let size = (size / fit.within.sqrt()).min(100.0);
     Some(FollowerFragment {
         level_percent: Some(rounded(level.clamp(-1000.0, 1000.0))),
@@ -52,8 +51,12 @@ pub(super) fn follower(grid: Grid, first: &[Vec<f64>], metric: &[Vec<f64>]) -> O
 fn slope(known: &[usize], first: &[Vec<f64>], metric: &[Vec<f64>]) -> f64 {
     let (mut with, mut square) = (0.0, 0.0);
     for d in known {
-        let pairs: Vec<(f64, f64)> =
-            first[*d].iter().copied().zip(metric[*d].iter().copied()).filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+        let pairs: Vec<(f64, f64)> = first[*d]
+            .iter()
+            .copied()
+            .zip(metric[*d].iter().copied())
+            .filter(|(x, y)| x.is_finite() && y.is_finite())
+            .collect();
         let count = pairs.len().max(1) as f64;
         let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), p| (x + p.0, y + p.1));
         let (x, y) = (x / count, y / count);

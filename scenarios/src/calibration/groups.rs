@@ -22,7 +22,8 @@ pub(super) fn groups(features: &[[f64; 3]], wanted: usize) -> Vec<usize> {
     let size = |i: &usize| scaled[*i].iter().sum::<f64>();
     order.sort_by(|a, b| size(a).total_cmp(&size(b)).then(a.cmp(b)));
     // Begins from the middles of equal parts of the order.
-    let mut centres: Vec<[f64; 3]> = (0..wanted).map(|g| scaled[order[(2 * g + 1) * order.len() / (2 * wanted)]]).collect();
+    let mut centres: Vec<[f64; 3]> =
+        (0..wanted).map(|g| scaled[order[(2 * g + 1) * order.len() / (2 * wanted)]]).collect();
     let mut of = vec![0; scaled.len()];
     for _ in 0..ROUNDS {
         let next: Vec<usize> = scaled.iter().map(|point| nearest(point, &centres)).collect();
@@ -57,7 +58,9 @@ fn nearest(point: &[f64; 3], centres: &[[f64; 3]]) -> usize {
 fn merged(points: &[[f64; 3]], mut of: Vec<usize>, mut centres: Vec<[f64; 3]>) -> Vec<usize> {
     while centres.len() > 1 {
         let count = |g: usize| of.iter().filter(|o| **o == g).count();
-        let Some(smallest) = (0..centres.len()).min_by_key(|g| count(*g)).filter(|g| count(*g) < MEMBERS_MIN) else { break };
+        let Some(smallest) = (0..centres.len()).min_by_key(|g| count(*g)).filter(|g| count(*g) < MEMBERS_MIN) else {
+            break;
+        };
         centres.remove(smallest);
         for (o, point) in of.iter_mut().zip(points) {
             *o = match (*o).cmp(&smallest) {

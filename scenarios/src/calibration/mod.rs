@@ -71,7 +71,10 @@ impl fmt::Display for CalibrationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooShort { values } => {
-                write!(f, "no device has more than {values} known values of the first metric; at least {VALUES_MIN} are needed")
+                write!(
+                    f,
+                    "no device has more than {values} known values of the first metric; at least {VALUES_MIN} are needed"
+                )
             }
             Self::Period { period_s } => write!(
                 f,
@@ -137,8 +140,11 @@ fn roles(recording: &Recording) -> [Option<usize>; 4] {
 pub fn calibrate(recording: &Recording, options: &Options) -> Result<Calibrated, CalibrationError> {
     let grid = Grid { start_s: recording.start_s, period_s: recording.period_s };
     let metrics = roles(recording);
-    let column = |metric: usize, device: usize| recording.series(metric, device).iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
-    let counts: Vec<usize> = (0..recording.devices.len()).map(|d| moments(&column(metrics[0].unwrap_or(0), d)).2).collect();
+    let column = |metric: usize, device: usize| {
+        recording.series(metric, device).iter().map(|v| f64::from(*v)).collect::<Vec<f64>>()
+    };
+    let counts: Vec<usize> =
+        (0..recording.devices.len()).map(|d| moments(&column(metrics[0].unwrap_or(0), d)).2).collect();
     let used: Vec<usize> = (0..counts.len()).filter(|d| counts[*d] >= VALUES_MIN).collect();
     if used.is_empty() {
         return Err(CalibrationError::TooShort { values: counts.into_iter().max().unwrap_or(0) });
@@ -181,12 +187,19 @@ fn features(grid: Grid, series: &[f64]) -> [f64; 3] {
     [mean, (sd + 0.1).ln(), strength.clamp(0.0, 1.0).sqrt()]
 }
 
-fn group(name: String, grid: Grid, devices: Vec<usize>, first: &[Vec<f64>], others: &[Option<Vec<Vec<f64>>>; 3]) -> Group {
+fn group(
+    name: String,
+    grid: Grid,
+    devices: Vec<usize>,
+    first: &[Vec<f64>],
+    others: &[Option<Vec<Vec<f64>>>; 3],
+) -> Group {
     let days = first.iter().map(|s| grid.days_known(s)).max().unwrap_or(0);
     let daily = profile::daily(grid, first);
     let week = profile::week(grid, first, &daily, days);
     let means: Vec<f64> = first.iter().map(|s| moments(s).0).collect();
-    let mut residuals: Vec<Vec<f64>> = (0..first.len()).map(|d| residual(grid, &first[d], means[d], &daily, week, d)).collect();
+    let mut residuals: Vec<Vec<f64>> =
+        (0..first.len()).map(|d| residual(grid, &first[d], means[d], &daily, week, d)).collect();
     let bursts = bursts::take_bursts(grid, &mut residuals);
     let rest: Vec<(f64, f64)> = residuals.iter().map(|r| moments(r)).map(|(mean, sd, _)| (mean, sd)).collect();
     // Without bursts the mean is lower; the generator adds them again.
@@ -194,13 +207,20 @@ fn group(name: String, grid: Grid, devices: Vec<usize>, first: &[Vec<f64>], othe
     let pool_size = pool_size(first.len());
     let scores: Vec<Vec<f64>> = residuals.iter().map(|r| statistics::normal_scores(r)).collect();
     let moving = |d: usize| rest[d].1 > NOISE_FLOOR;
-    let pools: Vec<Vec<&Vec<f64>>> =
-        pools(first.len(), pool_size).into_iter().map(|members| members.filter(|d| moving(*d)).map(|d| &scores[d]).collect()).collect();
+    let pools: Vec<Vec<&Vec<f64>>> = pools(first.len(), pool_size)
+        .into_iter()
+        .map(|members| members.filter(|d| moving(*d)).map(|d| &scores[d]).collect())
+        .collect();
     let shared = correlation::shared(&pools);
-    let moving_scores: Vec<Vec<f64>> = scores.iter().enumerate().filter(|(d, _)| moving(*d)).map(|(_, s)| s.clone()).collect();
+    let moving_scores: Vec<Vec<f64>> =
+        scores.iter().enumerate().filter(|(d, _)| moving(*d)).map(|(_, s)| s.clone()).collect();
     let memory = noise::memory(&moving_scores, shared);
     let size = (rest.iter().map(|(_, sd)| sd * sd).sum::<f64>() / rest.len().max(1) as f64).sqrt();
-    let units = residuals.iter().zip(&rest).filter(|(_, (_, sd))| *sd > NOISE_FLOOR).flat_map(|(r, (mean, sd))| r.iter().map(move |v| (v - mean) / sd));
+    let units = residuals
+        .iter()
+        .zip(&rest)
+        .filter(|(_, (_, sd))| *sd > NOISE_FLOOR)
+        .flat_map(|(r, (mean, sd))| r.iter().map(move |v| (v - mean) / sd));
     let low = first.iter().flatten().copied().filter(|v| v.is_finite()).fold(100.0, f64::min);
     Group {
         name,
@@ -252,7 +272,12 @@ fn remarks(
     groups: &[Group],
 ) -> Vec<String> {
     let days = first.iter().map(|s| grid.days_known(s)).max().unwrap_or(0);
-    let mut remarks = vec![format!("learned from {} devices over {days} days, steps of {} s, in {} groups", used.len(), grid.period_s, groups.len())];
+    let mut remarks = vec![format!(
+        "learned from {} devices over {days} days, steps of {} s, in {} groups",
+        used.len(),
+        grid.period_s,
+        groups.len()
+    )];
     let left_out = recording.devices.len() - used.len();
     if left_out > 0 {
         remarks.push(format!("{left_out} devices have fewer than {VALUES_MIN} values and were left out"));
@@ -261,12 +286,22 @@ fn remarks(
     if demand != "cpu" {
         remarks.push(format!("the column `{demand}` is taken as cpu: the load that moves when a device is out"));
     }
-    let unused: Vec<&str> =
-        recording.metrics.iter().enumerate().filter(|(i, _)| !metrics.contains(&Some(*i))).map(|(_, m)| m.as_str()).collect();
+    let unused: Vec<&str> = recording
+        .metrics
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| !metrics.contains(&Some(*i)))
+        .map(|(_, m)| m.as_str())
+        .collect();
     if !unused.is_empty() {
         remarks.push(format!("not used, as a scenario has no such metric: {}", unused.join(", ")));
     }
-    let absent: Vec<&str> = ["memory", "network", "disk"].into_iter().zip(&metrics[1..]).filter(|(_, m)| m.is_none()).map(|(n, _)| n).collect();
+    let absent: Vec<&str> = ["memory", "network", "disk"]
+        .into_iter()
+        .zip(&metrics[1..])
+        .filter(|(_, m)| m.is_none())
+        .map(|(n, _)| n)
+        .collect();
     if !absent.is_empty() {
         remarks.push(format!("not recorded, so the defaults stand: {}", absent.join(", ")));
     }
@@ -276,13 +311,20 @@ fn remarks(
         remarks.push("no daily curve stands out from the noise".to_owned());
     }
     if days < profile::WEEKEND_DAYS_MIN {
-        remarks.push(format!("{days} days are known: {} are needed to tell weekends from weekdays, so all days are alike", profile::WEEKEND_DAYS_MIN));
+        remarks.push(format!(
+            "{days} days are known: {} are needed to tell weekends from weekdays, so all days are alike",
+            profile::WEEKEND_DAYS_MIN
+        ));
     } else if days < profile::WEEKDAYS_DAYS_MIN {
-        remarks.push(format!("{days} days are known: weekdays are alike, and so are both days of the weekend ({} days would tell more)", profile::WEEKDAYS_DAYS_MIN));
+        remarks.push(format!(
+            "{days} days are known: weekdays are alike, and so are both days of the weekend ({} days would tell more)",
+            profile::WEEKDAYS_DAYS_MIN
+        ));
     }
     let high = first.iter().flatten().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
     if high <= 1.0 {
-        remarks.push("no value is above 1 percent: if these are shares of 1, calibrate again with --scale 100".to_owned());
+        remarks
+            .push("no value is above 1 percent: if these are shares of 1, calibrate again with --scale 100".to_owned());
     }
     remarks
 }

@@ -55,7 +55,8 @@ fn spaced(from: f64, to: f64, count: usize) -> impl Iterator<Item = f64> + Clone
 pub(super) fn memory(scores: &[Vec<f64>], shared: SharedFit) -> MemoryFit {
     let steps = scores.iter().map(Vec::len).max().unwrap_or(0);
     let known = scores.iter().map(|s| s.iter().filter(|v| v.is_finite()).count()).max().unwrap_or(0).max(2);
-    let seen: Vec<(usize, f64)> = lags(steps).filter_map(|lag| Some((lag, mean_autocorrelation(scores, lag)?))).collect();
+    let seen: Vec<(usize, f64)> =
+        lags(steps).filter_map(|lag| Some((lag, mean_autocorrelation(scores, lag)?))).collect();
     let alone = MemoryFit { fast_phi: 0.0, slow_phi: 0.0, slow_share: 0.0, within: 1.0 };
     if seen.is_empty() {
         return alone;
@@ -135,10 +136,14 @@ mod tests {
         let mut states: Vec<f64> = parts.iter().map(|_| draws.next()).collect();
         (0..steps)
             .map(|_| {
-                parts.iter().zip(&mut states).map(|((share, phi), state)| {
-                    *state = phi * *state + (1.0 - phi * phi).sqrt() * draws.next();
-                    share.sqrt() * *state
-                }).sum()
+                parts
+                    .iter()
+                    .zip(&mut states)
+                    .map(|((share, phi), state)| {
+                        *state = phi * *state + (1.0 - phi * phi).sqrt() * draws.next();
+                        share.sqrt() * *state
+                    })
+                    .sum()
             })
             .collect()
     }
@@ -146,7 +151,8 @@ mod tests {
     #[test]
     fn two_memories_are_told_apart() {
         for seed in [1, 2, 3] {
-            let series: Vec<Vec<f64>> = (0..20).map(|d| process(seed * 1000 + d, &[(0.6, 0.7), (0.4, 0.995)], 2880)).collect();
+            let series: Vec<Vec<f64>> =
+                (0..20).map(|d| process(seed * 1000 + d, &[(0.6, 0.7), (0.4, 0.995)], 2880)).collect();
             let fit = memory(&scores(&series), SharedFit { share: 0.0, phi: 0.0 });
             assert!((fit.fast_phi - 0.7).abs() < 0.08 && (fit.slow_phi - 0.995).abs() < 0.003, "{fit:?}");
             assert!((fit.slow_share - 0.4).abs() < 0.08, "{fit:?}");

@@ -62,7 +62,8 @@ pub(super) fn daily(grid: Grid, devices: &[Vec<f64>]) -> Daily {
     let parts = parts(grid);
     let curves: Vec<(Vec<f64>, f64)> = devices.iter().map(|series| own_curve(grid, series, parts)).collect();
     // Taken away so that the variance falls by what is no noise: 2s − s² of the whole.
-    let own = curves.iter().map(|(curve, kept)| curve.iter().map(|v| v * (1.0 - (1.0 - kept).sqrt())).collect()).collect();
+    let own =
+        curves.iter().map(|(curve, kept)| curve.iter().map(|v| v * (1.0 - (1.0 - kept).sqrt())).collect()).collect();
     let mut shifts = vec![0_usize; devices.len()];
     let mut common = vec![0.0; parts];
     for _ in 0..ROUNDS {
@@ -166,8 +167,11 @@ mod tests {
 
     #[test]
     fn strength_and_delay_of_devices_are_found_and_noise_is_no_curve() {
-        let device = |d: usize, height: f64, late: f64| (0..48 * 10).map(|t| 20.0 + height * wave(t, late) + 4.0 * noise(t, d)).collect();
-        let devices: Vec<Vec<f64>> = vec![device(1, 20.0, 0.0), device(2, 10.0, 0.0), device(3, 20.0, 4.0), device(4, 0.0, 0.0)];
+        let device = |d: usize, height: f64, late: f64| {
+            (0..48 * 10).map(|t| 20.0 + height * wave(t, late) + 4.0 * noise(t, d)).collect()
+        };
+        let devices: Vec<Vec<f64>> =
+            vec![device(1, 20.0, 0.0), device(2, 10.0, 0.0), device(3, 20.0, 4.0), device(4, 0.0, 0.0)];
         let daily = daily(GRID, &devices);
         let height = |d: usize| (0..48).map(|i| daily.at(d, f64::from(i) / 2.0)).fold(0.0, f64::max);
         assert!((height(0) - 20.0).abs() < 2.0 && (height(1) - 10.0).abs() < 2.0, "{} {}", height(0), height(1));

@@ -86,7 +86,8 @@ pub fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> f64 {
 
 /// Correlation of two lists, over what both know; `None` when one is constant there.
 pub fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
-    let pairs: Vec<(f64, f64)> = a.iter().copied().zip(b.iter().copied()).filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let pairs: Vec<(f64, f64)> =
+        a.iter().copied().zip(b.iter().copied()).filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     let (mean_a, sd_a, n) = moments(&pairs.iter().map(|p| p.0).collect::<Vec<_>>());
     let (mean_b, sd_b, _) = moments(&pairs.iter().map(|p| p.1).collect::<Vec<_>>());
     let product = pairs.iter().map(|(x, y)| (x - mean_a) * (y - mean_b)).sum::<f64>();

@@ -30,11 +30,18 @@ fn slot(period_s: i64) -> Result<Option<Span>, CalibrationError> {
 }
 
 /// The scenario of some groups.
-pub(super) fn fragment(name: &str, devices: usize, period_s: i64, groups: &[Group]) -> Result<ScenarioFragment, CalibrationError> {
+pub(super) fn fragment(
+    name: &str,
+    devices: usize,
+    period_s: i64,
+    groups: &[Group],
+) -> Result<ScenarioFragment, CalibrationError> {
     let plan = slot(period_s)?.map(|slot| PlanFragment { slot: Some(format_span(slot)), ..PlanFragment::default() });
     Ok(ScenarioFragment {
         name: Some(name.to_owned()),
-        summary: Some("Load as a recorded fleet has it, made by a generator that was learned from the recording.".to_owned()),
+        summary: Some(
+            "Load as a recorded fleet has it, made by a generator that was learned from the recording.".to_owned(),
+        ),
         teaches: Some("What a rollout meets on load like that which was recorded.".to_owned()),
         devices: Some(devices as u32),
         tick: Some(format_span(Span::from_secs(period_s.unsigned_abs()))),
@@ -97,7 +104,10 @@ fn kinds(group: &Group, base: f64) -> Vec<KindFragment> {
     let one = |k: usize| {
         let members = &order[k * count / kinds..(k + 1) * count / kinds];
         let mean = |of: &dyn Fn(usize) -> f64| members.iter().map(|d| of(*d)).sum::<f64>() / members.len() as f64;
-        let strongest = members.iter().copied().max_by(|a, b| group.daily.factors[*a].total_cmp(&group.daily.factors[*b]).then(b.cmp(a)));
+        let strongest = members
+            .iter()
+            .copied()
+            .max_by(|a, b| group.daily.factors[*a].total_cmp(&group.daily.factors[*b]).then(b.cmp(a)));
         KindFragment {
             level_percent: Some(rounded((mean(&|d| group.levels[d]) - base).clamp(-100.0, 100.0))),
             daily_factor: Some(rounded(mean(&|d| group.daily.factors[d]).min(100.0))),
@@ -112,7 +122,8 @@ fn kinds(group: &Group, base: f64) -> Vec<KindFragment> {
 /// The file: what it is, then the fields.
 pub(super) fn text(fragment: &ScenarioFragment, remarks: &[String]) -> Result<String, CalibrationError> {
     let body = toml::to_string(fragment).map_err(|e| CalibrationError::Unwritable { problem: e.to_string() })?;
-    let mut text = "# A generator of load that `slacktide calibrate` learned from recordings. Times of day are UTC.\n".to_owned();
+    let mut text =
+        "# A generator of load that `slacktide calibrate` learned from recordings. Times of day are UTC.\n".to_owned();
     for remark in remarks {
         text.push_str(&format!("# {}\n", remark.replace(['\n', '\r'], " ")));
     }

@@ -39,15 +39,28 @@ impl Reader<'_> {
             return Err(self.0.error(&format!("{at}.kinds"), kinds.len(), format!("there may be at most {KINDS_MAX}")));
         }
         let kinds = kinds.iter().enumerate().map(|(i, kind)| self.kind(&format!("{at}.kinds[{i}]"), kind));
-        let follower =
-            |name: &str, given: Option<&FollowerFragment>| given.map(|g| self.follower(&format!("{at}.{name}"), g)).transpose();
+        let follower = |name: &str, given: Option<&FollowerFragment>| {
+            given.map(|g| self.follower(&format!("{at}.{name}"), g)).transpose()
+        };
         Ok(Some(Shape {
             profile: self.profile(&format!("{at}.profile"), given.profile.as_ref(), 0.0)?,
             week: given.week.map(|week| self.week(&format!("{at}.week"), week)).transpose()?,
             floor_percent: number("floor_percent", given.floor_percent, 1.0, 0.0, 100.0)?,
             slow_noise_percent: number("slow_noise_percent", given.slow_noise_percent, 0.0, 0.0, 50.0)?,
-            slow_noise_correlation: number("slow_noise_correlation", given.slow_noise_correlation, 0.995, 0.0, CORRELATION_MAX)?,
-            pool_noise_correlation: number("pool_noise_correlation", given.pool_noise_correlation, 0.9, 0.0, CORRELATION_MAX)?,
+            slow_noise_correlation: number(
+                "slow_noise_correlation",
+                given.slow_noise_correlation,
+                0.995,
+                0.0,
+                CORRELATION_MAX,
+            )?,
+            pool_noise_correlation: number(
+                "pool_noise_correlation",
+                given.pool_noise_correlation,
+                0.9,
+                0.0,
+                CORRELATION_MAX,
+            )?,
             marginal: self.marginal(&format!("{at}.marginal"), given.marginal.as_ref())?,
             burst_sigma: number("burst_sigma", given.burst_sigma, 0.0, 0.0, 3.0)?,
             kinds: kinds.collect::<Read<_>>()?,
@@ -84,7 +97,13 @@ impl Reader<'_> {
             noise_percent: number("noise_percent", given.noise_percent, 0.0, 0.0, 100.0)?,
             noise_correlation: number("noise_correlation", given.noise_correlation, 0.0, 0.0, CORRELATION_MAX)?,
             slow_noise_percent: number("slow_noise_percent", given.slow_noise_percent, 0.0, 0.0, 100.0)?,
-            slow_noise_correlation: number("slow_noise_correlation", given.slow_noise_correlation, 0.995, 0.0, CORRELATION_MAX)?,
+            slow_noise_correlation: number(
+                "slow_noise_correlation",
+                given.slow_noise_correlation,
+                0.995,
+                0.0,
+                CORRELATION_MAX,
+            )?,
             marginal: self.marginal(&format!("{at}.marginal"), given.marginal.as_ref())?,
         })
     }
@@ -99,24 +118,34 @@ impl Reader<'_> {
             );
             return Err(self.0.error(path, format!("{} values", values.len()), problem));
         }
-        values.iter().enumerate().try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, min, 100.0).map(|_| ()))?;
+        values
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, min, 100.0).map(|_| ()))?;
         Ok(Some(values.clone()))
     }
 
     fn week(&self, path: &str, week: [f64; 7]) -> Read<[f64; 7]> {
-        week.iter().enumerate().try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, 0.0, 5.0).map(|_| ()))?;
+        week.iter()
+            .enumerate()
+            .try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, 0.0, 5.0).map(|_| ()))?;
         Ok(week)
     }
 
     fn marginal(&self, path: &str, given: Option<&Vec<f64>>) -> Read<Option<Marginal>> {
         let Some(values) = given else { return Ok(None) };
-        values.iter().enumerate().try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, -100.0, 100.0).map(|_| ()))?;
+        values
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, v)| self.0.in_range(&format!("{path}[{i}]"), *v, -100.0, 100.0).map(|_| ()))?;
         let counts = Marginal::COUNTS;
         let problem = format!(
             "must hold {} to {} values that do not fall: the noise in its standard deviations where a normal one would be, evenly, -3 to 3",
             counts.start(),
             counts.end()
         );
-        Marginal::new(values.clone()).map(Some).ok_or_else(|| self.0.error(path, format!("{} values", values.len()), problem))
+        Marginal::new(values.clone())
+            .map(Some)
+            .ok_or_else(|| self.0.error(path, format!("{} values", values.len()), problem))
     }
 }
