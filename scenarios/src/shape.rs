@@ -1,5 +1,7 @@
 //! Load that was learned from recordings, or is described as closely: any daily curve, slow and skewed noise, devices of several kinds.
 
+use slacktide_engine::time::Span;
+
 /// What a [`crate::LoadFamily`] has beyond the plain fields; the plain ones mean what they always mean.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
@@ -38,12 +40,23 @@ pub struct Kind {
     pub noise_factor: f64,
     /// Factor of the rate of bursts.
     pub burst_factor: f64,
+    /// Share of slow noise in the noise it does not share with its pool, 0 to 1; `None`: that of the family.
+    pub slow_share: Option<f64>,
+    /// Memory, network and disk of such a device: points added to the level, factor of the curve, factor of the noise.
+    pub others: [Option<[f64; 3]>; 3],
 }
 
 impl Kind {
     /// A device as the family describes it.
-    pub const PLAIN: Self =
-        Self { level_percent: 0.0, daily_factor: 1.0, shift_hours: 0.0, noise_factor: 1.0, burst_factor: 1.0 };
+    pub const PLAIN: Self = Self {
+        level_percent: 0.0,
+        daily_factor: 1.0,
+        shift_hours: 0.0,
+        noise_factor: 1.0,
+        burst_factor: 1.0,
+        slow_share: None,
+        others: [None; 3],
+    };
 }
 
 /// A metric beside the first: `level + factor × first metric + curve + noise`, in percent.
@@ -67,6 +80,14 @@ pub struct Follower {
     pub slow_noise_correlation: f64,
     /// The distribution of both together; `None`: normal.
     pub marginal: Option<Marginal>,
+    /// Bursts a day and device.
+    pub burst_rate_per_day: f64,
+    /// Median height of a burst, points.
+    pub burst_percent: f64,
+    /// Standard deviation of the logarithm of that.
+    pub burst_sigma: f64,
+    /// Mean length of a burst.
+    pub burst_duration: Span,
 }
 
 /// A monotone transform of a standard normal variable: values at evenly spaced places of it from [`Marginal::Z_MIN`] to −`Z_MIN`.

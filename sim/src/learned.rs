@@ -34,8 +34,7 @@ struct Family {
     shape: Shape,
     followers: [Follower; 3],
     kinds: Vec<Kind>,
-    noise: Mixture,
-    burst_ticks: f64,
+    bursts: Bursts,
 }
 
 /// Weights of the parts of noise, and their size together.
@@ -92,12 +91,42 @@ struct Device {
     pool: usize,
     kind: usize,
     stream: Stream,
+    noise: Mixture,
     fast: Memory,
     slow: Memory,
     level: f64,
-    burst_left: u32,
-    burst: f64,
+    bursts: Bursting,
     others: [Other; 3],
+}
+
+/// Bursts in ticks.
+#[derive(Debug, Clone, Copy)]
+struct Bursts {
+    rate: f64,
+    height: f64,
+    sigma: f64,
+    length: f64,
+}
+
+/// The burst that is going on, if any.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bursting {
+    left: u32,
+    height: f64,
+}
+
+impl Bursting {
+    /// Points at the next tick; bursts begin at `factor` times their rate.
+    fn step(&mut self, bursts: Bursts, factor: f64, stream: &mut Stream) -> f64 {
+        if self.left > 0 {
+            self.left -= 1;
+        } else if bursts.rate > 0.0 && stream.uniform() < bursts.rate * factor {
+            let ticks = -bursts.length * libm::log(1.0 - stream.uniform());
+            self.left = ticks.ceil().clamp(1.0, 1e6) as u32;
+            self.height = bursts.height * libm::exp(bursts.sigma * normal(stream));
+        }
+        if self.left > 0 { self.height } else { 0.0 }
+    }
 }
 
 /// State of a metric that follows the first.
@@ -107,6 +136,9 @@ struct Other {
     fast: Memory,
     slow: Memory,
     level: f64,
+    curve_factor: f64,
+    noise_factor: f64,
+    bursts: Bursting,
 }
 
 #[derive(Debug)]
@@ -172,10 +204,10 @@ impl Learned {
         for device in &mut self.devices {
             let Some(family) = &self.families[device.family] else { continue };
             let pool = self.pools[device.pool].noise.now;
-            let load = device.load(family, self.shared[device.family][device.kind], pool, self.ticks_per_day);
+            let load = device.load(family, self.shared[device.family][device.kind], pool);
             cpu[device.position] = load as f32;
             for ((other, follower), column) in device.others.iter_mut().zip(&family.followers).zip(others.iter_mut()) {
-                column[device.position] = other.load(follower, load, hour) as f32;
+                column[device.position] = other.load(follower, load, hour, self.ticks_per_day) as f32;
             }
         }
     }
@@ -194,6 +226,10 @@ impl Family {
             slow_noise_percent,
             slow_noise_correlation: 0.995,
             marginal: None,
+            burst_rate_per_day: 0.0,
+            burst_percent: 0.0,
+            burst_sigma: 0.0,
+            burst_duration: plain.burst_duration,
         };
         // What the plain fields make of them, bursts of the disk left out.
         let defaults = [
@@ -206,8 +242,12 @@ impl Family {
         Some(Self {
             followers,
             kinds: if shape.kinds.is_empty() { vec![Kind::PLAIN] } else { shape.kinds.clone() },
-            noise: Mixture::new([plain.noise_percent, shape.slow_noise_percent, plain.pool_noise_percent]),
-            burst_ticks: plain.burst_duration.as_secs_f64() / 86_400.0 * ticks_per_day,
+            bursts: Bursts {
+                rate: plain.burst_rate_per_day / ticks_per_day,
+                height: plain.burst_percent,
+                sigma: shape.burst_sigma,
+                length: plain.burst_duration.as_secs_f64() / 86_400.0 * ticks_per_day,
+            },
             plain: plain.clone(),
             shape,
         })
@@ -220,11 +260,18 @@ impl Family {
         let mut stream = Stream::new(seed, Purpose::Learned, position as u64);
         // Kinds come in turn, with a step that mixes them, so that a fleet of any size has as many of each, and so has nearly every pool.
         let first = Stream::new(seed, Purpose::LearnedKind, family as u64).below(self.kinds.len());
+        let kind = (first + n * mixing_step(self.kinds.len())) % self.kinds.len();
         let other = |metric: u64| {
             let follower = &self.followers[metric as usize];
             let mut stream = Stream::new(seed, Purpose::LearnedOther, position as u64 * 3 + metric);
+            let drawn = normal(&mut stream).clamp(-2.5, 2.5) * follower.spread_percent;
+            let [level, curve_factor, noise_factor] =
+                self.kinds[kind].others[metric as usize].unwrap_or([drawn, 1.0, 1.0]);
             Other {
-                level: normal(&mut stream).clamp(-2.5, 2.5) * follower.spread_percent,
+                level,
+                curve_factor,
+                noise_factor,
+                bursts: Bursting::default(),
                 fast: Memory::new(follower.noise_correlation, &mut stream),
                 slow: Memory::new(follower.slow_noise_correlation, &mut stream),
                 stream,
@@ -234,15 +281,24 @@ impl Family {
             position,
             family,
             pool,
-            kind: (first + n * mixing_step(self.kinds.len())) % self.kinds.len(),
+            kind,
+            noise: self.noise(self.kinds[kind].slow_share),
             fast: Memory::new(self.plain.noise_correlation, &mut stream),
             slow: Memory::new(self.shape.slow_noise_correlation, &mut stream),
             stream,
             level: normal(&mut level).clamp(-2.5, 2.5) * spread,
-            burst_left: 0,
-            burst: 0.0,
+            bursts: Bursting::default(),
             others: [0, 1, 2].map(other),
         }
+    }
+
+    /// The noise of a device with such a share of slow noise in what it does not share.
+    fn noise(&self, slow_share: Option<f64>) -> Mixture {
+        let (fast, slow) = (self.plain.noise_percent, self.shape.slow_noise_percent);
+        let own = fast * fast + slow * slow;
+        let [fast, slow] =
+            slow_share.map_or([fast, slow], |share| [(own * (1.0 - share)).sqrt(), (own * share).sqrt()]);
+        Mixture::new([fast, slow, self.plain.pool_noise_percent])
     }
 
     /// Points of the daily curve over the base.
@@ -263,29 +319,30 @@ impl Family {
 }
 
 impl Device {
-    fn load(&mut self, family: &Family, shared: f64, pool: f64, ticks_per_day: f64) -> f64 {
+    fn load(&mut self, family: &Family, shared: f64, pool: f64) -> f64 {
         let kind = &family.kinds[self.kind];
         let parts = [self.fast.step(&mut self.stream), self.slow.step(&mut self.stream), pool];
-        let noise = kind.noise_factor * family.noise.at(parts, family.shape.marginal.as_ref());
-        if self.burst_left > 0 {
-            self.burst_left -= 1;
-        } else if self.stream.uniform() < family.plain.burst_rate_per_day * kind.burst_factor / ticks_per_day {
-            let ticks = -family.burst_ticks * libm::log(1.0 - self.stream.uniform());
-            self.burst_left = ticks.ceil().clamp(1.0, 1e6) as u32;
-            self.burst = family.plain.burst_percent * libm::exp(family.shape.burst_sigma * normal(&mut self.stream));
-        }
-        let burst = if self.burst_left > 0 { self.burst } else { 0.0 };
+        let noise = kind.noise_factor * self.noise.at(parts, family.shape.marginal.as_ref());
+        let burst = self.bursts.step(family.bursts, kind.burst_factor, &mut self.stream);
         (shared + self.level + kind.level_percent + noise + burst).clamp(family.shape.floor_percent, 100.0)
     }
 }
 
 impl Other {
-    fn load(&mut self, follower: &Follower, load: f64, hour: f64) -> f64 {
+    fn load(&mut self, follower: &Follower, load: f64, hour: f64, ticks_per_day: f64) -> f64 {
         let mixture = Mixture::new([follower.noise_percent, follower.slow_noise_percent, 0.0]);
         let parts = [self.fast.step(&mut self.stream), self.slow.step(&mut self.stream), 0.0];
         let curve = follower.profile.as_deref().map_or(0.0, |profile| profile_at(profile, hour));
-        let noise = mixture.at(parts, follower.marginal.as_ref());
-        (follower.level_percent + self.level + follower.cpu_factor * load + curve + noise).clamp(0.0, 100.0)
+        let noise = self.noise_factor * mixture.at(parts, follower.marginal.as_ref());
+        let bursts = Bursts {
+            rate: follower.burst_rate_per_day / ticks_per_day,
+            height: follower.burst_percent,
+            sigma: follower.burst_sigma,
+            length: follower.burst_duration.as_secs_f64() / 86_400.0 * ticks_per_day,
+        };
+        let burst = self.bursts.step(bursts, 1.0, &mut self.stream);
+        let own = follower.level_percent + self.level + self.curve_factor * curve + noise + burst;
+        (own + follower.cpu_factor * load).clamp(0.0, 100.0)
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Burst {
     pub steps: usize,
     /// Mean height over the median, points.
     pub height: f64,
+    /// Greatest height.
+    pub peak: f64,
 }
 
 /// Bursts of a series from which level and daily curve are taken, in order.
@@ -39,7 +41,7 @@ fn found(residuals: &[f64], median: f64, rise: f64, longest: usize) -> Vec<Burst
         let (steps, sum, peak) =
             run.fold((0, 0.0, 0.0_f64), |(n, sum, peak), v| (n + 1, sum + v - median, peak.max(v - median)));
         if steps > 0 && peak > rise && steps <= longest {
-            bursts.push(Burst { from: step, steps, height: sum / steps as f64 });
+            bursts.push(Burst { from: step, steps, height: sum / steps as f64, peak });
         }
         step += steps.max(1);
     }

@@ -1,12 +1,12 @@
 //! What the devices of a pool have in common beyond the time of day.
 
-use super::noise::{SharedFit, lags};
+use super::noise::{Passed, SharedFit, lags};
 
 /// Less than this share of the variance is chance.
 const SHARE_MIN: f64 = 0.01;
 const SHARE_MAX: f64 = 0.95;
 
-/// Mean product of the scores of two different devices of a pool, `lag` steps apart; `None` where no two are known together.
+/// Mean product of the residuals (mean 0, variance 1) of two different devices of a pool, `lag` steps apart; `None` where no two are known together.
 pub(super) fn cross(pools: &[Vec<&Vec<f64>>], lag: usize) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0.0);
     for members in pools {
@@ -32,8 +32,8 @@ pub(super) fn cross(pools: &[Vec<&Vec<f64>>], lag: usize) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
 }
 
-/// The part of the noise that members of a pool share, from the scores of its members.
-pub(super) fn shared(pools: &[Vec<&Vec<f64>>]) -> SharedFit {
+/// The part of the noise that members of a pool share, from their residuals (mean 0, variance 1).
+pub(super) fn shared(pools: &[Vec<&Vec<f64>>], passed: &Passed) -> SharedFit {
     let none = SharedFit { share: 0.0, phi: 0.0 };
     let steps = pools.iter().flatten().map(|m| m.len()).max().unwrap_or(0);
     let Some(share) = cross(pools, 0).filter(|share| *share >= SHARE_MIN) else { return none };
@@ -44,7 +44,7 @@ pub(super) fn shared(pools: &[Vec<&Vec<f64>>]) -> SharedFit {
         .chain(candidates.map(|t| (-1.0 / t).exp()))
         .min_by(|a, b| error(*a).total_cmp(&error(*b)))
         .unwrap_or(0.0);
-    SharedFit { share: share.min(SHARE_MAX), phi }
+    SharedFit { share: passed.before(share).min(SHARE_MAX), phi }
 }
 
 #[cfg(test)]
@@ -66,9 +66,9 @@ mod tests {
             members.iter_mut().for_each(|m| m.push(0.3_f64.sqrt() * common + 0.7_f64.sqrt() * draw()));
             apart.iter_mut().for_each(|m| m.push(draw()));
         }
-        let fit = shared(&[members.iter().collect()]);
+        let fit = shared(&[members.iter().collect()], &Passed::new(None));
         assert!((fit.share - 0.3).abs() < 0.05 && (fit.phi - 0.9).abs() < 0.04, "{fit:?}");
-        assert_eq!(shared(&[apart.iter().collect()]).share, 0.0);
-        assert_eq!(shared(&[]).share, 0.0);
+        assert_eq!(shared(&[apart.iter().collect()], &Passed::new(None)).share, 0.0);
+        assert_eq!(shared(&[], &Passed::new(None)).share, 0.0);
     }
 }

@@ -18,10 +18,10 @@ pub use bursts::{Burst, bursts};
 pub use grid::Grid;
 
 use crate::Scenario;
-use crate::fragment::FollowerFragment;
 use crate::recorded::Recording;
 use bursts::BurstFit;
-use noise::{MemoryFit, SharedFit};
+use follower::FollowerFit;
+use noise::{MemoryFit, Passed, SharedFit};
 use profile::Daily;
 use slacktide_engine::document::InputError;
 use statistics::moments;
@@ -105,7 +105,9 @@ pub(crate) struct Group {
     shared: SharedFit,
     bursts: BurstFit,
     floor_percent: f64,
-    others: [Option<FollowerFragment>; 3],
+    /// Share of slow noise in what a device does not share.
+    slow_shares: Vec<f64>,
+    others: [Option<FollowerFit>; 3],
 }
 
 /// What was learned.
@@ -153,7 +155,7 @@ pub fn calibrate(recording: &Recording, options: &Options) -> Result<Calibrated,
         metrics.map(|metric| metric.map(|metric| used.iter().map(|d| column(metric, *d)).collect()));
     let [first, others @ ..] = series;
     let first = first.unwrap_or_default();
-    let features: Vec<[f64; 3]> = first.iter().map(|s| features(grid, s)).collect();
+    let features: Vec<[f64; groups::FEATURES]> = first.iter().map(|s| features(grid, s)).collect();
     let of = groups::groups(&features, options.groups.unwrap_or_else(|| groups::count_for(used.len())));
     let count = of.iter().max().map_or(0, |g| g + 1);
     let groups: Vec<Group> = (0..count)
@@ -179,12 +181,13 @@ pub fn calibrate(recording: &Recording, options: &Options) -> Result<Calibrated,
     })
 }
 
-/// Level, noise on a logarithmic scale, and daily strength of a device.
-fn features(grid: Grid, series: &[f64]) -> [f64; 3] {
+/// Level, noise on a logarithmic scale, daily strength, and autocorrelation at an hour of a device.
+fn features(grid: Grid, series: &[f64]) -> [f64; groups::FEATURES] {
     let (mean, sd, _) = moments(series);
     let (curve, kept) = profile::own_curve(grid, series, profile::parts(grid));
     let strength = kept * moments(&curve).1.powi(2) / (sd * sd).max(1e-12);
-    [mean, (sd + 0.1).ln(), strength.clamp(0.0, 1.0).sqrt()]
+    let memory = statistics::autocorrelation(series, grid.steps(3600)).map_or(0.0, |(value, _)| value);
+    [mean, (sd + 0.1).ln(), strength.clamp(0.0, 1.0).sqrt(), memory]
 }
 
 fn group(
@@ -195,7 +198,7 @@ fn group(
     others: &[Option<Vec<Vec<f64>>>; 3],
 ) -> Group {
     let days = first.iter().map(|s| grid.days_known(s)).max().unwrap_or(0);
-    let daily = profile::daily(grid, first);
+    let daily = profile::daily(grid, first, true);
     let week = profile::week(grid, first, &daily, days);
     let means: Vec<f64> = first.iter().map(|s| moments(s).0).collect();
     let mut residuals: Vec<Vec<f64>> =
@@ -205,27 +208,30 @@ fn group(
     // Without bursts the mean is lower; the generator adds them again.
     let levels = (0..first.len()).map(|d| means[d] + rest[d].0 - daily.mean(d)).collect();
     let pool_size = pool_size(first.len());
-    let scores: Vec<Vec<f64>> = residuals.iter().map(|r| statistics::normal_scores(r)).collect();
     let moving = |d: usize| rest[d].1 > NOISE_FLOOR;
-    let pools: Vec<Vec<&Vec<f64>>> = pools(first.len(), pool_size)
-        .into_iter()
-        .map(|members| members.filter(|d| moving(*d)).map(|d| &scores[d]).collect())
-        .collect();
-    let shared = correlation::shared(&pools);
-    let moving_scores: Vec<Vec<f64>> =
-        scores.iter().enumerate().filter(|(d, _)| moving(*d)).map(|(_, s)| s.clone()).collect();
-    let memory = noise::memory(&moving_scores, shared);
-    let size = (rest.iter().map(|(_, sd)| sd * sd).sum::<f64>() / rest.len().max(1) as f64).sqrt();
-    let units = residuals
+    let scaled: Vec<Vec<f64>> = residuals
         .iter()
         .zip(&rest)
-        .filter(|(_, (_, sd))| *sd > NOISE_FLOOR)
-        .flat_map(|(r, (mean, sd))| r.iter().map(move |v| (v - mean) / sd));
+        .map(|(r, (mean, sd))| r.iter().map(|v| (v - mean) / sd.max(NOISE_FLOOR)).collect())
+        .collect();
+    let moving_only: Vec<Vec<f64>> = (0..scaled.len()).filter(|d| moving(*d)).map(|d| scaled[d].clone()).collect();
+    let marginal = noise::marginal(moving_only.iter().flatten().copied());
+    let passed = Passed::new(marginal.as_deref());
+    let pools: Vec<Vec<&Vec<f64>>> = pools(first.len(), pool_size)
+        .into_iter()
+        .map(|members| members.filter(|d| moving(*d)).map(|d| &scaled[d]).collect())
+        .collect();
+    let shared = correlation::shared(&pools, &passed);
+    let memory = noise::memory(&moving_only, shared, &passed);
+    let usual = if shared.share < 1.0 { memory.slow_share / (1.0 - shared.share) } else { 0.0 };
+    let slow_share = |r: &Vec<f64>| noise::slow_share(r, memory, shared, &passed).unwrap_or(usual);
+    let size = (rest.iter().map(|(_, sd)| sd * sd).sum::<f64>() / rest.len().max(1) as f64).sqrt();
     let low = first.iter().flatten().copied().filter(|v| v.is_finite()).fold(100.0, f64::min);
     Group {
         name,
         pool_size,
-        marginal: noise::marginal(units),
+        slow_shares: scaled.iter().map(slow_share).collect(),
+        marginal,
         noise_percent: (size / memory.within.sqrt()).min(50.0),
         noise_factors: rest.iter().map(|(_, sd)| if size > NOISE_FLOOR { sd / size } else { 1.0 }).collect(),
         others: [0, 1, 2].map(|m| others[m].as_ref().and_then(|metric| follower::follower(grid, first, metric))),

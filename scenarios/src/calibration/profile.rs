@@ -57,8 +57,8 @@ fn later(curve: &[f64], shift: usize) -> Vec<f64> {
     (0..curve.len()).map(|i| curve[(i + curve.len() - shift) % curve.len()]).collect()
 }
 
-/// Learns the curve of a group.
-pub(super) fn daily(grid: Grid, devices: &[Vec<f64>]) -> Daily {
+/// Learns the curve of a group; devices may follow it later or earlier only where they `may_shift`.
+pub(super) fn daily(grid: Grid, devices: &[Vec<f64>], may_shift: bool) -> Daily {
     let parts = parts(grid);
     let curves: Vec<(Vec<f64>, f64)> = devices.iter().map(|series| own_curve(grid, series, parts)).collect();
     // Taken away so that the variance falls by what is no noise: 2s − s² of the whole.
@@ -73,7 +73,7 @@ pub(super) fn daily(grid: Grid, devices: &[Vec<f64>]) -> Daily {
             common.iter_mut().zip(earlier).for_each(|(sum, v)| *sum += kept * v);
         }
         for ((curve, kept), shift) in curves.iter().zip(&mut shifts) {
-            if *kept >= SHIFT_SHARE_MIN {
+            if may_shift && *kept >= SHIFT_SHARE_MIN {
                 let fits = |s: usize| product(curve, &later(&common, s));
                 // Of equal fits the first: no shift.
                 *shift = (0..parts).fold(0, |best, s| if fits(s) > fits(best) * (1.0 + 1e-9) { s } else { best });
@@ -172,7 +172,7 @@ mod tests {
         };
         let devices: Vec<Vec<f64>> =
             vec![device(1, 20.0, 0.0), device(2, 10.0, 0.0), device(3, 20.0, 4.0), device(4, 0.0, 0.0)];
-        let daily = daily(GRID, &devices);
+        let daily = daily(GRID, &devices, true);
         let height = |d: usize| (0..48).map(|i| daily.at(d, f64::from(i) / 2.0)).fold(0.0, f64::max);
         assert!((height(0) - 20.0).abs() < 2.0 && (height(1) - 10.0).abs() < 2.0, "{} {}", height(0), height(1));
         assert!((daily.shifts_hours[2] - daily.shifts_hours[0] - 4.0).abs() <= 0.5, "{:?}", daily.shifts_hours);
@@ -185,7 +185,7 @@ mod tests {
             .map(|t| 10.0 + 20.0 * wave(t, 0.0) * if GRID.weekday(t) >= 5 { 0.5 } else { 1.0 } + noise(t, 1))
             .collect();
         let devices = [series];
-        let daily = daily(GRID, &devices);
+        let daily = daily(GRID, &devices, true);
         let factors = week(GRID, &devices, &daily, 14).unwrap();
         assert!((factors[6] / factors[0] - 0.5).abs() < 0.06, "{factors:?}");
         assert!(week(GRID, &devices, &daily, 13).is_none());

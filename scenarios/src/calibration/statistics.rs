@@ -1,7 +1,5 @@
 //! Statistics of series with gaps (NaN), used alike for what was recorded and for what was generated.
 
-use slacktide_forecast::special::normal_quantile;
-
 /// Mean and standard deviation of what is known, and how much that is; zeros where nothing is.
 pub fn moments(series: &[f64]) -> (f64, f64, usize) {
     let known = series.iter().filter(|v| v.is_finite());
@@ -53,22 +51,6 @@ pub fn mean_autocorrelation(series: &[Vec<f64>], lag: usize) -> Option<f64> {
     (weight > 0.0).then(|| sum / weight)
 }
 
-/// Normal scores: every known value becomes the place of its rank in a standard normal distribution; equal values share their middle.
-pub fn normal_scores(series: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..series.len()).filter(|i| series[*i].is_finite()).collect();
-    order.sort_by(|a, b| series[*a].total_cmp(&series[*b]));
-    let mut scores = vec![f64::NAN; series.len()];
-    let mut begin = 0;
-    while begin < order.len() {
-        let value = series[order[begin]];
-        let end = begin + order[begin..].iter().take_while(|i| series[**i] <= value).count().max(1);
-        let score = normal_quantile((begin + end) as f64 / 2.0 / order.len() as f64);
-        order[begin..end].iter().for_each(|i| scores[*i] = score);
-        begin = end;
-    }
-    scores
-}
-
 /// Largest distance between the distribution functions of two sorted samples (Kolmogorov–Smirnov); NaN when one is empty.
 pub fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> f64 {
     if a.is_empty() || b.is_empty() {
@@ -117,12 +99,5 @@ mod tests {
         assert!((autocorrelation(&wave, 20).unwrap().0 - 1.0).abs() < 0.01);
         assert!((autocorrelation(&wave, 10).unwrap().0 + 1.0).abs() < 0.01);
         assert!(autocorrelation(&[2.0; 50], 1).is_none() && autocorrelation(&wave, 400).is_none());
-    }
-
-    #[test]
-    fn scores_are_those_of_ranks_and_ties_share() {
-        let scores = normal_scores(&[5.0, f64::NAN, 1.0, 5.0, 9.0]);
-        assert!(scores[1].is_nan() && scores[0] == scores[3] && scores[0].abs() < 1e-9);
-        assert!((scores[4] - normal_quantile(0.875)).abs() < 1e-12 && scores[2] == -scores[4]);
     }
 }

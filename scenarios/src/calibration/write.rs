@@ -19,6 +19,11 @@ pub(super) fn correlation(phi: f64) -> f64 {
     ((phi * 1e5).round() / 1e5).clamp(0.0, 0.999_99)
 }
 
+/// A length of time in whole seconds.
+pub(super) fn duration(seconds: f64) -> String {
+    format_span(Span::from_secs(seconds.round() as u64))
+}
+
 /// The policy's slot for a tick: its own where the tick divides that, else the tick.
 fn slot(period_s: i64) -> Result<Option<Span>, CalibrationError> {
     match period_s {
@@ -66,7 +71,7 @@ fn load(group: &Group) -> LoadFragment {
     let part = |share: f64| Some(rounded((size * share.max(0.0).sqrt()).min(50.0)));
     let base = group.levels.iter().sum::<f64>() / group.levels.len().max(1) as f64;
     let base = rounded(base.clamp(0.0, 100.0));
-    let [memory, network, disk] = group.others.clone();
+    let [memory, network, disk] = [0, 1, 2].map(|m| group.others[m].as_ref().map(|fit| fit.fragment.clone()));
     LoadFragment {
         base_percent: Some(base),
         daily_amplitude_percent: Some(0.0),
@@ -77,7 +82,7 @@ fn load(group: &Group) -> LoadFragment {
         device_spread_percent: Some(0.0),
         burst_rate_per_day: Some(rounded(group.bursts.rate_per_day)),
         burst_percent: Some(rounded(group.bursts.height)),
-        burst_duration: Some(format_span(Span::from_secs(group.bursts.duration_s.round() as u64))),
+        burst_duration: Some(duration(group.bursts.duration_s)),
         profile: (!group.daily.curve.is_empty())
             .then(|| group.daily.curve.iter().map(|v| rounded(v.clamp(0.0, 100.0))).collect()),
         week: group.week.map(|week| week.map(rounded)),
@@ -108,12 +113,26 @@ fn kinds(group: &Group, base: f64) -> Vec<KindFragment> {
             .iter()
             .copied()
             .max_by(|a, b| group.daily.factors[*a].total_cmp(&group.daily.factors[*b]).then(b.cmp(a)));
+        let other = |m: usize| {
+            let devices = &group.others[m].as_ref()?.devices;
+            let size = mean(&|d| devices[d][2].powi(2)).sqrt();
+            let clamped = |value: f64, min: f64| rounded(value.clamp(min, 100.0));
+            Some([
+                clamped(mean(&|d| devices[d][0]), -100.0),
+                clamped(mean(&|d| devices[d][1]), 0.0),
+                clamped(size, 0.0),
+            ])
+        };
         KindFragment {
             level_percent: Some(rounded((mean(&|d| group.levels[d]) - base).clamp(-100.0, 100.0))),
             daily_factor: Some(rounded(mean(&|d| group.daily.factors[d]).min(100.0))),
             shift_hours: strongest.map(|d| rounded(group.daily.shifts_hours[d])),
             noise_factor: Some(rounded(mean(&|d| group.noise_factors[d].powi(2)).sqrt().min(100.0))),
             burst_factor: Some(rounded(mean(&|d| group.bursts.factors[d]).min(1000.0))),
+            slow_share: Some(rounded(mean(&|d| group.slow_shares[d]))),
+            memory: other(0),
+            network: other(1),
+            disk: other(2),
         }
     };
     (0..kinds).map(one).collect()

@@ -171,6 +171,15 @@ shape! {
         noise_factor: f64,
         /// Factor of the rate of bursts, 0 to 1000 (default 1).
         burst_factor: f64,
+        /// Share of slow noise in the variance of the noise it does not share with its pool, 0 to 1 (default: that of the family).
+        slow_share: f64,
+        /// Memory of such a device, where the family describes memory: points added to its level (-100 to 100), factor of its profile and
+        /// factor of its noise (0 to 100), in place of spread_percent (default [0, 1, 1] and the spread).
+        memory: [f64; 3],
+        /// The same for the network.
+        network: [f64; 3],
+        /// The same for the disk.
+        disk: [f64; 3],
     }
 }
 shape! {
@@ -194,6 +203,14 @@ shape! {
         slow_noise_correlation: f64,
         /// Distribution of both together, as above (default: normal).
         marginal: Vec<f64>,
+        /// Bursts a day and device, 0 to 100 (default 0).
+        burst_rate_per_day: f64,
+        /// Median height of a burst, points (default 15).
+        burst_percent: f64,
+        /// Standard deviation of its logarithm, 0 to 3 (default 0: all alike).
+        burst_sigma: f64,
+        /// Mean length of a burst (default 15m).
+        burst_duration: String,
     }
 }
 shape! {

@@ -1,8 +1,9 @@
 //! The fields of a load that was learned: curves, slow and skewed noise, kinds of devices, other metrics.
 
-use super::read::{Read, Reader};
+use super::read::{DAY, Read, Reader};
 use super::{FollowerFragment, KindFragment, LoadFragment};
 use crate::shape::{Follower, Kind, Marginal, Shape};
+use slacktide_engine::time::Span;
 
 /// Correlations from tick to tick go to just under 1: at ticks of 5 minutes, a memory of a year.
 const CORRELATION_MAX: f64 = 0.999_99;
@@ -82,7 +83,24 @@ impl Reader<'_> {
             shift_hours: number("shift_hours", given.shift_hours, 0.0, -24.0, 24.0)?,
             noise_factor: number("noise_factor", given.noise_factor, 1.0, 0.0, 100.0)?,
             burst_factor: number("burst_factor", given.burst_factor, 1.0, 0.0, 1000.0)?,
+            slow_share: given
+                .slow_share
+                .map(|share| self.0.in_range(&format!("{at}.slow_share"), share, 0.0, 1.0))
+                .transpose()?,
+            others: [
+                self.other_of_kind(&format!("{at}.memory"), given.memory)?,
+                self.other_of_kind(&format!("{at}.network"), given.network)?,
+                self.other_of_kind(&format!("{at}.disk"), given.disk)?,
+            ],
         })
+    }
+
+    fn other_of_kind(&self, path: &str, given: Option<[f64; 3]>) -> Read<Option<[f64; 3]>> {
+        let Some(values) = given else { return Ok(None) };
+        for (i, (value, min)) in values.into_iter().zip([-100.0, 0.0, 0.0]).enumerate() {
+            self.0.in_range(&format!("{path}[{i}]"), value, min, 100.0)?;
+        }
+        Ok(Some(values))
     }
 
     fn follower(&self, at: &str, given: &FollowerFragment) -> Read<Follower> {
@@ -105,6 +123,16 @@ impl Reader<'_> {
                 CORRELATION_MAX,
             )?,
             marginal: self.marginal(&format!("{at}.marginal"), given.marginal.as_ref())?,
+            burst_rate_per_day: number("burst_rate_per_day", given.burst_rate_per_day, 0.0, 0.0, 100.0)?,
+            burst_percent: number("burst_percent", given.burst_percent, 15.0, 0.0, 100.0)?,
+            burst_sigma: number("burst_sigma", given.burst_sigma, 0.0, 0.0, 3.0)?,
+            burst_duration: self.span(
+                &format!("{at}.burst_duration"),
+                given.burst_duration.as_ref(),
+                Span::from_secs(900),
+                Span::from_secs(60),
+                DAY,
+            )?,
         })
     }
 

@@ -95,6 +95,7 @@ pub fn generated(recording: &Recording, calibrated: &Calibrated, seed: u64) -> R
         pools: (0..worlds).flat_map(|w| ranges.iter().map(move |r| r.start + w * count..r.end + w * count)).collect(),
     };
     let mut samples = [all(), all(), all(), all()];
+    let resolutions = calibrated.metrics.map(|metric| metric.and_then(|m| resolution(&recording.columns[m])));
     let period = Span::from_secs(recording.period_s.unsigned_abs());
     for world in 0..worlds {
         let seed = seed + world as u64;
@@ -107,13 +108,21 @@ pub fn generated(recording: &Recording, calibrated: &Calibrated, seed: u64) -> R
                 let column = calibrated.metrics[metric].or(calibrated.metrics[0]).unwrap_or(0);
                 for (d, value) in columns[metric].iter().enumerate() {
                     if recording.series(column, calibrated.order[d])[step].is_finite() {
-                        sample.devices[world * count + d][step] = f64::from(*value);
+                        let value = f64::from(*value);
+                        let reported = resolutions[metric].map_or(value, |unit| (value / unit).round() * unit);
+                        sample.devices[world * count + d][step] = reported;
                     }
                 }
             }
         }
     }
     Ok(samples)
+}
+
+/// The unit that values are recorded in, where it is coarse: generated load is rounded to it before it is compared, as a meter would.
+fn resolution(values: &[f32]) -> Option<f64> {
+    let known = || values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v));
+    [1.0, 0.5, 0.1].into_iter().find(|unit| known().all(|v| (v / unit - (v / unit).round()).abs() < 1e-3))
 }
 
 /// Every metric that was recorded, judged.
