@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn a_metric_that_follows_is_found_with_its_level() {
         let grid = Grid { start_s: 0, period_s: 300 };
-        let noise = |t: usize, d: usize| ((t * 7919 + d * 104_729 + t * t * 31) % 1009) as f64 / 504.0 - 1.0;
+        let noise = |t: usize, d: usize| {
+            let mixed = ((t * 64 + d) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f64 / f64::from(1 << 23) - 1.0
+        };
         let first: Vec<Vec<f64>> = (0..4).map(|d| (0..900).map(|t| 30.0 + 5.0 * noise(t, d)).collect()).collect();
         let metric: Vec<Vec<f64>> = first
             .iter()

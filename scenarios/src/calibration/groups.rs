@@ -18,7 +18,10 @@ pub(super) const fn count_for(devices: usize) -> usize {
 
 /// The group of every device, groups in the order of their first feature. There may be fewer than asked for.
 pub(super) fn groups(features: &[[f64; FEATURES]], wanted: usize) -> Vec<usize> {
-    let wanted = wanted.clamp(1, features.len().max(1));
+    if features.is_empty() {
+        return Vec::new();
+    }
+    let wanted = wanted.clamp(1, features.len());
     let scaled = scaled(features);
     let mut order: Vec<usize> = (0..scaled.len()).collect();
     let size = |i: &usize| scaled[*i].iter().sum::<f64>();

@@ -12,6 +12,8 @@ mod groups;
 mod noise;
 mod profile;
 pub mod statistics;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use bursts::{Burst, bursts};

@@ -177,3 +177,40 @@ impl Reader<'_> {
             .ok_or_else(|| self.0.error(path, format!("{} values", values.len()), problem))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Scenario;
+
+    fn read(load: &str) -> Result<Scenario, String> {
+        Scenario::from_toml("s.toml", &format!("[[pools]]\n[pools.load]\n{load}\n")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_load_without_these_fields_has_no_shape_and_each_field_gives_it_one() {
+        assert_eq!(read("noise_percent = 3").unwrap().pools[0].load.shape, None);
+        let shape = read("profile = [0, 20]\nkinds = [{ level_percent = 3 }]\ndisk = { level_percent = 5 }").unwrap();
+        let shape = shape.pools[0].load.shape.clone().unwrap();
+        assert_eq!((shape.profile.as_deref(), shape.floor_percent), (Some([0.0, 20.0].as_slice()), 1.0));
+        assert_eq!((shape.kinds[0].level_percent, shape.kinds[0].noise_factor), (3.0, 1.0));
+        assert!(shape.others[0].is_none() && shape.others[2].as_ref().unwrap().level_percent == 5.0);
+        assert!(read("week = [1, 1, 1, 1, 1, 1, 1]").unwrap().pools[0].load.shape.is_some());
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let said = |load: &str| read(load).unwrap_err();
+        assert!(said("profile = [1]").contains("`pools[0].load.profile`: value `1 values`: must hold 2 to 288 values"));
+        assert!(
+            said("profile = [1, -2]").contains("`pools[0].load.profile[1]`: value `-2`: must be a number in 0..=100")
+        );
+        assert!(said("marginal = [0, 2, 1]").contains("values that do not fall"));
+        assert!(said("week = [1, 1, 1, 1, 1, 1, 9]").contains("week[6]`: value `9`: must be a number in 0..=5"));
+        assert!(said("slow_noise_correlation = 1").contains("0..=0.99999"));
+        assert!(said("kinds = [{ noise_factor = -1 }]").contains("kinds[0].noise_factor`: value `-1`"));
+        assert!(said("kinds = [{ memory = [0, -1, 1] }]").contains("kinds[0].memory[1]`: value `-1`"));
+        assert!(said("kinds = [{ slow_share = 2 }]").contains("kinds[0].slow_share`: value `2`"));
+        assert!(said("memory = { burst_duration = \"3x\" }").contains("memory.burst_duration`"));
+        assert!(said("floor_percnt = 1").contains("did you mean `floor_percent`?"));
+    }
+}

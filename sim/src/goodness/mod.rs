@@ -2,6 +2,8 @@
 
 mod judge;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub use judge::{Judged, Verdict, judge};
 pub use statistics::{LAG_HOURS, QUANTILES, Statistics};
