@@ -10,6 +10,7 @@ mod device;
 pub mod goodness;
 mod learned;
 mod load;
+pub mod measure;
 mod oracle;
 mod queue;
 mod replicate;

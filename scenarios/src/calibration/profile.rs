@@ -10,6 +10,8 @@ use super::statistics::moments;
 const SHARE_MIN: f64 = 0.01;
 /// A device that is mostly noise is not shifted: its best match would be chance.
 const SHIFT_SHARE_MIN: f64 = 0.5;
+/// A shift must make the match so much better.
+const SHIFT_GAIN_MIN: f64 = 1.1;
 const ROUNDS: usize = 4;
 
 /// What devices do over a day.
@@ -75,8 +77,9 @@ pub(super) fn daily(grid: Grid, devices: &[Vec<f64>], may_shift: bool) -> Daily 
         for ((curve, kept), shift) in curves.iter().zip(&mut shifts) {
             if may_shift && *kept >= SHIFT_SHARE_MIN {
                 let fits = |s: usize| product(curve, &later(&common, s));
-                // Of equal fits the first: no shift.
-                *shift = (0..parts).fold(0, |best, s| if fits(s) > fits(best) * (1.0 + 1e-9) { s } else { best });
+                let best = (0..parts).fold(0, |best, s| if fits(s) > fits(best) { s } else { best });
+                // What hardly fits better is chance.
+                *shift = if fits(best) > SHIFT_GAIN_MIN * fits(0).max(0.0) { best } else { 0 };
             }
         }
     }

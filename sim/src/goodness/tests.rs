@@ -62,8 +62,10 @@ fn what_a_plain_world_was_made_of_comes_back() {
         let week = shape.week.unwrap();
         let peak = profile.iter().copied().fold(0.0, f64::max) * week[0];
         near("height of the daily curve", seed, peak, 25.0, 2.5);
-        let top = (0..profile.len()).max_by(|a, b| profile[*a].total_cmp(&profile[*b])).unwrap();
-        near("hour of the peak", seed, (top as f64 + 0.5) / 2.0, 15.0, 1.5);
+        let angle = |i: usize| (i as f64 + 0.5) / profile.len() as f64 * std::f64::consts::TAU;
+        let along = |of: fn(f64) -> f64| profile.iter().enumerate().map(|(i, v)| v * of(angle(i))).sum::<f64>();
+        let hour = along(libm::sin).atan2(along(libm::cos)) / std::f64::consts::TAU * 24.0;
+        near("hour of the peak", seed, hour.rem_euclid(24.0), 15.0, 0.5);
         near("weekend", seed, week[6] / week[0], 0.6, 0.06);
         let own = load.noise_percent.hypot(shape.slow_noise_percent);
         near("noise of a device", seed, own, 3.0, 0.4);
