@@ -2,6 +2,7 @@
 // Printing is this room's business; nowhere else is it allowed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod calibrate;
 mod compare;
 mod forecast;
 mod journal;
@@ -40,6 +41,8 @@ enum Verb {
     /// Accuracy of forecasting models on recorded load, and which differences are more than chance
     #[command(subcommand)]
     Forecast(forecast::Verb),
+    /// Learn a generator of synthetic load from recorded load: a scenario file, and how well it fits
+    Calibrate(calibrate::Args),
     /// Worlds: list, show, validate, schema
     #[command(subcommand)]
     Scenario(libraries::Verb),
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Verb::Compare(args) => compare::run(&args),
         Verb::Sweep(args) => sweep::run(&args),
         Verb::Forecast(verb) => forecast::run(&verb),
+        Verb::Calibrate(args) => calibrate::run(&args),
         Verb::Scenario(verb) => libraries::scenario(verb),
         Verb::Policy(verb) => libraries::policy(verb),
         Verb::Replay(args) => journal::replay(&args),

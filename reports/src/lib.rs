@@ -2,6 +2,7 @@
 
 pub mod accuracy;
 pub mod arms;
+pub mod calibration;
 pub mod chart;
 pub mod comparison;
 mod course;

@@ -3,10 +3,12 @@
 //! A file passes three rooms: [`fragment`] (its shape, everything optional) → [`Scenario`] (validated settings). [`library`] holds the
 //! named ones; [`recorded`] reads telemetry and fleets from files.
 
+pub mod calibration;
 pub mod fragment;
 pub mod library;
 pub mod recorded;
 mod scenario;
+pub mod shape;
 
 pub use scenario::{
     AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Ramp,

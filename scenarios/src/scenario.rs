@@ -1,5 +1,6 @@
 //! A simulated world, validated.
 
+use crate::shape::Shape;
 use slacktide_engine::document::InputError;
 use slacktide_engine::policy::{Policy, library};
 use slacktide_engine::rollout::Package;
@@ -122,6 +123,8 @@ pub struct LoadFamily {
     pub network_factor: f64,
     /// Mean disk load.
     pub disk_percent: f64,
+    /// What was learned from recordings; `None`: the fields above are all.
+    pub shape: Option<Shape>,
     /// A rise that history does not know.
     pub ramp: Option<Ramp>,
 }

@@ -1,5 +1,6 @@
 //! What every device would carry if nobody were out: synthetic families, or recorded machines.
 
+use crate::learned::Learned;
 use crate::rng::{Purpose, Stream};
 use crate::setup::{LoadSource, Setup};
 use rand_distr::{Distribution, StandardNormal};
@@ -61,6 +62,8 @@ pub(crate) struct Synthetic {
     start: Instant,
     rollout_at: Instant,
     ticks_per_day: f64,
+    /// Devices of families with a shape.
+    learned: Option<Learned>,
 }
 
 impl Synthetic {
@@ -92,6 +95,7 @@ impl Synthetic {
             start: setup.scenario.start,
             rollout_at: setup.scenario.start + setup.scenario.history,
             ticks_per_day: 86_400.0 / setup.scenario.tick.as_secs_f64(),
+            learned: Learned::new(setup, facts, group_of, seed),
         }
     }
 
@@ -104,6 +108,9 @@ impl Synthetic {
         let [cpu, memory, network, disk] = out else { return };
         for (d, device) in self.devices.iter_mut().enumerate() {
             let family = &self.families[self.family_of[d] as usize];
+            if family.shape.is_some() {
+                continue;
+            }
             let phi = family.noise_correlation as f32;
             device.noise = phi * device.noise + (1.0 - phi * phi).sqrt() * normal(&mut device.stream);
             let other = normal(&mut device.stream);
@@ -126,6 +133,9 @@ impl Synthetic {
             memory[d] = (family.memory_percent as f32 + 3.0 * device.slow + 0.05 * load).clamp(0.0, 100.0);
             network[d] = (family.network_factor as f32 * load + 2.0 * other).clamp(0.0, 100.0);
             disk[d] = (family.disk_percent as f32 + 2.0 * other + 0.4 * burst).clamp(0.0, 100.0);
+        }
+        if let Some(learned) = &mut self.learned {
+            learned.fill(at, out);
         }
     }
 

@@ -20,6 +20,10 @@ pub(crate) enum Purpose {
     Rollback,
     Crash,
     Design,
+    Learned,
+    LearnedPool,
+    LearnedKind,
+    LearnedOther,
 }
 
 fn mix(mut z: u64) -> u64 {

@@ -1,5 +1,6 @@
 //! The binary as people use it, mistakes included.
 
+mod calibrate;
 mod forecast;
 mod plan;
 mod stories;

@@ -1,10 +1,11 @@
 //! The file shape of a scenario. The ways from it to a valid [`crate::Scenario`] are in `read` (the whole, and what all share), `pools`
-//! (devices and their load), `rollouts` (packages, physics, the operator) and `failures`.
+//! (devices and their load), `shape` (load that was learned), `rollouts` (packages, physics, the operator) and `failures`.
 
 mod failures;
 mod pools;
 mod read;
 mod rollouts;
+mod shape;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,32 @@ shape! {
         network_factor: f64,
         /// Mean disk load (default 15).
         disk_percent: f64,
+        /// The daily curve in points over base_percent, evenly over the day from midnight UTC, 2 to 288 values such as 24 (default: the
+        /// cosine of the daily_ fields).
+        profile: Vec<f64>,
+        /// Factors of the daily curve, Monday to Sunday, 0 to 5 (default: weekend_factor on the last two).
+        week: [f64; 7],
+        /// Least load of a device (default 1).
+        floor_percent: f64,
+        /// Slow noise of a device, points (default 0).
+        slow_noise_percent: f64,
+        /// Its correlation from tick to tick, 0 to 0.99999 (default 0.995).
+        slow_noise_correlation: f64,
+        /// Correlation of the pool's noise from tick to tick, 0 to 0.99999 (default 0.9).
+        pool_noise_correlation: f64,
+        /// Distribution of all noise together in its standard deviations: values that do not fall, 3 to 61 of them, for where a normal
+        /// variable is, evenly, -3 to 3 (default: normal).
+        marginal: Vec<f64>,
+        /// Spread of the heights of bursts: standard deviation of their logarithm, burst_percent being the median (default 0: all alike).
+        burst_sigma: f64,
+        /// Kinds of devices, each as frequent as the others, in place of device_spread_percent (default: none).
+        kinds: Vec<KindFragment>,
+        /// Memory, in place of memory_percent.
+        memory: FollowerFragment,
+        /// Network load, in place of network_factor.
+        network: FollowerFragment,
+        /// Disk load, in place of disk_percent.
+        disk: FollowerFragment,
         /// An unforeseen rise, once, that history does not know: points added to every device at its top (default 0: none).
         ramp_percent: f64,
         /// It begins this long after the rollout is announced (default 1h).
@@ -129,6 +156,61 @@ shape! {
         ramp_duration: String,
         /// It stays at its top this long and then falls as fast as it rose (default 2h).
         ramp_hold: String,
+    }
+}
+shape! {
+    /// `[[pools.load.kinds]]`
+    KindFragment {
+        /// Points added to the base, -100 to 100 (default 0).
+        level_percent: f64,
+        /// Factor of the daily curve, 0 to 100 (default 1).
+        daily_factor: f64,
+        /// The daily curve comes so many hours later, -24 to 24 (default 0).
+        shift_hours: f64,
+        /// Factor of all noise, 0 to 100 (default 1).
+        noise_factor: f64,
+        /// Factor of the rate of bursts, 0 to 1000 (default 1).
+        burst_factor: f64,
+        /// Share of slow noise in the variance of the noise it does not share with its pool, 0 to 1 (default: that of the family).
+        slow_share: f64,
+        /// Memory of such a device, where the family describes memory: points added to its level (-100 to 100), factor of its profile and
+        /// factor of its noise (0 to 100), in place of spread_percent (default [0, 1, 1] and the spread).
+        memory: [f64; 3],
+        /// The same for the network.
+        network: [f64; 3],
+        /// The same for the disk.
+        disk: [f64; 3],
+    }
+}
+shape! {
+    /// `[pools.load.memory]`, `.network`, `.disk`: level + cpu_factor × cpu + profile + noise, brought into 0 to 100.
+    FollowerFragment {
+        /// Level (default 0).
+        level_percent: f64,
+        /// Spread of the devices' own levels (default 0).
+        spread_percent: f64,
+        /// Points for a point of cpu, -10 to 10 (default 0).
+        cpu_factor: f64,
+        /// Points evenly over the day from midnight UTC, 2 to 288 values (default: none).
+        profile: Vec<f64>,
+        /// Noise (default 0).
+        noise_percent: f64,
+        /// Its correlation from tick to tick, 0 to 0.99999 (default 0).
+        noise_correlation: f64,
+        /// Slow noise (default 0).
+        slow_noise_percent: f64,
+        /// Its correlation from tick to tick, 0 to 0.99999 (default 0.995).
+        slow_noise_correlation: f64,
+        /// Distribution of both together, as above (default: normal).
+        marginal: Vec<f64>,
+        /// Bursts a day and device, 0 to 100 (default 0).
+        burst_rate_per_day: f64,
+        /// Median height of a burst, points (default 15).
+        burst_percent: f64,
+        /// Standard deviation of its logarithm, 0 to 3 (default 0: all alike).
+        burst_sigma: f64,
+        /// Mean length of a burst (default 15m).
+        burst_duration: String,
     }
 }
 shape! {

@@ -62,6 +62,7 @@ impl Reader<'_> {
             memory_percent: field("memory_percent", given.memory_percent, 45.0, 0.0, 100.0)?,
             network_factor: field("network_factor", given.network_factor, 0.6, 0.0, 10.0)?,
             disk_percent: field("disk_percent", given.disk_percent, 15.0, 0.0, 100.0)?,
+            shape: self.shape(at, given)?,
             ramp: self.ramp(at, given)?,
         })
     }

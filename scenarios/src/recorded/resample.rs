@@ -24,6 +24,19 @@ impl std::fmt::Display for NotAMultiple {
 impl std::error::Error for NotAMultiple {}
 
 impl Recording {
+    /// The same devices over some of the steps only; a range beyond the end is cut.
+    pub fn between(&self, steps: std::ops::Range<usize>) -> Self {
+        let (from, to) = (steps.start.min(self.steps), steps.end.min(self.steps));
+        let cut =
+            |metric: usize| (0..self.devices.len()).flat_map(|d| self.series(metric, d)[from..to].to_vec()).collect();
+        Self {
+            start_s: self.start_s + from as i64 * self.period_s,
+            steps: to.saturating_sub(from),
+            columns: (0..self.metrics.len()).map(cut).collect(),
+            ..self.clone()
+        }
+    }
+
     /// The same load at steps of `every_s` seconds, each the mean of what is known in it; steps begin at multiples of their length in
     /// Unix time. A step of which nothing is known is a gap.
     ///
@@ -74,6 +87,8 @@ mod tests {
         let hourly = recording.every(3600).unwrap();
         assert_eq!((hourly.start_s, hourly.steps, hourly.period_s), (0, 2, 3600));
         assert_eq!(hourly.columns[0], [1.0, 3.0]);
+        let cut = recording.between(1..9);
+        assert_eq!((cut.start_s, cut.steps, cut.columns[0][0]), (3600, 3, 2.0));
         assert_eq!(
             recording.every(400).unwrap_err().to_string(),
             "steps of 400 s cannot be made of recorded steps of 300 s: choose a multiple"
