@@ -3,12 +3,13 @@
 //! A file passes three rooms: [`fragment`] (its shape, everything optional) → [`Scenario`] (validated settings). [`library`] holds the
 //! named ones; [`recorded`] reads telemetry and fleets from files.
 
+pub mod faults;
 pub mod fragment;
 pub mod library;
 pub mod recorded;
 mod scenario;
 
 pub use scenario::{
-    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Ramp,
+    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, Flash, LoadFamily, Operator, PoolGroup, Ramp,
     Scenario, UpdatePhysics,
 };
