@@ -197,6 +197,7 @@ fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setu
 
 fn fit(setup: &mut Setup) -> Result<()> {
     setup.fit_to_recording()?;
+    setup.check_names()?;
     let (slot, tick) = (setup.policy.plan.slot.as_millis(), setup.scenario.tick.as_millis());
     if !slot.is_multiple_of(tick) {
         bail!(

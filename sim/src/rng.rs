@@ -19,6 +19,12 @@ pub(crate) enum Purpose {
     Attempt,
     Rollback,
     Crash,
+    Outage,
+    Partition,
+    Telemetry,
+    Clock,
+    Agent,
+    Overload,
 }
 
 fn mix(mut z: u64) -> u64 {

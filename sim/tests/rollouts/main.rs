@@ -1,9 +1,11 @@
 //! Whole rollouts through the production engine.
 
 mod bad_release;
+
 mod ramps;
 mod several;
 mod whatif;
+mod worlds;
 
 use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::journal::{ChainReader, JournalMode, Line, replay::replay, verify};
