@@ -38,7 +38,8 @@ pub(crate) struct Scene<'a> {
 /// Members of every pool and region, and how many of them are busy with an update, at one moment.
 #[derive(Debug, Default)]
 struct Busy {
-    at: Option<Instant>,
+    /// The moment, and how many installs had ended by then.
+    at: Option<(Instant, u64)>,
     sets: BTreeMap<(&'static str, String), (u32, u32)>,
 }
 
@@ -54,7 +55,7 @@ impl Busy {
             }
         }
         Self {
-            at: Some(now),
+            at: Some((now, devices.ends)),
             sets: sets.into_iter().map(|((kind, name), counts)| ((kind, name.to_owned()), counts)).collect(),
         }
     }
@@ -119,9 +120,10 @@ impl Checks {
         }
     }
 
-    /// The device told last is counted with those of its pool and region that are busy. Counted once a moment, then carried on.
+    /// The device told last is counted with those of its pool and region that are busy. Counted once a moment, then
+    /// carried on until somebody is free again.
     fn budgets(&mut self, now: Instant, device: usize, policy: &Policy, world: &World, devices: &Devices) {
-        if self.busy.at != Some(now) {
+        if self.busy.at != Some((now, devices.ends)) {
             self.busy = Busy::count(now, world, devices);
         }
         let facts = &world.facts[device];

@@ -48,6 +48,8 @@ pub(crate) enum Step {
     AgentDies,
     /// …and is back.
     AgentIsBack(Then),
+    /// The time to begin is over, where downloads may take that long.
+    IsTooLate(CommandId),
 }
 
 /// What an install command says.
@@ -99,6 +101,8 @@ pub(crate) struct Devices {
     pub(crate) bytes_moved: f64,
     /// Installs of what the device ran already, or of something older.
     pub(crate) double_installs: u64,
+    /// Counts ends of installs and rollbacks: a count of who is busy made before is old.
+    pub(crate) ends: u64,
 }
 
 /// What a device acts upon.
@@ -134,6 +138,7 @@ impl Devices {
             first_exposed: None,
             bytes_moved: 0.0,
             double_installs: 0,
+            ends: 0,
         }
     }
 
@@ -191,6 +196,7 @@ impl Devices {
         let input = Input::Progress { attempt: order.attempt, state: COURSE[job.at] };
         around.say(d, before.command, CommandResult::Failed { reason: "a newer command took over".to_owned() });
         around.queue.push(around.now + WORD, Event::Word { device: d, input });
+        self.step(d, void_at, Step::IsTooLate(order.command), around.queue);
     }
 
     fn install(&mut self, d: usize, order: Order, void_at: Instant, around: &mut Around<'_>) {
@@ -256,7 +262,7 @@ impl Devices {
 
     fn drop_job(&mut self, d: usize, around: &mut Around<'_>) {
         self.pause_download(d, around);
-        self.jobs[d] = None;
+        self.ends += u64::from(self.jobs[d].take().is_some());
         self.tokens[d] += 1;
     }
 
@@ -285,7 +291,9 @@ impl Devices {
 
     fn load(&mut self, d: usize, around: &mut Around<'_>) {
         let Some(job) = &mut self.jobs[d] else { return };
+        let (command, void_at) = (job.order.command, job.void_at);
         if around.world.conditions[d].cut {
+            self.step(d, void_at, Step::IsTooLate(command), around.queue);
             return;
         }
         let has =
@@ -294,8 +302,12 @@ impl Devices {
         (job.loading, job.since) = (Some(bytes), around.now);
         if around.network.is_shared(d) {
             around.network.begin(around.now, d, bytes, around.queue);
+            self.step(d, void_at, Step::IsTooLate(command), around.queue);
         } else {
             let length = Span::from_secs_f64(bytes / around.scenario.updates.download_bytes_per_s);
+            if around.now + length >= void_at {
+                self.step(d, void_at, Step::IsTooLate(command), around.queue);
+            }
             self.step(d, around.now + length, Step::Reach(DOWNLOADING + 1), around.queue);
         }
     }
@@ -336,16 +348,21 @@ impl Devices {
 
     /// A step has come to its end. Returns what the engine is told.
     pub(crate) fn finish_step(&mut self, d: usize, token: u32, step: &Step, around: &mut Around<'_>) -> Option<Input> {
+        if let Step::IsTooLate(command) = step {
+            return self.is_too_late(d, *command, around);
+        }
         if token != self.tokens[d] || around.world.conditions[d].crashed {
             return None;
         }
         match step {
+            Step::IsTooLate(_) => None,
             Step::Reach(at) => self.reach(d, *at, around),
             Step::AgentDies => self.agent_dies(d, around),
             Step::AgentIsBack(then) => self.agent_is_back(d, *then, around),
             Step::Installed => self.end(d, None, around),
             Step::Failed(reason) => self.end(d, Some(reason), around),
             Step::Restored(command, _) | Step::NotRestored(command) => {
+                self.ends += 1;
                 let condition = &mut around.world.conditions[d];
                 condition.out = false;
                 let result = if let Step::Restored(_, version) = step {
@@ -368,9 +385,6 @@ impl Devices {
             self.fetched.remove(&d);
         }
         let state = COURSE[at];
-        if state == AttemptState::Draining && around.now >= job.void_at {
-            return self.end(d, Some("it took too long to begin"), around);
-        }
         job.at = at;
         job.out = state.is_out();
         around.world.conditions[d].out = state.is_out();
@@ -379,8 +393,21 @@ impl Devices {
         Some(Input::Progress { attempt, state })
     }
 
+    /// Nobody goes out when its command is about to be given up; what was downloaded stays.
+    fn is_too_late(&mut self, d: usize, command: CommandId, around: &mut Around<'_>) -> Option<Input> {
+        let job = self.jobs[d].as_ref()?;
+        let is_waiting = job.order.command == command && job.at == DOWNLOADING && around.now >= job.void_at;
+        if !is_waiting || around.world.conditions[d].crashed {
+            return None;
+        }
+        self.pause_download(d, around);
+        self.tokens[d] += 1;
+        self.end(d, Some("the download took too long"), around)
+    }
+
     fn end(&mut self, d: usize, failed: Option<&str>, around: &mut Around<'_>) -> Option<Input> {
         let job = self.jobs[d].take()?;
+        self.ends += 1;
         let condition = &mut around.world.conditions[d];
         condition.out = false;
         condition.updating = false;

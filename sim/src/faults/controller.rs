@@ -143,3 +143,32 @@ fn digest(engine: &Engine) -> u64 {
     let _ = write!(hash, "{engine:?}");
     hash.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slacktide_engine::input::TelemetryBatch;
+    use slacktide_engine::time::Span;
+    use slacktide_scenarios::Scenario;
+
+    /// One sample that the other has not heard is found, though nothing was said of it yet.
+    #[test]
+    fn an_engine_that_missed_something_is_not_the_same() {
+        let scenario = Scenario::from_toml("t", "devices = 4\n[[pools]]\n").unwrap();
+        let setup = Setup::new(scenario.clone(), scenario.policy().unwrap());
+        let facts = setup.devices(1).0;
+        let engine = |value: f32| {
+            let mut engine = Engine::new(setup.policy.clone(), &setup.metrics());
+            engine.handle_input(scenario.start, Input::Enrolled { devices: facts.clone() });
+            for (n, value) in [20.0, value].into_iter().enumerate() {
+                let batch = TelemetryBatch { devices: None, columns: vec![vec![value; 4]; 4] };
+                engine.handle_input(scenario.start + Span::from_secs(300 * n as u64), Input::Telemetry(batch));
+            }
+            while !matches!(engine.poll_output(), Output::Wake { .. }) {}
+            engine
+        };
+        assert_eq!(difference(&mut engine(30.0), &mut engine(30.0)), None);
+        let said = difference(&mut engine(30.0), &mut engine(30.5));
+        assert_eq!(said.as_deref(), Some("some part of its state is another"));
+    }
+}

@@ -1,7 +1,8 @@
 //! Every world of the library, once: no promise is broken, and what came of it is what came of it before.
 
+use rayon::prelude::*;
 use slacktide_scenarios::library;
-use slacktide_sim::{Setup, run};
+use slacktide_sim::{RunResult, Setup, run};
 use std::fmt::Write;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rollouts/worlds.txt");
@@ -25,10 +26,13 @@ fn every_world_of_the_library_keeps_its_promises_and_its_measures() {
         let _ = write!(table, " {name}");
     }
     table.push('\n');
-    for name in library::names() {
+    let one = |name: &str| {
         let scenario = library::named(name).unwrap();
         let policy = scenario.policy().unwrap();
-        let result = run(&Setup::new(scenario, policy), SEED, &|_| {});
+        run(&Setup::new(scenario, policy), SEED, &|_| {})
+    };
+    let results: Vec<RunResult> = library::names().into_par_iter().map(one).collect();
+    for (name, result) in library::names().into_iter().zip(results) {
         assert_eq!(result.violations, Vec::<String>::new(), "{name}");
         assert!(result.states.iter().all(|state| state.is_end()), "{name}: {:?}", result.states);
         let _ = write!(table, "{name:<20} {:<12}", result.state.to_string());
