@@ -217,6 +217,7 @@ fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setu
 /// Brings a setup's times in line with its recording, and checks that slots hold whole reports.
 pub(crate) fn fit(setup: &mut Setup) -> Result<()> {
     setup.fit_to_recording()?;
+    setup.check_names()?;
     let (slot, tick) = (setup.policy.plan.slot.as_millis(), setup.scenario.tick.as_millis());
     if !slot.is_multiple_of(tick) {
         bail!(

@@ -81,6 +81,11 @@ impl Document {
         InputError { source_name: self.source_name.clone(), line, field: String::new(), value, problem: message }
     }
 
+    /// The file, or what stands for it.
+    pub fn source_name(&self) -> &str {
+        &self.source_name
+    }
+
     /// Line, from 1, of a byte position.
     fn line_at(&self, position: usize) -> usize {
         self.text.as_bytes().iter().take(position).filter(|b| **b == b'\n').count() + 1

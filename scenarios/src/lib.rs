@@ -4,6 +4,7 @@
 //! named ones; [`recorded`] reads telemetry and fleets from files.
 
 pub mod calibration;
+pub mod faults;
 pub mod fragment;
 pub mod library;
 pub mod recorded;
@@ -11,6 +12,6 @@ mod scenario;
 pub mod shape;
 
 pub use scenario::{
-    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, LoadFamily, Operator, PoolGroup, Ramp,
+    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, Flash, LoadFamily, Operator, PoolGroup, Ramp,
     Scenario, UpdatePhysics,
 };

@@ -3,7 +3,7 @@
 use crate::Scenario;
 use slacktide_engine::document::{InputError, nearest};
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 24] = [
     ("first-rollout", include_str!("../library/first-rollout.toml")),
     ("busy-evening", include_str!("../library/busy-evening.toml")),
     ("bad-release", include_str!("../library/bad-release.toml")),
@@ -11,6 +11,23 @@ const FILES: [(&str, &str); 7] = [
     ("sudden-ramp", include_str!("../library/sudden-ramp.toml")),
     ("two-rollouts", include_str!("../library/two-rollouts.toml")),
     ("night-window", include_str!("../library/night-window.toml")),
+    ("install-failures", include_str!("../library/install-failures.toml")),
+    ("slow-leak", include_str!("../library/slow-leak.toml")),
+    ("bad-variant", include_str!("../library/bad-variant.toml")),
+    ("site-outage", include_str!("../library/site-outage.toml")),
+    ("region-outage", include_str!("../library/region-outage.toml")),
+    ("partition", include_str!("../library/partition.toml")),
+    ("lossy-telemetry", include_str!("../library/lossy-telemetry.toml")),
+    ("clock-skew", include_str!("../library/clock-skew.toml")),
+    ("agent-restarts", include_str!("../library/agent-restarts.toml")),
+    ("controller-crash", include_str!("../library/controller-crash.toml")),
+    ("overload-cascade", include_str!("../library/overload-cascade.toml")),
+    ("slow-links", include_str!("../library/slow-links.toml")),
+    ("flash-crowd", include_str!("../library/flash-crowd.toml")),
+    ("month-end", include_str!("../library/month-end.toml")),
+    ("weekly-rhythm", include_str!("../library/weekly-rhythm.toml")),
+    ("regime-change", include_str!("../library/regime-change.toml")),
+    ("everything-at-once", include_str!("../library/everything-at-once.toml")),
 ];
 
 /// Names of all scenarios of the library.

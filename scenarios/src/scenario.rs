@@ -1,11 +1,15 @@
 //! A simulated world, validated.
 
+use crate::faults::{
+    AgentRestarts, ClockSkew, ControllerCrash, DownTimes, Link, Overload, Partition, Spell, TelemetryFaults,
+};
 use crate::shape::Shape;
 use slacktide_engine::document::InputError;
 use slacktide_engine::policy::{Policy, library};
 use slacktide_engine::rollout::Package;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
+use std::sync::Arc;
 
 /// A simulated world. Made by [`Scenario::from_toml`] or [`crate::library::named`] only.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +44,8 @@ pub struct Scenario {
     pub also: Vec<AlsoRollout>,
     /// How long steps of an update take.
     pub updates: UpdatePhysics,
+    /// Links of regions; a region without one has no limit.
+    pub links: Vec<Link>,
     /// What goes wrong.
     pub failures: Failures,
     /// The person in the loop.
@@ -127,6 +133,14 @@ pub struct LoadFamily {
     pub shape: Option<Shape>,
     /// A rise that history does not know.
     pub ramp: Option<Ramp>,
+    /// A crowd that comes at once and goes slowly.
+    pub flash: Option<Flash>,
+    /// Points more in the last days of every month, and how many days.
+    pub month_end: Option<(f64, u32)>,
+    /// Another regime: points more or less from some time of the world on.
+    pub shift: Option<(f64, Span)>,
+    /// The daily curve on Monday to Sunday, as shares.
+    pub weekday_factors: [f64; 7],
 }
 
 /// Load that rises once, in a way no history knows: straight up, a while at the top, and straight down again.
@@ -156,6 +170,19 @@ impl Ramp {
             self.percent * ((end - t) / rise).min(1.0)
         }
     }
+}
+
+/// A flash crowd: straight up, then half of it goes in each half-life.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flash {
+    /// Points added to every device at its top.
+    pub percent: f64,
+    /// It begins this long after the rollout is announced.
+    pub after: Span,
+    /// From nothing to its top.
+    pub rise: Span,
+    /// Half of what is left goes in this time.
+    pub half_life: Span,
 }
 
 /// A lognormal duration: its median, and the standard deviation of its logarithm.
@@ -199,6 +226,22 @@ pub struct Failures {
     pub bad_release: Option<BadRelease>,
     /// Devices that crash by themselves.
     pub crash: Option<Crash>,
+    /// Recorded down-times.
+    pub down_times: Option<Arc<DownTimes>>,
+    /// Sites or regions that are down as a whole.
+    pub outages: Vec<Spell>,
+    /// Sites or regions that cannot talk to the controller.
+    pub partitions: Vec<Partition>,
+    /// Telemetry that is lost, late, doubled or out of order.
+    pub telemetry: Option<TelemetryFaults>,
+    /// Devices whose clock is wrong.
+    pub clock: Option<ClockSkew>,
+    /// Agents that restart while they install.
+    pub agent: Option<AgentRestarts>,
+    /// When the controller dies, in the order of time.
+    pub controller: Vec<ControllerCrash>,
+    /// What too much work does to a device.
+    pub overload: Option<Overload>,
 }
 
 /// A release that should be stopped.
@@ -221,6 +264,13 @@ pub enum BadReleaseKind {
         cpu_points: f64,
         /// From nothing to all of it.
         ramp: Span,
+    },
+    /// Costs more with every hour since the device started on it, until it starts anew.
+    Leak {
+        /// Points of CPU an hour.
+        cpu_points_per_hour: f64,
+        /// Points of memory an hour.
+        memory_points_per_hour: f64,
     },
     /// Fails its health check on this share of devices, percent.
     CrashLoop {

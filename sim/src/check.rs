@@ -3,9 +3,11 @@
 use crate::device::Devices;
 use crate::pace::Pace;
 use crate::world::World;
+use slacktide_engine::ids::AttemptId;
 use slacktide_engine::input::CommandResult;
 use slacktide_engine::output::{Command, CommandKind};
 use slacktide_engine::policy::{Basis, Policy};
+use slacktide_engine::rollout::AttemptState;
 use slacktide_engine::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,12 +22,27 @@ pub(crate) struct Checks {
     violations: Vec<String>,
     busy: Busy,
     pace: Pace,
+    /// Attempts begun, and how each ended; `None` while it has not.
+    attempts: BTreeMap<AttemptId, Option<AttemptState>>,
+    /// By device: the last attempt.
+    last: BTreeMap<usize, AttemptId>,
+}
+
+/// The world as a command leaves the engine.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) world: &'a World,
+    pub(crate) devices: &'a Devices,
+    /// Does the engine hear of every device as it is?
+    pub(crate) sees_true: bool,
 }
 
 /// Members of every pool and region, and how many of them are busy with an update, at one moment.
 #[derive(Debug, Default)]
 struct Busy {
-    at: Option<Instant>,
+    /// The moment, and how many installs had ended by then.
+    at: Option<(Instant, u64)>,
     sets: BTreeMap<(&'static str, String), (u32, u32)>,
 }
 
@@ -41,7 +58,7 @@ impl Busy {
             }
         }
         Self {
-            at: Some(now),
+            at: Some((now, devices.ends)),
             sets: sets.into_iter().map(|((kind, name), counts)| ((kind, name.to_owned()), counts)).collect(),
         }
     }
@@ -55,23 +72,21 @@ impl Checks {
     }
 
     /// A command leaves the engine.
-    pub(crate) fn command(
-        &mut self,
-        now: Instant,
-        command: &Command,
-        policy: &Policy,
-        world: &World,
-        devices: &Devices,
-    ) {
+    pub(crate) fn command(&mut self, now: Instant, command: &Command, scene: &Scene<'_>) {
+        let Scene { policy, world, devices, sees_true } = *scene;
         let d = command.device.index();
         match command.kind {
-            CommandKind::Install { command: id, .. } => {
+            CommandKind::Install { command: id, attempt, .. } => {
                 if !self.commands.insert(id.0) {
                     self.violated(format!("{now}: command {id} was given twice"));
                 }
-                if devices.is_busy(d) && !world.conditions[d].crashed {
+                // Who was silent for as long as the policy allows may be told again; nobody else.
+                let before = self.last.insert(d, attempt).and_then(|last| self.attempts.get(&last).copied());
+                let is_given_up = before == Some(Some(AttemptState::TimedOut));
+                if before == Some(None) || devices.is_busy(d) && !world.conditions[d].crashed && !is_given_up {
                     self.violated(format!("{now}: device {d} was told to install while it installs"));
                 }
+                self.attempts.insert(attempt, None);
                 let region = policy.region(world.facts[d].region.as_str());
                 if !policy.calendar.is_open_at(region.zone.as_ref(), now) {
                     self.violated(format!("{now}: device {d} was told to install outside its window"));
@@ -81,24 +96,40 @@ impl Checks {
                     self.violated(broken);
                 }
             }
-            CommandKind::Rollback { command: id, .. } => {
+            CommandKind::Rollback { command: id, attempt, .. } => {
                 if !self.commands.insert(id.0) {
                     self.violated(format!("{now}: command {id} was given twice"));
                 }
+                self.attempts.insert(attempt, None);
                 let condition = &world.conditions[d];
                 // Who is down already costs nothing.
                 if !condition.crashed && !condition.out {
                     self.budgets(now, d, policy, world, devices);
-                    self.demand(now, d, policy, world);
+                    if sees_true {
+                        self.demand(now, d, policy, world);
+                    }
                 }
             }
             CommandKind::Announce | CommandKind::Cancel { .. } | CommandKind::NotNow { .. } => {}
         }
     }
 
-    /// The device told last is counted with those of its pool and region that are busy. Counted once a moment, then carried on.
+    /// The engine says that an attempt has ended.
+    pub(crate) fn settled(&mut self, attempt: AttemptId, end: AttemptState) {
+        self.attempts.insert(attempt, Some(end));
+    }
+
+    /// A controller was made again from its journal.
+    pub(crate) fn rebuilt(&mut self, now: Instant, difference: Option<String>) {
+        if let Some(difference) = difference {
+            self.violated(format!("{now}: the rebuilt controller is not the one that died: {difference}"));
+        }
+    }
+
+    /// The device told last is counted with those of its pool and region that are busy. Counted once a moment, then
+    /// carried on until somebody is free again.
     fn budgets(&mut self, now: Instant, device: usize, policy: &Policy, world: &World, devices: &Devices) {
-        if self.busy.at != Some(now) {
+        if self.busy.at != Some((now, devices.ends)) {
             self.busy = Busy::count(now, world, devices);
         }
         let facts = &world.facts[device];
@@ -163,11 +194,18 @@ impl Checks {
         if !ended {
             self.violated("the rollout did not end".to_owned());
         }
+        let open = self.attempts.values().filter(|end| end.is_none()).count();
+        if ended && open > 0 {
+            self.violated(format!("{open} attempts have no end"));
+        }
         if lost > 0 {
             self.violated(format!("{lost} devices run another release than the engine believes"));
         }
         if devices.double_installs > 0 {
-            self.violated(format!("{} installs began while another ran", devices.double_installs));
+            self.violated(format!(
+                "{} installs were of what the device ran already, or of something older",
+                devices.double_installs
+            ));
         }
         self.violations
     }

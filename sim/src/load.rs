@@ -5,9 +5,9 @@ use crate::rng::{Purpose, Stream};
 use crate::setup::{LoadSource, Setup};
 use rand_distr::{Distribution, StandardNormal};
 use slacktide_engine::input::DeviceFacts;
-use slacktide_engine::time::Instant;
-use slacktide_scenarios::LoadFamily;
+use slacktide_engine::time::{Instant, Span};
 use slacktide_scenarios::recorded::Recording;
+use slacktide_scenarios::{Flash, LoadFamily};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -148,11 +148,46 @@ impl Synthetic {
         // 1970-01-01 was a Thursday.
         let weekday = (seconds / 86_400.0).floor().rem_euclid(7.0);
         let factor = if weekday == 2.0 || weekday == 3.0 { family.weekend_factor } else { 1.0 };
+        // Factors begin with Monday.
+        let factor = factor * family.weekday_factors[(weekday as usize + 3) % 7];
         let trend = family.trend_percent_per_day * at.since(self.start).as_secs_f64() / 86_400.0;
         let ramp =
             family.ramp.filter(|_| at >= self.rollout_at).map_or(0.0, |ramp| ramp.points(at.since(self.rollout_at)));
-        (family.base_percent + family.daily_amplitude_percent * curve * factor + trend + ramp) as f32
+        let flash = family.flash.filter(|_| at >= self.rollout_at);
+        let flash = flash.map_or(0.0, |flash| flash_points(&flash, at.since(self.rollout_at)));
+        let month_end =
+            family.month_end.map_or(0.0, |(points, days)| if is_month_end(at, days) { points } else { 0.0 });
+        let shift = family.shift.map_or(0.0, |(points, after)| if at >= self.start + after { points } else { 0.0 });
+        let rises = ramp + flash + month_end + shift;
+        (family.base_percent + family.daily_amplitude_percent * curve * factor + trend + rises) as f32
     }
+}
+
+/// Points of a flash crowd this long after the rollout was announced.
+fn flash_points(flash: &Flash, since: Span) -> f64 {
+    let (t, rise) = (since.as_secs_f64() - flash.after.as_secs_f64(), flash.rise.as_secs_f64());
+    if t < 0.0 {
+        0.0
+    } else if t < rise {
+        flash.percent * t / rise
+    } else {
+        flash.percent * libm::exp2(-(t - rise) / flash.half_life.as_secs_f64())
+    }
+}
+
+/// Is it one of the last `days` days of a month, UTC?
+fn is_month_end(at: Instant, days: u32) -> bool {
+    let day = at.as_secs().div_euclid(86_400);
+    month_of(day) != month_of(day + i64::from(days))
+}
+
+/// Month, 1 to 12, of a day counted from 1970-01-01 (Hinnant, *chrono-compatible low-level date algorithms*, `civil_from_days`).
+const fn month_of(day: i64) -> i64 {
+    let day_of_era = (day + 719_468).rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    if from_march < 10 { from_march + 3 } else { from_march - 9 }
 }
 
 /// Days (in steps from the recording's first midnight) on which at least half of some machine's samples are known.
@@ -270,5 +305,73 @@ impl Recorded {
                 members.iter().for_each(|d| self.scale[*d] = factor);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flash_crowd_comes_at_once_and_goes_by_halves() {
+        let minutes = |n: u64| Span::from_secs(n * 60);
+        let flash = Flash { percent: 40.0, after: minutes(60), rise: minutes(10), half_life: minutes(30) };
+        let at = |n: u64| flash_points(&flash, minutes(n));
+        assert_eq!([at(59), at(60), at(65), at(70), at(100), at(130)], [0.0, 0.0, 20.0, 40.0, 20.0, 10.0]);
+    }
+
+    #[test]
+    fn months_end_when_the_calendar_says() {
+        let at = |text: &str| Instant::from_secs(slacktide_scenarios::recorded::moment(text).unwrap());
+        for (time, last_three) in [
+            ("2024-02-26T23:59:59Z", false),
+            ("2024-02-27T00:00:00Z", true),
+            ("2024-02-29T23:59:59Z", true),
+            ("2024-03-01T00:00:00Z", false),
+            ("2023-02-26T00:00:00Z", true),
+            ("2024-12-28T23:00:00Z", false),
+            ("2024-12-31T12:00:00Z", true),
+            ("1969-12-31T12:00:00Z", true),
+        ] {
+            assert_eq!(is_month_end(at(time), 3), last_three, "{time}");
+        }
+    }
+
+    /// Own load of a calm fleet of one device at some hours of a run.
+    fn loads(load: &str, hours: &[u64]) -> Vec<f32> {
+        let calm = "noise_percent = 0\npool_noise_percent = 0\ndevice_spread_percent = 0\nburst_rate_per_day = 0\n";
+        let text = format!(
+            "devices = 1\nhistory = \"24h\"\n[[pools]]\npool_size = 1\n[pools.load]\nbase_percent = 20\n{calm}{load}"
+        );
+        let scenario = slacktide_scenarios::Scenario::from_toml("t", &text).unwrap();
+        let setup = Setup::new(scenario.clone(), scenario.policy().unwrap());
+        let (facts, group_of) = setup.devices(1);
+        let mut load = Load::new(&setup, &facts, &group_of, 1);
+        let mut columns = vec![vec![0.0; 1]; 4];
+        hours
+            .iter()
+            .map(|hour| {
+                load.fill(*hour, scenario.start + Span::from_secs(3600 * hour), &mut columns);
+                columns[0][0]
+            })
+            .collect()
+    }
+
+    /// The world begins on a Monday; its rollout a day later.
+    #[test]
+    fn shifts_flashes_and_weekdays_move_the_load() {
+        let flat = "daily_amplitude_percent = 0\n";
+        assert_eq!(
+            loads(&format!("{flat}shift_percent = 15\nshift_after = \"48h\"\n"), &[47, 48, 200]),
+            [20.0, 35.0, 35.0]
+        );
+        let flash =
+            format!("{flat}flash_percent = 40\nflash_after = \"2h\"\nflash_half_life = \"1h\"\nflash_rise = \"0s\"\n");
+        assert_eq!(loads(&flash, &[25, 26, 27, 28]), [20.0, 60.0, 40.0, 30.0]);
+        let week = "daily_amplitude_percent = 40\ndaily_peak_hour = 12\nweekend_factor = 0.5\nweekday_factors = [1, 0.5, 1, 1, 1, 1, 0]\n";
+        assert_eq!(loads(week, &[12, 36, 60, 132, 156]), [60.0, 40.0, 60.0, 40.0, 20.0]);
+        let month = format!("{flat}month_end_percent = -10\nmonth_end_days = 2\n");
+        // 2024-03-04 and 26 days later the 30th.
+        assert_eq!(loads(&month, &[0, 25 * 24, 26 * 24, 27 * 24, 28 * 24]), [20.0, 20.0, 10.0, 10.0, 20.0]);
     }
 }

@@ -24,6 +24,12 @@ pub(crate) enum Purpose {
     LearnedPool,
     LearnedKind,
     LearnedOther,
+    Outage,
+    Partition,
+    Telemetry,
+    Clock,
+    Agent,
+    Overload,
 }
 
 fn mix(mut z: u64) -> u64 {

@@ -1,9 +1,11 @@
 //! The driver: pop an event, hand it in, drain, schedule. The twin of a live controller's driver.
 
 use crate::accuracy::Accuracy;
-use crate::check::Checks;
-use crate::device::{Devices, Step, draw};
+use crate::check::{Checks, Scene};
+use crate::device::{Around, Devices, Step};
+use crate::faults::{Fault, Faults, controller};
 use crate::load::Load;
+use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::queue::Queue;
 use crate::rng::{Purpose, Stream};
@@ -35,10 +37,23 @@ fn goal(setup: &Setup, facts: &DeviceFacts) -> Option<Version> {
 #[derive(Debug)]
 pub(crate) enum Event {
     Tick(u64),
-    Step { device: usize, token: u32, step: Step },
+    Step {
+        device: usize,
+        token: u32,
+        step: Step,
+    },
+    /// Somebody who is always heard says something: people, the driver, late telemetry.
     Say(Input),
-    Crash(usize),
-    Repair(usize),
+    /// A device says something.
+    Word {
+        device: usize,
+        input: Input,
+    },
+    Downloaded {
+        pipe: usize,
+        token: u32,
+    },
+    Fault(Fault),
     Resume(RolloutId),
 }
 
@@ -73,7 +88,10 @@ struct Driver<'a> {
     devices: Devices,
     load: Load,
     columns: Vec<Vec<f32>>,
-    crashes: Vec<Stream>,
+    memory: Option<usize>,
+    network: Network,
+    faults: Faults,
+    seed: u64,
     chain: ChainWriter,
     journal: Vec<String>,
     checks: Checks,
@@ -139,11 +157,14 @@ pub fn run_watched(
             (None, None) => break,
         };
         let input = if event_at == Some(now) { driver.happen() } else { Some(Input::Wake) };
+        // A controller that is down asks for nothing; one that comes back looks at what is due.
+        if driver.faults.controller.is_down() {
+            wake = None;
+        }
         driver.events += 1;
         if let Some(input) = input {
             let is_tick = matches!(input, Input::Telemetry(_));
-            driver.engine.handle_input(now, input);
-            wake = driver.drain(now);
+            wake = driver.hand_in(now, input);
             if is_tick {
                 watcher(&driver.sight(now));
             }
@@ -152,7 +173,7 @@ pub fn run_watched(
             progress(now.since(setup.scenario.start).as_secs_f64() / span);
         }
     }
-    driver.finish(seed, now)
+    driver.finish(now)
 }
 
 impl<'a> Driver<'a> {
@@ -164,11 +185,14 @@ impl<'a> Driver<'a> {
         let mut driver = Self {
             engine: Engine::new(setup.policy.clone(), &metrics),
             queue: Queue::new(),
-            devices: Devices::new(count, seed),
+            devices: Devices::new(count, seed, setup.policy.attempts.timeout),
             load: Load::new(setup, &facts, &group_of, seed),
             world: World::new(&setup.scenario, facts.clone()),
             columns: vec![vec![0.0; count]; metrics.len()],
-            crashes: (0..count).map(|d| Stream::new(seed, Purpose::Crash, d as u64)).collect(),
+            memory: metrics.iter().position(|metric| metric == "memory"),
+            network: Network::new(&setup.scenario, &facts),
+            faults: Faults::new(setup, &facts, seed),
+            seed,
             chain: ChainWriter::default(),
             journal: Vec::new(),
             checks: Checks::default(),
@@ -184,29 +208,32 @@ impl<'a> Driver<'a> {
         };
         driver.world.breaches.critical_percent = setup.policy.monitor.critical_load_percent;
         driver.engine.record_inputs(setup.journal == JournalMode::Full);
-        driver.append(setup.scenario.start, Entry::Header(Box::new(driver.header(seed, metrics))));
-        driver.engine.handle_input(setup.scenario.start, Input::Enrolled { devices: facts });
-        driver.schedule_first(seed);
+        driver.append(setup.scenario.start, Entry::Header(Box::new(driver.header())));
+        let enrolled = Input::Enrolled { devices: facts };
+        driver.faults.controller.note(setup.scenario.start, &enrolled);
+        driver.engine.handle_input(setup.scenario.start, enrolled);
+        driver.schedule_first();
         driver
     }
 
-    fn header(&self, seed: u64, metrics: Vec<String>) -> Header {
+    fn header(&self) -> Header {
         Header {
             version: JOURNAL_VERSION,
             program: concat!("slacktide ", env!("CARGO_PKG_VERSION")).to_owned(),
             mode: self.setup.journal,
-            seed,
+            seed: self.seed,
             world_name: self.setup.scenario.name.clone(),
             policy_name: self.setup.policy.name.clone(),
             policy: self.setup.policy.to_toml(),
             world: self.setup.origin.clone(),
-            metrics,
+            metrics: self.setup.metrics(),
             remarks: self.setup.remarks(),
         }
     }
 
-    fn schedule_first(&mut self, seed: u64) {
+    fn schedule_first(&mut self) {
         let scenario = &self.setup.scenario;
+        self.faults.schedule_first(self.setup, self.rollout_at, &mut self.queue);
         self.queue.push(scenario.start, Event::Tick(0));
         let say = |action| Event::Say(Input::Operator(action));
         for (n, (package, priority, after)) in scenario.rollouts().enumerate() {
@@ -216,10 +243,7 @@ impl<'a> Driver<'a> {
             self.queue.push(created, say(OperatorAction::Create { package: package.clone(), priority }));
             self.queue.push(approved, say(OperatorAction::Approve { rollout }));
             self.queue.push(approved, say(OperatorAction::Start { rollout }));
-            self.check_in(approved, package, seed);
-        }
-        for d in 0..self.world.facts.len() {
-            self.schedule_crash(scenario.start, d);
+            self.check_in(approved, package);
         }
     }
 
@@ -230,13 +254,13 @@ impl<'a> Driver<'a> {
     }
 
     /// Devices that are told of an update ask for it at some tick within the check-in time.
-    fn check_in(&mut self, announced: Instant, package: &Package, seed: u64) {
+    fn check_in(&mut self, announced: Instant, package: &Package) {
         let tick = self.setup.scenario.tick;
         let span = self.setup.scenario.updates.check_in;
         let mut asking: BTreeMap<Instant, Vec<DeviceIndex>> = BTreeMap::new();
         for d in 0..self.world.facts.len() {
             let wait =
-                Span::from_secs_f64(Stream::new(seed, Purpose::CheckIn, d as u64).uniform() * span.as_secs_f64());
+                Span::from_secs_f64(Stream::new(self.seed, Purpose::CheckIn, d as u64).uniform() * span.as_secs_f64());
             let at = announced + tick.times(wait.steps_up(tick));
             asking.entry(at).or_default().push(DeviceIndex(d as u32));
         }
@@ -247,46 +271,104 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn schedule_crash(&mut self, from: Instant, d: usize) {
-        if let Some(crash) = &self.setup.scenario.failures.crash {
-            let u = 1.0 - self.crashes[d].uniform();
-            let up = crash.up_scale.as_secs_f64() * libm::pow(-libm::log(u), 1.0 / crash.up_shape);
-            self.queue.push(from + Span::from_secs_f64(up), Event::Crash(d));
-        }
+    /// What a device acts upon, beside the devices and the faults themselves.
+    fn parts(&mut self, now: Instant) -> (&mut Devices, &mut Faults, Around<'_>) {
+        let around = Around {
+            now,
+            scenario: &self.setup.scenario,
+            world: &mut self.world,
+            network: &mut self.network,
+            queue: &mut self.queue,
+        };
+        (&mut self.devices, &mut self.faults, around)
     }
 
     /// The next event happens. Returns what the engine hears of it.
     fn happen(&mut self) -> Option<Input> {
         let (now, event) = self.queue.pop()?;
         match event {
-            Event::Tick(n) => Some(self.tick(now, n)),
-            Event::Say(input) => {
-                if let Input::Outcome { command, result } = &input {
-                    self.checks.outcome(command.0, result);
-                }
-                Some(input)
-            }
+            Event::Tick(n) => self.tick(now, n),
+            Event::Say(input) => self.say(input),
+            Event::Word { device, input } => self.word(device, input),
             Event::Step { device, token, step } => {
-                let said = self.devices.finish_step(now, device, token, &step, &mut self.world);
-                if let Some(Input::Outcome { command, result }) = &said {
-                    self.checks.outcome(command.0, result);
+                let (devices, _, mut around) = self.parts(now);
+                let said = devices.finish_step(device, token, &step, &mut around)?;
+                self.word(device, said)
+            }
+            Event::Downloaded { pipe, token } => {
+                for device in self.network.ended(now, pipe, token, &mut self.queue) {
+                    self.devices.downloaded(device, &mut self.queue, now);
                 }
-                said
-            }
-            Event::Crash(d) => {
-                self.devices.crash(d, &mut self.world);
-                let crash = self.setup.scenario.failures.crash?;
-                let back = now + draw(crash.repair, &mut self.crashes[d]);
-                self.queue.push(back, Event::Repair(d));
                 None
             }
-            Event::Repair(d) => {
-                self.world.conditions[d].crashed = false;
-                self.schedule_crash(now, d);
+            Event::Fault(Fault::ControllerDies(n)) => {
+                self.faults.controller.die(now, n, &mut self.queue);
                 None
             }
-            Event::Resume(rollout) => Some(Input::Operator(self.operator_decides(rollout))),
+            Event::Fault(Fault::ControllerIsBack) => Some(self.controller_is_back(now)),
+            Event::Fault(fault) => {
+                let (devices, faults, mut around) = self.parts(now);
+                let free = faults.happen(fault, devices, &mut around);
+                if !faults.controller.is_down() {
+                    faults.partitions.release(&free, now, around.queue);
+                }
+                None
+            }
+            Event::Resume(rollout) => {
+                let action = self.operator_decides(rollout);
+                self.say(Input::Operator(action))
+            }
         }
+    }
+
+    /// People and the driver are heard unless the controller is down.
+    fn say(&mut self, input: Input) -> Option<Input> {
+        if self.faults.controller.is_down() {
+            self.faults.controller.miss(input);
+            return None;
+        }
+        match input {
+            Input::Requests { devices } => {
+                let devices = self.faults.partitions.hear_requests(devices, &self.world);
+                (!devices.is_empty()).then_some(Input::Requests { devices })
+            }
+            other => Some(other),
+        }
+    }
+
+    /// A device says something; it is heard now, or later.
+    fn word(&mut self, device: usize, input: Input) -> Option<Input> {
+        let heard = self.faults.word(device, input, self.world.conditions[device].cut)?;
+        if let Input::Outcome { command, result } = &heard {
+            self.checks.outcome(command.0, result);
+        }
+        Some(heard)
+    }
+
+    /// The controller has been rebuilt from its journal: it must be the one that died, and goes on.
+    fn controller_is_back(&mut self, now: Instant) -> Input {
+        let (mut again, hash) = self.faults.controller.rebuild(self.setup, self.header());
+        let mut difference = controller::difference(&mut self.engine, &mut again);
+        if hash != self.chain.hash() {
+            difference.get_or_insert_with(|| "it would have written another journal".to_owned());
+        }
+        self.checks.rebuilt(now, difference);
+        self.engine = again;
+        for input in self.faults.controller.come_back() {
+            self.queue.push(now, Event::Say(input));
+        }
+        let speakers = self.faults.partitions.speakers();
+        let can = |d: &usize| !self.world.conditions[*d].cut && !self.world.conditions[*d].crashed;
+        let free: Vec<usize> = speakers.into_iter().filter(can).collect();
+        self.faults.partitions.release(&free, now, &mut self.queue);
+        Input::Wake
+    }
+
+    /// Hands an input in and drains. Returns when the engine wants to be woken.
+    fn hand_in(&mut self, now: Instant, input: Input) -> Option<Instant> {
+        self.faults.controller.note(now, &input);
+        self.engine.handle_input(now, input);
+        self.drain(now)
     }
 
     fn operator_decides(&mut self, rollout: RolloutId) -> OperatorAction {
@@ -296,14 +378,25 @@ impl<'a> Driver<'a> {
         if goes_on { OperatorAction::Resume { rollout } } else { OperatorAction::Abort { rollout } }
     }
 
-    fn tick(&mut self, now: Instant, n: u64) -> Input {
+    fn tick(&mut self, now: Instant, n: u64) -> Option<Input> {
         let tick = self.setup.scenario.tick;
+        let book = now >= self.rollout_at;
         self.load.fill(n, now, &mut self.columns);
         self.accuracy.tick(now, &self.columns[0]);
-        self.world.serve(now, tick, now >= self.rollout_at, &mut self.columns);
+        if let Some(memory) = self.memory {
+            self.world.leak(now, &mut self.columns[memory]);
+        }
+        self.world.serve(now, tick, book, &mut self.columns);
         self.ticks += 1;
         self.queue.push(now + tick, Event::Tick(n + 1));
-        Input::Telemetry(TelemetryBatch { devices: None, columns: self.columns.clone() })
+        self.network.tick(now, &mut self.queue);
+        let columns = std::mem::take(&mut self.columns);
+        let (devices, faults, mut around) = self.parts(now);
+        let heard = faults.report(n, &columns, &mut around);
+        faults.overload(n, &columns, book, devices, &mut around);
+        let is_heard = !faults.controller.is_down();
+        self.columns = columns;
+        is_heard.then_some(Input::Telemetry(TelemetryBatch { devices: None, columns: heard }))
     }
 
     fn sight(&self, now: Instant) -> Sight<'_> {
@@ -347,9 +440,18 @@ impl<'a> Driver<'a> {
 
     fn carry(&mut self, now: Instant, command: &Command) {
         if !matches!(command.kind, CommandKind::Announce | CommandKind::NotNow { .. }) {
-            self.checks.command(now, command, &self.setup.policy, &self.world, &self.devices);
+            let sees_true = self.faults.is_telemetry_true();
+            self.checks.command(
+                now,
+                command,
+                &Scene { policy: &self.setup.policy, world: &self.world, devices: &self.devices, sees_true },
+            );
         }
-        self.devices.carry(now, command, &self.setup.scenario, &mut self.world, &mut self.queue);
+        let (devices, _, mut around) = self.parts(now);
+        // Nothing reaches a device that is cut off; the engine takes its silence for an answer.
+        if !around.world.conditions[command.device.index()].cut {
+            devices.carry(command, &mut around);
+        }
     }
 
     fn look(&mut self, now: Instant, entry: &Entry) {
@@ -361,6 +463,9 @@ impl<'a> Driver<'a> {
             Entry::Fleet { targets, .. } => self.checks.began(now, *targets),
             Entry::Tick(tick) => self.seen.states = tick.states,
             Entry::Forecast(_) => self.accuracy.note(now, &self.engine),
+            Entry::Settled { attempts, .. } => {
+                attempts.iter().for_each(|settled| self.checks.settled(settled.attempt, settled.end));
+            }
             _ => {}
         }
     }
@@ -392,7 +497,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn finish(mut self, seed: u64, now: Instant) -> RunResult {
+    fn finish(mut self, now: Instant) -> RunResult {
         let states: Vec<RolloutState> = self.engine.rollouts().map(|(_, state)| state).collect();
         let unfinished = states.iter().copied().find(|state| *state != RolloutState::Finished);
         let state = unfinished.or_else(|| states.first().copied()).unwrap_or(RolloutState::Draft);
@@ -409,7 +514,7 @@ impl<'a> Driver<'a> {
         let closing = self.chain.close(now);
         self.journal.push(closing);
         RunResult {
-            seed,
+            seed: self.seed,
             journal_hash: self.chain.hash().to_owned(),
             journal: self.journal,
             states,

@@ -1,6 +1,7 @@
 //! What to run: a world, a policy, and where load comes from.
 
 use crate::rng::{Purpose, Stream};
+use slacktide_engine::document::nearest;
 use slacktide_engine::ids::{DeviceId, PoolId, RegionId, SiteId};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::journal::JournalMode;
@@ -8,6 +9,8 @@ use slacktide_engine::policy::Policy;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_scenarios::recorded::Recording;
 use slacktide_scenarios::{PoolGroup, Scenario};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where load comes from.
@@ -56,6 +59,18 @@ pub enum SetupError {
         /// The slot.
         slot: Span,
     },
+    /// A file names a device that is not in the world.
+    #[error("{}:{line}: column `device_id`: there is no device `{device}`{near}", file.display())]
+    Unknown {
+        /// The file.
+        file: PathBuf,
+        /// Line.
+        line: u64,
+        /// The name.
+        device: String,
+        /// A name that is like it.
+        near: String,
+    },
     /// Too little was recorded for any history.
     #[error("{hours} hours are recorded; at least 12 are needed: some to learn from and some to roll out in")]
     TooShort {
@@ -100,6 +115,21 @@ impl Setup {
         let half = Span::from_secs((hours / 2).unsigned_abs() * 3600);
         self.scenario.history = half.min(Span::from_secs(7 * 86_400));
         Ok(())
+    }
+
+    /// Are the devices that the scenario's files name in this world?
+    ///
+    /// # Errors
+    /// [`SetupError::Unknown`] with file and line of one that is not.
+    pub fn check_names(&self) -> Result<(), SetupError> {
+        let Some(down) = &self.scenario.failures.down_times else { return Ok(()) };
+        let (facts, _) = self.devices(0);
+        let known: BTreeSet<&str> = facts.iter().map(|facts| facts.id.as_str()).collect();
+        let Some(row) = down.rows.iter().find(|row| !known.contains(row.device.as_str())) else { return Ok(()) };
+        let device = row.device.to_string();
+        let near = nearest(&device, known.iter().copied())
+            .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        Err(SetupError::Unknown { file: down.file.clone(), line: row.line, device, near })
     }
 
     /// Remarks a reader of results should see.

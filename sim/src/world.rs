@@ -20,11 +20,15 @@ pub(crate) struct Condition {
     pub(crate) runs: Version,
     /// Since when, where a rollout brought it.
     pub(crate) new_since: Option<Instant>,
+    /// Since when it runs without a break what a rollout brought.
+    pub(crate) fresh_since: Option<Instant>,
+    /// Cannot talk to the controller.
+    pub(crate) cut: bool,
 }
 
 impl Condition {
     const fn new(runs: Version) -> Self {
-        Self { crashed: false, out: false, updating: false, runs, new_since: None }
+        Self { crashed: false, out: false, updating: false, runs, new_since: None, fresh_since: None, cut: false }
     }
 }
 
@@ -169,9 +173,31 @@ impl World {
                 };
                 (cpu_points * share) as f32
             }
+            (_, Some(BadReleaseKind::Leak { cpu_points_per_hour, .. })) => self.leaked(d, cpu_points_per_hour, now),
             _ => 0.0,
         };
         updating + regression
+    }
+
+    /// Points that a slow leak has taken since the device started, at most 100.
+    fn leaked(&self, d: usize, points_per_hour: f64, now: Instant) -> f32 {
+        let since = self.conditions[d].fresh_since;
+        since.map_or(0.0, |since| (points_per_hour * now.since(since).as_secs_f64() / 3600.0).min(100.0) as f32)
+    }
+
+    /// Memory that a bad release leaks, added to what devices use. Work does not move it.
+    pub(crate) fn leak(&self, now: Instant, memory: &mut [f32]) {
+        let Some((BadReleaseKind::Leak { memory_points_per_hour, .. }, _)) = self.bad_kind else { return };
+        for (d, used) in memory.iter_mut().enumerate() {
+            if self.is_bad_on(d, self.conditions[d].runs).is_some() {
+                *used = (*used + self.leaked(d, memory_points_per_hour, now)).min(100.0);
+            }
+        }
+    }
+
+    /// Work that a device takes and does not do, percent of it.
+    pub(crate) fn lose_work(&mut self, device: usize, percent: f64) {
+        self.actual.unserved += self.facts[device].weight * percent;
     }
 
     fn weigh(&self, members: &[usize], own: &[f32], is_out: impl Fn(&Condition) -> bool) -> Served {

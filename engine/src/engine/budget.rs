@@ -10,6 +10,8 @@ use crate::rollout::HoldReason;
 struct PoolRoom {
     spare: f64,
     count: Option<u32>,
+    /// How many silent members may be told: those we know to be out are counted, those that are silent are not.
+    silent: Option<u32>,
     heard: bool,
 }
 
@@ -17,7 +19,13 @@ struct PoolRoom {
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     pools: Vec<PoolRoom>,
-    regions: Vec<Option<u32>>,
+    regions: Vec<RegionRoom>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RegionRoom {
+    count: Option<u32>,
+    silent: Option<u32>,
 }
 
 impl Budget {
@@ -27,7 +35,8 @@ impl Budget {
         let mut serving = vec![0.0_f64; fleet.pools.len()];
         let mut out = vec![0_u32; fleet.pools.len()];
         let mut silent = vec![0_u32; fleet.pools.len()];
-        let mut region_out = vec![0_u32; fleet.regions.len()];
+        let mut known = vec![0_u32; fleet.pools.len()];
+        let mut region_out = vec![(0_u32, 0_u32); fleet.regions.len()];
         for device in fleet.present() {
             let d = device.index();
             let pool = fleet.pool_of[d].index();
@@ -36,7 +45,10 @@ impl Budget {
                 serving[pool] += fleet.weight[d];
             } else {
                 out[pool] += 1;
-                region_out[fleet.region_of[d].index()] += 1;
+                let is_known = u32::from(fleet.out[d] || engine.ledger.holder(device).is_some());
+                known[pool] += is_known;
+                let region = &mut region_out[fleet.region_of[d].index()];
+                *region = (region.0 + 1, region.1 + is_known);
                 silent[pool] += u32::from(!fleet.out[d] && !fleet.is_heard(d, engine.now));
             }
         }
@@ -46,12 +58,15 @@ impl Budget {
             PoolRoom {
                 spare: if unruled { f64::INFINITY } else { engine.spare_weight(p, serving[p]) },
                 count: rules.pool_out_max.of(members).map(|max| max.saturating_sub(out[p])),
+                silent: rules.pool_out_max.of(members).map(|max| max.saturating_sub(known[p])),
                 heard: f64::from(silent[p]) <= (1.0 - HEARD_SHARE_MIN) * f64::from(members),
             }
         };
-        let region = |(region, out): (&crate::fleet::Region, &u32)| {
+        let region = |(region, (out, known)): (&crate::fleet::Region, &(u32, u32))| {
             let own = engine.policy.region(region.id.as_str()).out_max;
-            own.unwrap_or(rules.region_out_max).of(region.members).map(|max| max.saturating_sub(*out))
+            let max = own.unwrap_or(rules.region_out_max).of(region.members);
+            let less = |n: u32| max.map(|max| max.saturating_sub(n));
+            RegionRoom { count: less(*out), silent: less(*known) }
         };
         Self {
             pools: fleet.pools.iter().enumerate().map(room).collect(),
@@ -59,7 +74,8 @@ impl Budget {
         }
     }
 
-    /// Books the device if its pool and region can spare it. One that is down already costs nothing.
+    /// Books the device if its pool and region can spare it. One that we took out already costs nothing. One that is silent may be down, or
+    /// may serve where its word does not reach us: its load is nobody's to spare, but no more of them go at once than may be out.
     ///
     /// # Errors
     /// The rule that holds it, with its numbers.
@@ -70,7 +86,17 @@ impl Budget {
             return Ok(());
         }
         if !engine.fleet.is_heard(d, engine.now) {
-            return if pool.heard { Ok(()) } else { Err(HoldReason::StaleTelemetry) };
+            let region = &mut self.regions[engine.fleet.region_of[d].index()];
+            if !pool.heard {
+                return Err(HoldReason::StaleTelemetry);
+            } else if pool.silent == Some(0) {
+                return Err(HoldReason::PoolOutMax);
+            } else if region.silent == Some(0) {
+                return Err(HoldReason::RegionOutMax);
+            }
+            pool.silent = pool.silent.map(|n| n - 1);
+            region.silent = region.silent.map(|n| n - 1);
+            return Ok(());
         }
         let weight = engine.fleet.weight[d];
         if pool.spare < weight {
@@ -80,12 +106,14 @@ impl Budget {
             return Err(HoldReason::PoolOutMax);
         }
         let region = &mut self.regions[engine.fleet.region_of[d].index()];
-        if *region == Some(0) {
+        if region.count == Some(0) {
             return Err(HoldReason::RegionOutMax);
         }
         pool.spare -= weight;
         pool.count = pool.count.map(|n| n - 1);
-        *region = region.map(|n| n - 1);
+        region.count = region.count.map(|n| n - 1);
+        pool.silent = pool.silent.map(|n| n.saturating_sub(1));
+        region.silent = region.silent.map(|n| n.saturating_sub(1));
         Ok(())
     }
 }

@@ -2,12 +2,25 @@
 
 use super::read::{DAY, Read, Reader};
 use super::{BadReleaseFragment, CrashFragment, FailureFragment};
-use crate::scenario::{BadRelease, BadReleaseKind, Crash, Failures};
+use crate::faults::DownTimes;
+use crate::recorded::read_down_times;
+use crate::scenario::{BadRelease, BadReleaseKind, Crash, Failures, PoolGroup};
 use slacktide_engine::time::Span;
 use slacktide_engine::version::Version;
+use std::path::Path;
+use std::sync::Arc;
 
 impl Reader<'_> {
-    pub(super) fn failures(&self, given: FailureFragment, released: Version) -> Read<Failures> {
+    pub(super) fn failures(
+        &self,
+        mut given: FailureFragment,
+        released: Version,
+        pools: &[PoolGroup],
+        limit: f64,
+    ) -> Read<Failures> {
+        let around = self.around(&mut given, pools, limit)?;
+        let recorded = given.crash.as_ref().and_then(|crash| crash.recorded.clone());
+        let by_chance = given.crash.filter(|crash| crash.recorded.is_none() || crash.up_scale.is_some());
         let percent = |path: &str, value, default| self.number(path, value, default, 0.0, 100.0);
         Ok(Failures {
             install_failure_percent: percent("failures.install_failure_percent", given.install_failure_percent, 0.5)?,
@@ -17,24 +30,51 @@ impl Reader<'_> {
                 0.2,
             )?,
             bad_release: given.bad_release.map(|bad| self.bad_release(bad, released)).transpose()?,
-            crash: given.crash.map(|crash| self.crash(crash)).transpose()?,
+            crash: by_chance.map(|crash| self.crash(crash)).transpose()?,
+            down_times: recorded.map(|path| self.down_times(&path)).transpose()?,
+            outages: around.outages,
+            partitions: around.partitions,
+            telemetry: around.telemetry,
+            clock: around.clock,
+            agent: around.agent,
+            controller: around.controller,
+            overload: around.overload,
         })
     }
 
     pub(super) fn bad_release(&self, given: BadReleaseFragment, released: Version) -> Read<BadRelease> {
         let at = "failures.bad_release";
-        let kind = match (given.regression_cpu_points, given.crash_loop_percent) {
-            (Some(points), None) => BadReleaseKind::Regression {
+        let leaks = given.leak_cpu_points_per_hour.is_some() || given.leak_memory_points_per_hour.is_some();
+        let leak = |name: &str, value| self.number(&format!("{at}.{name}"), value, 0.0, 0.0, 100.0);
+        let kind = match (given.regression_cpu_points, given.crash_loop_percent, leaks) {
+            (None, None, true) => BadReleaseKind::Leak {
+                cpu_points_per_hour: leak("leak_cpu_points_per_hour", given.leak_cpu_points_per_hour)?,
+                memory_points_per_hour: leak("leak_memory_points_per_hour", given.leak_memory_points_per_hour)?,
+            },
+            (Some(points), None, false) => BadReleaseKind::Regression {
                 cpu_points: self.0.in_range(&format!("{at}.regression_cpu_points"), points, 0.0, 100.0)?,
                 ramp: self.span(&format!("{at}.ramp"), given.ramp.as_ref(), Span::ZERO, Span::ZERO, DAY.times(7))?,
             },
-            (None, Some(percent)) => BadReleaseKind::CrashLoop {
+            (None, Some(percent), false) => BadReleaseKind::CrashLoop {
                 percent: self.0.in_range(&format!("{at}.crash_loop_percent"), percent, 0.0, 100.0)?,
             },
-            _ => return Err(self.0.error(at, "", "needs one of regression_cpu_points and crash_loop_percent")),
+            _ => {
+                return Err(self.0.error(
+                    at,
+                    "",
+                    "needs one of regression_cpu_points, crash_loop_percent and leak_…_points_per_hour",
+                ));
+            }
         };
         let version = given.version.map_or(Ok(released), |text| self.version(&format!("{at}.version"), &text))?;
         Ok(BadRelease { kind, variants: given.variants.unwrap_or_default(), version })
+    }
+
+    /// Recorded down-times; a relative path starts at the scenario's file.
+    fn down_times(&self, path: &str) -> Read<Arc<DownTimes>> {
+        let folder = Path::new(self.0.source_name()).parent().unwrap_or_else(|| Path::new(""));
+        let read = read_down_times(&folder.join(path));
+        read.map(Arc::new).map_err(|e| self.0.error("failures.crash.recorded", path, e.to_string()))
     }
 
     pub(super) fn crash(&self, given: CrashFragment) -> Read<Crash> {

@@ -1,5 +1,5 @@
 //! The file shape of a scenario. The ways from it to a valid [`crate::Scenario`] are in `read` (the whole, and what all share), `pools`
-//! (devices and their load), `shape` (load that was learned), `rollouts` (packages, physics, the operator) and `failures`.
+//! (devices and their load), `shape` (load that was learned), `rollouts` (packages, physics, the operator), `failures`, `faults` (around devices) and `network`.
 
 mod failures;
 mod pools;
@@ -20,6 +20,15 @@ macro_rules! shape {
         pub struct $name { $($(#[$field_doc])* pub $field: Option<$type>,)+ }
     };
 }
+
+mod faults;
+mod network;
+
+pub use faults::{
+    AgentFragment, ClockFragment, ControllerFragment, OutageFragment, OverloadFragment, PartitionFragment,
+    TelemetryFragment,
+};
+pub use network::LinkFragment;
 
 shape! {
     /// A whole scenario file.
@@ -58,6 +67,8 @@ shape! {
         failures: FailureFragment,
         /// The person in the loop.
         operator: OperatorFragment,
+        /// Links of regions, by name.
+        regions: BTreeMap<String, LinkFragment>,
     }
 }
 shape! {
@@ -156,6 +167,24 @@ shape! {
         ramp_duration: String,
         /// It stays at its top this long and then falls as fast as it rose (default 2h).
         ramp_hold: String,
+        /// A flash crowd, once: points added to every device at its top (default 0: none).
+        flash_percent: f64,
+        /// It begins this long after the rollout is announced (default 2h).
+        flash_after: String,
+        /// From nothing to its top (default 5m).
+        flash_rise: String,
+        /// Half of it is gone after each such time (default 30m).
+        flash_half_life: String,
+        /// Points more in the last days of every month (default 0).
+        month_end_percent: f64,
+        /// How many days (default 3).
+        month_end_days: u32,
+        /// Another regime from some time on: points more or less, for good (default 0: none).
+        shift_percent: f64,
+        /// It begins this long after the first moment of the world (default 5d).
+        shift_after: String,
+        /// The daily curve on Monday to Sunday, as shares; on top of weekend_factor (default all 1).
+        weekday_factors: [f64; 7],
     }
 }
 shape! {
@@ -293,15 +322,33 @@ shape! {
         bad_release: BadReleaseFragment,
         /// Devices that crash by themselves.
         crash: CrashFragment,
+        /// Sites or regions that are down as a whole.
+        outages: Vec<OutageFragment>,
+        /// Sites or regions that cannot talk to the controller.
+        partitions: Vec<PartitionFragment>,
+        /// Telemetry that is lost, late, doubled or out of order.
+        telemetry: TelemetryFragment,
+        /// Devices whose clock is wrong.
+        clock: ClockFragment,
+        /// Agents that restart while they install.
+        agent: AgentFragment,
+        /// Times at which the controller dies.
+        controller: Vec<ControllerFragment>,
+        /// What too much work does to a device.
+        overload: OverloadFragment,
     }
 }
 shape! {
-    /// `[failures.bad_release]`: either a regression or a crash loop.
+    /// `[failures.bad_release]`: a regression, a slow leak, or a crash loop.
     BadReleaseFragment {
         /// Points of CPU it costs.
         regression_cpu_points: f64,
         /// From nothing to all of it (default 0s).
         ramp: String,
+        /// Points of CPU it costs more with every hour since the device started, up to 100.
+        leak_cpu_points_per_hour: f64,
+        /// Points of memory it costs more with every hour since the device started, up to 100.
+        leak_memory_points_per_hour: f64,
         /// Devices that fail the health check, percent.
         crash_loop_percent: f64,
         /// Only on these variants (default all).
@@ -319,6 +366,9 @@ shape! {
         up_shape: f64,
         /// Default 1h, 1.2.
         repair: DurationFragment,
+        /// Recorded down-times: a CSV of device_id,from,to, relative to this file. Devices crash by the record alone, unless `up_scale` is
+        /// named too.
+        recorded: String,
     }
 }
 shape! {

@@ -2,7 +2,7 @@
 
 use super::read::{DAY, Read, Reader};
 use super::{LoadFragment, PoolFragment};
-use crate::scenario::{LoadFamily, PoolGroup, Ramp};
+use crate::scenario::{Flash, LoadFamily, PoolGroup, Ramp};
 use slacktide_engine::time::Span;
 use std::collections::BTreeMap;
 
@@ -64,7 +64,48 @@ impl Reader<'_> {
             disk_percent: field("disk_percent", given.disk_percent, 15.0, 0.0, 100.0)?,
             shape: self.shape(at, given)?,
             ramp: self.ramp(at, given)?,
+            flash: self.flash(at, given)?,
+            month_end: self.month_end(at, given)?,
+            shift: self.shift(at, given)?,
+            weekday_factors: self.weekday_factors(at, given)?,
         })
+    }
+
+    fn flash(&self, at: &str, given: &LoadFragment) -> Read<Option<Flash>> {
+        let percent = self.number(&format!("{at}.flash_percent"), given.flash_percent, 0.0, 0.0, 100.0)?;
+        let minutes = |n: u64| Span::from_secs(n * 60);
+        let span = |name: &str, given: Option<&String>, default: Span, min: Span, max: Span| {
+            self.span(&format!("{at}.{name}"), given, default, min, max)
+        };
+        let flash = Flash {
+            percent,
+            after: span("flash_after", given.flash_after.as_ref(), minutes(120), Span::ZERO, DAY.times(30))?,
+            rise: span("flash_rise", given.flash_rise.as_ref(), minutes(5), Span::ZERO, DAY)?,
+            half_life: span("flash_half_life", given.flash_half_life.as_ref(), minutes(30), minutes(1), DAY.times(7))?,
+        };
+        Ok((percent > 0.0).then_some(flash))
+    }
+
+    fn month_end(&self, at: &str, given: &LoadFragment) -> Read<Option<(f64, u32)>> {
+        let percent = self.number(&format!("{at}.month_end_percent"), given.month_end_percent, 0.0, -100.0, 100.0)?;
+        let days = given.month_end_days.map(f64::from);
+        let days = self.number(&format!("{at}.month_end_days"), days, 3.0, 1.0, 28.0)? as u32;
+        Ok((percent != 0.0).then_some((percent, days)))
+    }
+
+    fn shift(&self, at: &str, given: &LoadFragment) -> Read<Option<(f64, Span)>> {
+        let percent = self.number(&format!("{at}.shift_percent"), given.shift_percent, 0.0, -100.0, 100.0)?;
+        let path = format!("{at}.shift_after");
+        let after = self.span(&path, given.shift_after.as_ref(), DAY.times(5), Span::ZERO, DAY.times(120))?;
+        Ok((percent != 0.0).then_some((percent, after)))
+    }
+
+    fn weekday_factors(&self, at: &str, given: &LoadFragment) -> Read<[f64; 7]> {
+        let factors = given.weekday_factors.unwrap_or([1.0; 7]);
+        for factor in factors {
+            self.0.in_range(&format!("{at}.weekday_factors"), factor, 0.0, 5.0)?;
+        }
+        Ok(factors)
     }
 
     pub(super) fn ramp(&self, at: &str, given: &LoadFragment) -> Read<Option<Ramp>> {

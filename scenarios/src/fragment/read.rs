@@ -102,6 +102,8 @@ impl Scenario {
             let problem = format!("there may be at most {}", slacktide_engine::Engine::ROLLOUTS_MAX - 1);
             return Err(document.error("rollouts", also.len(), problem));
         }
+        let pools: Vec<_> = pools.into_iter().enumerate().map(|(i, pool)| reader.pool(i, pool)).collect::<Read<_>>()?;
+        let limit = reader.number("overload_limit_percent", given.overload_limit_percent, 90.0, 1.0, 100.0)?;
         let scenario = Self {
             name: given.name.unwrap_or_else(|| source_name.to_owned()),
             summary: given.summary.unwrap_or_default(),
@@ -124,18 +126,13 @@ impl Scenario {
                 DAY.times(60),
             )?,
             tick,
-            overload_limit_percent: reader.number(
-                "overload_limit_percent",
-                given.overload_limit_percent,
-                90.0,
-                1.0,
-                100.0,
-            )?,
-            pools: pools.into_iter().enumerate().map(|(i, pool)| reader.pool(i, pool)).collect::<Read<_>>()?,
+            overload_limit_percent: limit,
             priority,
             also: reader.also(also)?,
             updates: reader.updates(given.updates.unwrap_or_default())?,
-            failures: reader.failures(given.failures.unwrap_or_default(), package.version)?,
+            failures: reader.failures(given.failures.unwrap_or_default(), package.version, &pools, limit)?,
+            links: reader.links(given.regions.unwrap_or_default(), &pools)?,
+            pools,
             package,
             operator: reader.operator(&given.operator.unwrap_or_default())?,
             policy_overrides: given.policy_overrides.and_then(|p| toml::to_string(&p).ok()).unwrap_or_default(),

@@ -1,9 +1,11 @@
 //! Recorded load and fleets, from CSV files people have.
 
+mod downtime;
 mod fleet;
 mod resample;
 mod telemetry;
 
+pub use downtime::read_down_times;
 pub use fleet::{FleetRow, read_fleet};
 pub use resample::NotAMultiple;
 pub use telemetry::{ReadOptions, Recording, moment, read};

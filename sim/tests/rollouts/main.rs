@@ -1,9 +1,12 @@
 //! Whole rollouts through the production engine.
 
 mod bad_release;
+mod faults;
+
 mod ramps;
 mod several;
 mod whatif;
+mod worlds;
 
 use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::journal::{ChainReader, JournalMode, Line, replay::replay, verify};

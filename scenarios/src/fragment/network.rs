@@ -1,0 +1,61 @@
+//! Links that devices share.
+
+use super::read::{Read, Reader};
+use crate::faults::{Link, Scope};
+use crate::scenario::PoolGroup;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use slacktide_engine::document::nearest;
+use std::collections::BTreeMap;
+
+shape! {
+    /// `[regions.NAME]`: the link of a region.
+    LinkFragment {
+        /// Megabits a second, all traffic together (default: no limit).
+        link_mbit_per_s: f64,
+        /// Share that other traffic takes at its quietest (default 0).
+        background_percent: f64,
+        /// Height of the daily curve of other traffic (default 0).
+        background_daily_percent: f64,
+        /// Hour of its peak, UTC (default 20).
+        background_peak_hour: f64,
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn links(&self, given: BTreeMap<String, LinkFragment>, pools: &[PoolGroup]) -> Read<Vec<Link>> {
+        let known = super::faults::areas(pools, Scope::Region);
+        let mut links = Vec::new();
+        for (region, given) in given {
+            let at = format!("regions.{region}");
+            if !known.contains(&region) {
+                let hint = nearest(&region, known.iter().map(String::as_str))
+                    .map(|near| format!("; did you mean `{near}`?"))
+                    .unwrap_or_default();
+                let problem = format!("no device stands there{hint} There are {}", known.join(", "));
+                return Err(self.0.error(&at, "", problem));
+            }
+            let field =
+                |name: &str, value, default, min, max| self.number(&format!("{at}.{name}"), value, default, min, max);
+            let background = field("background_percent", given.background_percent, 0.0, 0.0, 99.0)?;
+            let daily = field("background_daily_percent", given.background_daily_percent, 0.0, 0.0, 99.0)?;
+            let peak_hour = field("background_peak_hour", given.background_peak_hour, 20.0, 0.0, 24.0)?;
+            if background + daily > 99.0 {
+                let problem = "with background_percent it may take at most 99 percent of the link";
+                return Err(self.0.error(&format!("{at}.background_daily_percent"), daily, problem));
+            }
+            if let Some(mbit) = given.link_mbit_per_s {
+                links.push(Link {
+                    mbit_per_s: field("link_mbit_per_s", Some(mbit), 0.0, 1e-3, 1e9)?,
+                    background_percent: background,
+                    background_daily_percent: daily,
+                    background_peak_hour: peak_hour,
+                    region,
+                });
+            } else if background + daily > 0.0 {
+                return Err(self.0.error(&at, "", "other traffic is a share of a link: name link_mbit_per_s too"));
+            }
+        }
+        Ok(links)
+    }
+}
