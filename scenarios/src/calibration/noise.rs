@@ -67,7 +67,7 @@ impl Passed {
                 (before, now) = (now, z * now - order * before);
             }
         }
-        let squares: Vec<f64> = sums.iter().map(|s| (s / SLICES as f64).powi(2)).collect();
+        let squares: Vec<f64> = sums.iter().map(|s| (s / f64::from(SLICES)).powi(2)).collect();
         let all: f64 = squares.iter().sum();
         if all > 0.0 { Self(squares.into_iter().map(|s| s / all).collect()) } else { Self(vec![1.0]) }
     }

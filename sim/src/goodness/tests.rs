@@ -14,7 +14,7 @@ fn record(scenario: &Scenario, days: usize, seed: u64) -> Recording {
     let mut columns = vec![vec![0.0_f32; count]; 4];
     let mut recording = Recording {
         period_s,
-        start_s: scenario.start.as_millis() as i64 / 1000,
+        start_s: scenario.start.as_millis() / 1000,
         steps,
         devices: facts.iter().map(|f| f.id.to_string()).collect(),
         metrics: Scenario::METRICS.map(str::to_owned).to_vec(),
