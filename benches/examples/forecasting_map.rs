@@ -75,7 +75,10 @@ fn main() {
         let less = count(&|f| !f.unfinished && f.interval[1] < 0.0);
         let more = count(&|f| !f.unfinished && f.interval[0] > 0.0);
         let unfinished = count(&|f| f.unfinished);
-        println!("{name}: less overload in {less} of {} cells, more in {more}, not done in four days in {unfinished}", all.len());
+        println!(
+            "{name}: less overload in {less} of {} cells, more in {more}, not done in four days in {unfinished}",
+            all.len()
+        );
     }
     if let Some(file) = args.iter().position(|a| a == "--svg").and_then(|i| args.get(i + 1)) {
         std::fs::write(file, svg(&all, amplitudes.len(), peaks.len())).unwrap_or_else(|e| panic!("{file}: {e}"));
@@ -218,8 +221,12 @@ fn svg(all: &[(Cell, Vec<Found>)], columns: usize, peaks: usize) -> String {
         let (x, y) = (200 + column * WIDTH, 40 + row * HEIGHT);
         let (fill, word) = match f {
             _ if f.unfinished => ("#d9d9d9", "not done in 4 days".to_owned()),
-            _ if f.interval[1] < 0.0 => ("#bfe3c5", format!("{:.0} ± {:.0}", f.difference, (f.interval[1] - f.interval[0]) / 2.0)),
-            _ if f.interval[0] > 0.0 => ("#f5c4bd", format!("+{:.0} ± {:.0}", f.difference, (f.interval[1] - f.interval[0]) / 2.0)),
+            _ if f.interval[1] < 0.0 => {
+                ("#bfe3c5", format!("{:.0} ± {:.0}", f.difference, (f.interval[1] - f.interval[0]) / 2.0))
+            }
+            _ if f.interval[0] > 0.0 => {
+                ("#f5c4bd", format!("+{:.0} ± {:.0}", f.difference, (f.interval[1] - f.interval[0]) / 2.0))
+            }
             _ => ("#f6f3e4", format!("{:.0}: none", f.difference)),
         };
         body += &format!(
@@ -232,7 +239,11 @@ fn svg(all: &[(Cell, Vec<Found>)], columns: usize, peaks: usize) -> String {
             body += &format!("<text x=\"8\" y=\"{}\">{} min, peak {} %</text>\n", y + 22, cell.install, cell.peak);
         }
         if row == 0 {
-            body += &format!("<text x=\"{}\" y=\"28\" text-anchor=\"middle\">cycle {} points</text>\n", x + WIDTH / 2, cell.amplitude);
+            body += &format!(
+                "<text x=\"{}\" y=\"28\" text-anchor=\"middle\">cycle {} points</text>\n",
+                x + WIDTH / 2,
+                cell.amplitude
+            );
         }
     }
     let (width, height) = (208 + columns * WIDTH, 48 + rows * HEIGHT);

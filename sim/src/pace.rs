@@ -36,7 +36,8 @@ impl Pace {
             let (began, targets) = self.began?;
             let may = may_have_gone(&policy.waves, now.since(began), targets)?;
             let told = self.told.len();
-            (told > may).then(|| format!("{now}: {told} of {targets} devices were told to go, {may} may have had their turn"))
+            (told > may)
+                .then(|| format!("{now}: {told} of {targets} devices were told to go, {may} may have had their turn"))
         })
     }
 
@@ -53,7 +54,8 @@ impl Pace {
         self.commands += 1;
         let rate = (0..times.min(64)).fold(rules.base_per_minute, |rate, _| rate * rules.increment_factor);
         let may = (rate.min(rules.max_per_minute) * policy.plan.slot.as_secs_f64() / 60.0).ceil();
-        (f64::from(told) > may).then(|| format!("{now}: {told} devices were told to go in one slot, the rate allows {may}"))
+        (f64::from(told) > may)
+            .then(|| format!("{now}: {told} devices were told to go in one slot, the rate allows {may}"))
     }
 }
 
@@ -70,7 +72,8 @@ fn may_have_gone(waves: &[Wave], passed: Span, targets: u32) -> Option<usize> {
         let size = end.saturating_sub(first) as f64;
         if passed >= opens {
             let open_for = Span::from_millis(passed.as_millis() - opens.as_millis());
-            let share = if wave.spread == Span::ZERO { 1.0 } else { open_for.as_secs_f64() / wave.spread.as_secs_f64() };
+            let share =
+                if wave.spread == Span::ZERO { 1.0 } else { open_for.as_secs_f64() / wave.spread.as_secs_f64() };
             // A turn is in the middle of its share of the time; a millisecond is rounding.
             may += (size * share.min(1.0) + 0.5 + 1e-6).floor().min(size) as usize;
         }

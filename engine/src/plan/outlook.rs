@@ -110,7 +110,9 @@ pub fn outlook(input: &PlanInput, plan: &Plan, report: &PlanReport, later: &[Lat
             Some(start) => promise(&mut left, device, start.since(input.start).steps_down(input.slot)),
             None => {
                 let pause = match &device.barred {
-                    Some((WaitingOn::RetryPause { .. } | WaitingOn::NotItsTurn { .. }, until)) => until.unwrap_or(horizon_end),
+                    Some((WaitingOn::RetryPause { .. } | WaitingOn::NotItsTurn { .. }, until)) => {
+                        until.unwrap_or(horizon_end)
+                    }
                     _ => horizon_end,
                 };
                 release.push(pause.max(input.start));

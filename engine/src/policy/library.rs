@@ -247,7 +247,9 @@ mod tests {
         assert_eq!(faster.rate.map(|r| (r.base_per_minute, r.increment_factor)), Some((50.0, 2.0)));
         assert_eq!(rate.with_field("rate.base_per_minute", "unlimited").unwrap().rate, None);
         let groups = named("groups-with-thresholds").unwrap();
-        assert!(groups.waves.iter().all(|w| (w.success_percent_min, w.failure_percent_max) == (Some(50.0), Some(50.0))));
+        assert!(
+            groups.waves.iter().all(|w| (w.success_percent_min, w.failure_percent_max) == (Some(50.0), Some(50.0)))
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use super::fragment::{
     RateFragment, RegionFragment, RollbackFragment, ScoresFragment, WaveFragment, WindowFragment,
 };
 use super::{
-    AttemptRules, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, RateRules, RegionRules, RollbackRules,
-    Scores, Wave,
+    AttemptRules, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, RateRules, RegionRules,
+    RollbackRules, Scores, Wave,
 };
 use crate::document::{Document, InputError, format_span};
 use crate::time::Span;
@@ -291,7 +291,8 @@ impl Reader<'_> {
                 None => Ok(value.map(|value| value as u32)),
             }
         };
-        let number = |field: &str, given, default, min, max| self.number(&format!("rate.{field}"), given, default, min, max);
+        let number =
+            |field: &str, given, default, min, max| self.number(&format!("rate.{field}"), given, default, min, max);
         let factor = base.map_or(1.0, |rate| rate.increment_factor);
         Ok(Some(RateRules {
             base_per_minute,

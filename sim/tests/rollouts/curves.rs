@@ -95,11 +95,11 @@ fn a_linear_rollout_has_offered_what_was_published_when_it_was_halted() {
     assert_eq!(library::named("linear-rollout").unwrap().waves[0].spread.as_secs_f64(), 2880.0 * 60.0);
     // Duration in minutes, seconds from its start to the halt, percent offered then.
     let halted = [
-        (1440, 12_768, 14.8), // testing 33.20201201.2.1
-        (2880, 3897, 2.3),    // stable 33.20210117.3.1
-        (2880, 18_878, 10.9), // stable 38.20231027.3.1
-        (2880, 81_057, 46.9), // stable 42.20250410.3.1
-        (2880, 89_717, 51.9), // stable 42.20250623.3.0
+        (1440, 12_768, 14.8),  // testing 33.20201201.2.1
+        (2880, 3897, 2.3),     // stable 33.20210117.3.1
+        (2880, 18_878, 10.9),  // stable 38.20231027.3.1
+        (2880, 81_057, 46.9),  // stable 42.20250410.3.1
+        (2880, 89_717, 51.9),  // stable 42.20250623.3.0
         (2880, 117_590, 68.0), // testing 43.20260217.2.1
     ];
     for minutes in [1440, 2880, 4320] {
@@ -110,7 +110,10 @@ fn a_linear_rollout_has_offered_what_was_published_when_it_was_halted() {
         let own = own.map(|(_, seconds, percent)| (f64::from(*seconds) / 3600.0, *percent));
         for (at, percent) in own.chain([(hours / 4.0, 25.0), (hours / 2.0, 50.0)]) {
             let offered = share(&told, at);
-            assert!(offered <= percent + 0.3 && offered >= percent - late - 0.05, "{minutes} min, {at} h: {offered} %, {percent} %");
+            assert!(
+                offered <= percent + 0.3 && offered >= percent - late - 0.05,
+                "{minutes} min, {at} h: {offered} %, {percent} %"
+            );
         }
         assert_eq!(share(&told, hours + 2.0 * SLOT_H), 100.0, "{minutes} min");
     }

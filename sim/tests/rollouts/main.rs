@@ -74,11 +74,16 @@ fn baselines_stop_a_crash_loop_as_documented() {
         let result = run(&bad, 3, &|_| {});
         assert_eq!((result.violations.clone(), result.state), (Vec::new(), end), "{policy}");
         let aborted = lines(&result).iter().any(|line| {
-            matches!(line.entry, Entry::Rollout { to: RolloutState::Aborting, cause: Some(Cause::FailureThreshold), .. })
+            matches!(
+                line.entry,
+                Entry::Rollout { to: RolloutState::Aborting, cause: Some(Cause::FailureThreshold), .. }
+            )
         });
         assert_eq!(aborted, policy == "exponential-rate", "{policy}");
         let waits = |name: &str| {
-            lines(&result).iter().any(|line| matches!(&line.entry, Entry::Plan(plan) if plan.waiting.contains_key(name)))
+            lines(&result)
+                .iter()
+                .any(|line| matches!(&line.entry, Entry::Plan(plan) if plan.waiting.contains_key(name)))
         };
         assert_eq!(waits("rate-limit"), policy == "exponential-rate", "{policy}");
         assert_eq!(waits("not-its-turn"), policy == "timed-waves", "{policy}");
