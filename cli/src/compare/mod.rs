@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Args {
     #[command(flatten)]
     world: World,
-    /// Policies to compare; the first is held against each other one
+    /// Policies to compare; the first is held against each other one. `oracle` is the scenario's own policy with perfect foresight of load
     #[arg(
         long,
         value_name = "A,B,…",
@@ -136,8 +136,10 @@ fn setups(args: &Args, base: &Setup) -> Result<Vec<(String, Setup)>> {
         if setups.iter().any(|(known, _)| known == name) {
             bail!("`{name}` stands twice among the arms");
         }
-        let mut setup = if is_of_forecasters(args) { base.clone() } else { World::with_policy(base, name)? };
-        if is_of_forecasters(args) {
+        // Perfect foresight is no policy: the scenario's own runs with forecasts that are never wrong.
+        let is_forecaster = is_of_forecasters(args) || name == pairs::ORACLE;
+        let mut setup = if is_forecaster { base.clone() } else { World::with_policy(base, name)? };
+        if is_forecaster {
             set_forecaster(&mut setup, name)?;
         }
         args.set.iter().try_for_each(|text| set_field(&mut setup, text))?;

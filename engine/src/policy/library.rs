@@ -224,6 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn every_policy_of_the_library_is_documented() {
+        let page = include_str!("../../../docs/baselines.md");
+        for name in names() {
+            assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/baselines.md");
+            assert!(named(name).is_ok_and(|policy| policy.summary.len() > 20), "{name} has no summary");
+        }
+    }
+
+    #[test]
+    fn waves_by_the_clock_and_rates_come_back_and_say_what_is_wrong() {
+        let said = |text: &str| Policy::from_toml("p.toml", text).unwrap_err().to_string();
+        let two = "[[waves]]\nshare_percent = 5\nopens_after = \"4h\"\n[[waves]]\nshare_percent = 100\nopens_after = \"1h\"\n";
+        assert!(said(two).contains("p.toml:6: field `waves[1].opens_after`: value `1h`: a wave before opens after 4h"));
+        assert!(said("[[waves]]\nshare_percent = 100\nsuccess_percent_min = 101\n").contains("must be a number in"));
+        assert!(said("[rate]\nincrement_factor = 2\n").contains("field `rate.base_per_minute`"));
+        assert!(said("[rate]\nbase_per_minute = 0\n").contains("must be a number in 0.001..=100000"));
+        assert!(said("[rate]\nbase_per_minute = 1\nincrease_every_succeeded = 1.5\n").contains("whole number"));
+        assert!(said("[rate]\nbase_per_minute = 1\nincrement_factor = 0.5\n").contains("1..=10"));
+        let rate = named("exponential-rate").unwrap();
+        let faster = rate.with_field("rate.base_per_minute", "50").unwrap();
+        assert_eq!(faster.rate.map(|r| (r.base_per_minute, r.increment_factor)), Some((50.0, 2.0)));
+        assert_eq!(rate.with_field("rate.base_per_minute", "unlimited").unwrap().rate, None);
+        let groups = named("groups-with-thresholds").unwrap();
+        assert!(
+            groups.waves.iter().all(|w| (w.success_percent_min, w.failure_percent_max) == (Some(50.0), Some(50.0)))
+        );
+    }
+
+    #[test]
     fn a_wrong_name_is_told_the_nearest() {
         assert!(named("predictve").unwrap_err().to_string().contains("did you mean `predictive`?"));
     }

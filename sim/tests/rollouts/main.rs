@@ -3,6 +3,7 @@
 mod bad_release;
 mod faults;
 
+mod curves;
 mod ramps;
 mod several;
 mod whatif;
@@ -40,6 +41,55 @@ fn first_rollout_finishes_for_every_policy_of_the_library() {
         let result = once("first-rollout", policy, 1);
         assert_eq!(result.state, RolloutState::Finished, "{policy}");
         assert!(result.measures["updated_devices"] + result.measures["failed_devices"] >= 60.0, "{policy}");
+    }
+}
+
+/// Every baseline comes to the end that `docs/baselines.md` names, and keeps what it promises on the way.
+#[test]
+fn every_policy_of_the_library_ends_a_busy_evening() {
+    for policy in slacktide_engine::policy::library::names() {
+        let mut setup = setup("busy-evening", policy);
+        setup.scenario.devices = 120;
+        setup.scenario.until_max = slacktide_engine::time::Span::from_secs(16 * 86_400);
+        let result = run(&setup, 2, &|_| {});
+        assert_eq!(result.violations, Vec::<String>::new(), "{policy}");
+        assert_eq!(result.state, RolloutState::Finished, "{policy}");
+    }
+}
+
+/// A release that fails on most devices: each baseline stops in its own way.
+#[test]
+fn baselines_stop_a_crash_loop_as_documented() {
+    let ends = [
+        ("exponential-rate", RolloutState::Stopped),
+        ("groups-with-thresholds", RolloutState::Stopped),
+        ("timed-waves", RolloutState::Finished),
+    ];
+    for (policy, end) in ends {
+        let mut bad = setup("bad-release", policy);
+        bad.scenario.devices = 200;
+        bad.scenario.until_max = slacktide_engine::time::Span::from_secs(16 * 86_400);
+        bad.scenario.failures.bad_release = Some(slacktide_scenarios::BadRelease {
+            kind: slacktide_scenarios::BadReleaseKind::CrashLoop { percent: 80.0 },
+            variants: vec![],
+            version: bad.scenario.package.version,
+        });
+        let result = run(&bad, 3, &|_| {});
+        assert_eq!((result.violations.clone(), result.state), (Vec::new(), end), "{policy}");
+        let aborted = lines(&result).iter().any(|line| {
+            matches!(
+                line.entry,
+                Entry::Rollout { to: RolloutState::Aborting, cause: Some(Cause::FailureThreshold), .. }
+            )
+        });
+        assert_eq!(aborted, policy == "exponential-rate", "{policy}");
+        let waits = |name: &str| {
+            lines(&result)
+                .iter()
+                .any(|line| matches!(&line.entry, Entry::Plan(plan) if plan.waiting.contains_key(name)))
+        };
+        assert_eq!(waits("rate-limit"), policy == "exponential-rate", "{policy}");
+        assert_eq!(waits("not-its-turn"), policy == "timed-waves", "{policy}");
     }
 }
 
