@@ -94,4 +94,43 @@ mod tests {
         assert!(said("[package]\ntarget = \"verson < 2\"\n[[pools]]\n").contains("did you mean `version`?"));
         assert!(said("[failures.bad_release]\n[[pools]]\n").contains("needs one of"));
     }
+
+    #[test]
+    fn mistakes_in_faults_and_links_are_named() {
+        let said = |text: &str| Scenario::from_toml("s.toml", &format!("[[pools]]\n{text}")).unwrap_err().to_string();
+        let outage = |text: &str| said(&format!("[[failures.outages]]\n{text}\n"));
+        assert_eq!(
+            outage("only = [\"eu-3\"]"),
+            "s.toml:3: field `failures.outages[0].only`: value `eu-3`: no device stands there; did you mean `eu-1`? There are eu-1, eu-2"
+        );
+        assert!(outage("of = \"rack\"").contains("value `rack`: must be site or region"));
+        assert!(outage("every = \"1d\"\nafter = \"1h\"").contains("write one of them"));
+        assert!(outage("evry = \"1d\"").contains("did you mean `every`?"));
+        assert!(said("[[failures.partitions]]\ntelemetry = \"kept\"\n").contains("must be lost or held"));
+        assert!(
+            said("[failures.telemetry]\nlost_percent = 60\nlate_percent = 60\n").contains("add up to more than 100")
+        );
+        assert!(said("[failures.agent]\nresumes = 0\nanew = 0\ngives_up = 0\n").contains("must be above 0"));
+        assert!(said("[failures.clock]\noff_by = { sigma = 9 }\n").contains("must be a number in 0..=3"));
+        assert!(said("[failures.overload]\nfrom_percent = 100\n").contains("must be a number in 0..=99.9"));
+        let crashes = "[[failures.controller]]\n[[failures.controller]]\nafter = \"65m\"\n";
+        assert!(said(crashes).contains("`failures.controller`") && said(crashes).contains("times overlap"));
+        assert!(
+            said("[regions.eo]\nlink_mbit_per_s = 1\n")
+                .contains("field `regions.eo`: no device stands there; did you mean `eu`?")
+        );
+        assert!(said("[regions.eu]\nbackground_percent = 1\n").contains("name link_mbit_per_s too"));
+        let full = "[regions.eu]\nlink_mbit_per_s = 1\nbackground_percent = 60\nbackground_daily_percent = 60\n";
+        assert!(said(full).contains("at most 99 percent"));
+        assert!(said("[failures.crash]\nrecorded = \"nowhere.csv\"\n").contains("s.toml:3"));
+    }
+
+    #[test]
+    fn the_documentation_names_every_scenario_and_what_it_teaches() {
+        let documentation = include_str!("../../docs/scenarios.md");
+        for name in names() {
+            let row = format!("| `{name}` | {} |", named(name).unwrap().teaches);
+            assert!(documentation.contains(&row), "docs/scenarios.md lacks: {row}");
+        }
+    }
 }

@@ -323,3 +323,28 @@ fn a_device_that_is_to_go_back_is_left_alone_by_other_rollouts() {
     assert_eq!(rig.until_end(second), RolloutState::Finished);
     assert!(rig.devices.iter().all(|device| device.runs == version("3.0")));
 }
+
+/// Silent devices may be down, or serve where their word does not reach the engine: if they serve, a stop must not take them all out.
+#[test]
+fn silent_devices_go_back_no_more_at_once_than_may_be_out() {
+    let text = "[plan]\npool_out_max = 2\n[monitor]\nfailure_percent_max = 5\nfailure_count_min = 2\n[attempts]\nattempts_max = 1\n";
+    let mut rig = Rig::new(&policy(text), fleet(24, 6));
+    rig.play = Box::new(|d, told, _| match told {
+        Told::Install(_) if is_bad(d) => Script { staging_s: 6600, ..Script::does(Does::Fail) },
+        _ => Script::GOOD,
+    });
+    rig.run_for(MINUTE.times(20));
+    let begin = rig.now;
+    rig.load = Box::new(move |d, at| if d < 3 && at.since(begin) >= MINUTE.times(95) { f32::NAN } else { 30.0 });
+    let rollout = rig.start(package("2.0"), 0);
+    until_rolling_back(&mut rig, rollout);
+    assert!((0..3).all(|d| runs_new(&rig).contains(&d)), "{:?}", runs_new(&rig));
+    let first = rig.journal.iter().find_map(|(_, entry)| match entry {
+        Entry::Rollback { devices, .. } => Some(devices),
+        _ => None,
+    });
+    let silent = (0..3).filter(|d| first.unwrap().contains(&rig.devices[*d].facts.id)).count();
+    assert_eq!(silent, 2, "{}", rig.told());
+    assert_eq!(rig.until_end(rollout), RolloutState::RolledBack);
+    assert_eq!(runs_new(&rig), [] as [usize; 0]);
+}

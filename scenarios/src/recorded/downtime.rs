@@ -55,7 +55,7 @@ pub fn read_down_times(path: &Path) -> Result<DownTimes, ReadError> {
     if rows.is_empty() {
         return Err(ReadError::file(path, "holds no row"));
     }
-    rows.sort_by(|a, b| (a.from, a.line).cmp(&(b.from, b.line)));
+    rows.sort_by_key(|row| (row.from, row.line));
     Ok(DownTimes { file: path.to_owned(), rows })
 }
 

@@ -139,8 +139,7 @@ impl Faults {
         }
     }
 
-    /// What the controller hears of a tick, if it hears anything; the rest comes later, or never. Says of each device whether it was heard as
-    /// it was.
+    /// What the controller hears of a tick, if it hears anything; the rest comes later, or never.
     pub(crate) fn report(&mut self, tick: u64, columns: &[Vec<f32>], around: &mut Around<'_>) -> Vec<Vec<f32>> {
         let mut heard = columns.to_vec();
         if let Some(path) = &mut self.telemetry {

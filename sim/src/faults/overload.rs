@@ -24,8 +24,8 @@ impl Overloaded {
         let mut down = Vec::new();
         for (d, load) in columns[0].iter().enumerate() {
             let load = f64::from(*load);
-            // NaN is down or out, and not above anything.
-            if !(load > from) {
+            // Who is down or out has no load.
+            if load.is_nan() || load <= from {
                 continue;
             }
             let over = ((load - from) / (100.0 - from)).min(1.0);

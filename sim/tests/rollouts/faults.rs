@@ -196,7 +196,7 @@ fn a_controller_that_died_twice_goes_on_from_its_journal() {
 fn agents_that_restart_go_on_begin_anew_or_say_that_they_failed() {
     let with = |shares: &str| {
         let setup = world(&format!(
-            "[failures]\ninstall_failure_percent = 0\nagent = {{ restart_percent = 100, restart = {{ median = \"5m\", sigma = 0 }}, {shares} }}"
+            "[failures]\ninstall_failure_percent = 0\nagent = {{ restart_percent = 100, restart = {{ median = \"5m\", sigma = 0 }}, {shares} }}\n[package]\nsize_bytes = 0"
         ));
         ran(&Setup { policy: setup.policy.with_field("monitor.failure_percent_max", "100").unwrap(), ..setup }, 1)
     };
