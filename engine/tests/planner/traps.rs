@@ -178,10 +178,10 @@ fn regions_open_by_their_own_clocks_and_ranks_go_first() {
 
 #[test]
 fn whoever_the_rate_leaves_no_slot_for_is_told_so() {
-    let mut input = crate::fleets::calm(6);
+    let mut input = calm(6);
     input.limits.starts_max = Some(vec![1, 0, 0, 1, 0, 0, 0, 0]);
-    let (made, report) = slacktide_engine::plan::planner::plan(&input, slacktide_engine::ids::PlanNumber(1), None);
-    assert_eq!(slacktide_engine::plan::check::check(&made, &input), vec![]);
+    let (made, report) = plan(&input, PlanNumber(1), None);
+    assert_eq!(check(&made, &input), vec![]);
     assert_eq!(
         made.batches.iter().map(|batch| (batch.slot, batch.devices.len())).collect::<Vec<_>>(),
         [(0, 1), (3, 1)]
