@@ -175,3 +175,16 @@ fn regions_open_by_their_own_clocks_and_ranks_go_first() {
     let (plan, _) = made(&input);
     assert_eq!(plan.batches.iter().flat_map(|b| b.devices.iter().map(|d| d.0)).collect::<Vec<_>>(), [2, 3, 1, 0]);
 }
+
+#[test]
+fn whoever_the_rate_leaves_no_slot_for_is_told_so() {
+    let mut input = calm(6);
+    input.limits.starts_max = Some(vec![1, 0, 0, 1, 0, 0, 0, 0]);
+    let (made, report) = plan(&input, PlanNumber(1), None);
+    assert_eq!(check(&made, &input), vec![]);
+    assert_eq!(
+        made.batches.iter().map(|batch| (batch.slot, batch.devices.len())).collect::<Vec<_>>(),
+        [(0, 1), (3, 1)]
+    );
+    assert!(report.waiting.len() == 4 && report.waiting.iter().all(|waiting| waiting.on.name() == "rate-limit"));
+}

@@ -88,7 +88,6 @@ fn baselines_stop_a_crash_loop_as_documented() {
                 .iter()
                 .any(|line| matches!(&line.entry, Entry::Plan(plan) if plan.waiting.contains_key(name)))
         };
-        assert_eq!(waits("rate-limit"), policy == "exponential-rate", "{policy}");
         assert_eq!(waits("not-its-turn"), policy == "timed-waves", "{policy}");
     }
 }
