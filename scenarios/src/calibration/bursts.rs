@@ -11,6 +11,9 @@ const HOLD: f64 = 0.5;
 /// What lasts longer is no burst, seconds.
 const LONGEST_S: i64 = 6 * 3600;
 
+/// No more than this is added for what is not seen.
+const SEEN_MIN: f64 = 0.5;
+
 /// A burst of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Burst {
@@ -20,8 +23,8 @@ pub struct Burst {
     pub steps: usize,
     /// Mean height over the median, points.
     pub height: f64,
-    /// Greatest height.
-    pub peak: f64,
+    /// The height it had to rise above to be called one, points.
+    pub rise: f64,
 }
 
 /// Bursts of a series from which level and daily curve are taken, in order.
@@ -41,7 +44,7 @@ fn found(residuals: &[f64], median: f64, rise: f64, longest: usize) -> Vec<Burst
         let (steps, sum, peak) =
             run.fold((0, 0.0, 0.0_f64), |(n, sum, peak), v| (n + 1, sum + v - median, peak.max(v - median)));
         if steps > 0 && peak > rise && steps <= longest {
-            bursts.push(Burst { from: step, steps, height: sum / steps as f64, peak });
+            bursts.push(Burst { from: step, steps, height: sum / steps as f64, rise });
         }
         step += steps.max(1);
     }
@@ -71,18 +74,31 @@ pub(super) fn take_bursts(grid: Grid, residuals: &mut [Vec<f64>]) -> BurstFit {
     let heights = sorted(all.iter().flatten().map(|b| b.height));
     let count = heights.len().max(1) as f64;
     let logs: Vec<f64> = heights.iter().map(|h| h.ln()).collect();
+    let sigma = super::statistics::moments(&logs).1.min(3.0);
+    let seen = seen(&heights, sigma, all.iter().flatten().map(|b| b.rise).sum::<f64>() / count);
     let mean_steps = all.iter().flatten().map(|b| b.steps as f64).sum::<f64>() / count;
     for (found, series) in all.iter().zip(residuals.iter_mut()) {
         found.iter().for_each(|b| series[b.from..b.from + b.steps].fill(f64::NAN));
     }
     BurstFit {
-        rate_per_day: rate.min(100.0),
+        rate_per_day: (rate / seen).min(100.0),
         height: if heights.is_empty() { 0.0 } else { quantile(&heights, 0.5).min(100.0) },
-        sigma: super::statistics::moments(&logs).1.min(3.0),
+        sigma,
         // A length drawn from an exponential distribution is rounded up to steps: half a step on average.
         duration_s: ((mean_steps - 0.5).max(0.5) * grid.period_s as f64).clamp(60.0, 86_400.0),
         factors: rates.iter().map(|r| if rate > 0.0 { (r / rate).min(1000.0) } else { 1.0 }).collect(),
     }
+}
+
+/// Share of bursts of such lognormal heights that would be called bursts. The others lie among the noise, where nobody can count them: there
+/// must be so many more than are seen. Noise of about a fifth of the rise helps a burst over it.
+fn seen(heights: &[f64], sigma: f64, rise: f64) -> f64 {
+    let median = quantile(heights, 0.5);
+    if heights.is_empty() || sigma <= 0.0 {
+        return 1.0;
+    }
+    let share = slacktide_forecast::special::normal_lower((median / (0.8 * rise)).ln() / sigma);
+    share.clamp(SEEN_MIN, 1.0)
 }
 
 #[cfg(test)]
@@ -105,7 +121,9 @@ mod tests {
         let mut residuals = vec![series];
         let fit = take_bursts(grid, &mut residuals);
         assert_eq!((fit.rate_per_day, fit.duration_s), (0.5, 4.0 * 300.0));
-        assert!(fit.height > 19.0 && residuals[0][101].is_nan() && residuals[0][103].is_finite());
+        assert!(
+            fit.height > 19.0 && fit.factors == [1.0] && residuals[0][101].is_nan() && residuals[0][103].is_finite()
+        );
     }
 
     #[test]
