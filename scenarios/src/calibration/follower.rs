@@ -109,7 +109,10 @@ mod tests {
         let fit = follower(grid, &first, &metric).unwrap();
         assert!((fit.fragment.cpu_factor.unwrap() - 0.5).abs() < 0.03, "{:?}", fit.fragment);
         assert!((fit.fragment.level_percent.unwrap() - 11.5).abs() < 1.0);
-        assert!((fit.devices[3][0] - fit.devices[0][0] - 3.0).abs() < 0.3, "{:?}", fit.devices);
+        // Three days of noise may leave a little of a curve, which lies over the level.
+        let curve = fit.fragment.profile.clone().unwrap_or_else(|| vec![0.0]);
+        let mean = |d: usize| fit.devices[d][0] + fit.devices[d][1] * curve.iter().sum::<f64>() / curve.len() as f64;
+        assert!((mean(3) - mean(0) - 3.0).abs() < 0.3, "{:?}", fit.devices);
         assert!(follower(grid, &first, &[vec![f64::NAN; 900]]).is_none());
     }
 }
