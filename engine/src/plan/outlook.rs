@@ -1,10 +1,11 @@
 //! When everybody will go, those without a place in the plan too: what a person asks first.
 //!
-//! An estimate, never a promise. A wave that opens by the clock begins then; the others follow one another: each begins when the last of the one before that has an expected start has
-//! ended and its soak is over. Devices are placed first fit, in the order of service, into what is left of the horizon, and then into further *rounds*:
-//! as if every day had the room of this horizon at the same time of day (a horizon shorter than a day stands for its day, so the estimate
-//! is late rather than early), with what is out at the end of the horizon still out. After three rounds it goes on at the pace
-//! of the last. Weekdays, shifts of daylight saving and the sums of batches that the plan itself uses are left out of account.
+//! An estimate, never a promise. A wave that opens by the clock begins then; the others follow one another: each begins when the last of
+//! the one before that has an expected start has ended and its soak is over. Devices are placed first fit, in the order of service, into
+//! what is left of the horizon, and then into further *rounds*: as if every day had the room of this horizon at the same time of day (a
+//! horizon shorter than a day stands for its day, so the estimate is late rather than early), with what is out at the end of the horizon
+//! still out. After three rounds it goes on at the pace of the last. Weekdays, shifts of daylight saving and the sums of batches that the
+//! plan itself uses are left out of account.
 
 use super::board::Board;
 use super::room::OpenWindows;

@@ -103,33 +103,35 @@ impl Policy {
     }
 }
 
+fn scores() -> Scores {
+    let criticality = [
+        ("cache", 70.0),
+        ("database", 90.0),
+        ("display", 20.0),
+        ("gateway", 80.0),
+        ("sensor", 10.0),
+        ("web", 60.0),
+        ("worker", 30.0),
+    ];
+    Scores {
+        load_quantile: 0.9,
+        metric_weights: Vec::new(),
+        demand_metric: "cpu".to_owned(),
+        criticality: criticality.map(|(function, score)| (function.to_owned(), score)).to_vec(),
+        criticality_default: 50.0,
+    }
+}
+
 impl Default for Policy {
     /// The `predictive` policy. Why each value is what it is: `docs/defaults.md`.
     fn default() -> Self {
         let minutes = |n: u64| Span::from_secs(n * 60);
         let hours = |n: u64| minutes(n * 60);
-        let function = |(name, score): (&str, f64)| (name.to_owned(), score);
         Self {
             name: "predictive".to_owned(),
             summary: "forecasts every device and pool, goes when the fleet can spare it, takes back before it hurts"
                 .to_owned(),
-            scores: Scores {
-                load_quantile: 0.9,
-                metric_weights: Vec::new(),
-                demand_metric: "cpu".to_owned(),
-                criticality: [
-                    ("cache", 70.0),
-                    ("database", 90.0),
-                    ("display", 20.0),
-                    ("gateway", 80.0),
-                    ("sensor", 10.0),
-                    ("web", 60.0),
-                    ("worker", 30.0),
-                ]
-                .map(function)
-                .to_vec(),
-                criticality_default: 50.0,
-            },
+            scores: scores(),
             priority: Priority { formula: PriorityFormula::SpareFirst, criticality_weight: 0.5, capacity_weight: 0.5 },
             plan: PlanRules {
                 slot: minutes(15),
