@@ -21,7 +21,13 @@ use slacktide_scenarios::Scenario;
 use slacktide_sim::{Setup, run};
 
 const LIMITS: [f64; 6] = [60.0, 70.0, 75.0, 80.0, 85.0, 90.0];
-const PREDICTIVE: [&str; 2] = ["as shipped", "no device rule"];
+const PREDICTIVE: [&str; 4] = ["tol 1", "tol 5", "tol 10", "no device rule"];
+const PREDICTIVE_OVERRIDES: [&str; 4] = [
+    "device_load_tolerance_points = 1",
+    "device_load_tolerance_points = 5",
+    "device_load_tolerance_points = 10",
+    "device_load_max = \"off\"",
+];
 const SAMPLES: usize = 2000;
 const HOURS_MAX: f64 = 96.0;
 
@@ -106,7 +112,7 @@ fn setup(policy: &str, overrides: &str, cell: Cell, peak_hour: f64, devices: u64
 }
 
 fn study(cell: Cell, seeds: u64, devices: u64) -> Vec<Found> {
-    let predictive = ["", "device_load_max = \"off\""];
+    let predictive = PREDICTIVE_OVERRIDES;
     let mut arms: Vec<(&str, String)> = predictive.iter().map(|text| ("predictive", (*text).to_owned())).collect();
     arms.extend(LIMITS.iter().map(|limit| ("reactive", format!("load_limit_percent = {limit}"))));
     let jobs: Vec<(usize, u64)> = (0..arms.len()).flat_map(|arm| (0..seeds).map(move |seed| (arm, seed))).collect();

@@ -93,6 +93,7 @@ pub fn large_fleet(devices: u32, tight: bool, links: bool) -> PlanInput {
             pool_rule: true,
             pool_members_min: 2,
             device_load_max: Some(70.0),
+            device_load_tolerance: 1.0,
             telemetry_age_max: Some(Span::from_secs(900)),
             spread_regions: true,
         },

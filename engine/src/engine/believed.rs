@@ -154,6 +154,7 @@ impl Engine {
             pool_reserve: rules.pool_reserve_percent / 100.0,
             pool_rule: rules.basis != Basis::Ignore,
             pool_members_min: rules.pool_members_min,
+            device_load_tolerance: rules.device_load_tolerance_points,
             device_load_max: rules.device_load_max.filter(|_| rules.basis != Basis::Ignore),
             telemetry_age_max: rules.telemetry_age_max,
             spread_regions: true,

@@ -154,7 +154,7 @@ fn check_device(input: &PlanInput, i: usize, slot: usize, found: &mut Vec<Violat
     let best =
         (0..input.slots).filter(|s| window_open(*s)).map(|s| score_of(input, i, s)).fold(f64::INFINITY, f64::min);
     // Never calm: its best windows are allowed.
-    let allowed = if best > max { best + super::PlanLimits::BEST_WINDOW_TOLERANCE } else { max };
+    let allowed = if best > max { best + input.limits.device_load_tolerance } else { max };
     if score > allowed + SLACK {
         found.push(Violation::DeviceLoad(device.index, score, allowed));
     }

@@ -167,8 +167,10 @@ pub struct PlanLimits {
     /// Pools with fewer members are exempt from the pool rule: there is nobody to take their load.
     pub pool_members_min: u32,
     /// Highest load score of a device in its window; `None` switches the rule off. A device that never gets so calm
-    /// goes in the calmest windows of its horizon: those within [`PlanLimits::BEST_WINDOW_TOLERANCE`] of its lowest score.
+    /// goes in the calmest windows of its horizon: those within [`Self::device_load_tolerance`] of its lowest score.
     pub device_load_max: Option<f64>,
+    /// How far above its lowest score a never-calm device may go, points.
+    pub device_load_tolerance: f64,
     /// Devices with older telemetry are not planned; `None` switches the rule off.
     pub telemetry_age_max: Option<Span>,
     /// Spread a batch over regions where that costs nothing.
@@ -176,9 +178,6 @@ pub struct PlanLimits {
 }
 
 impl PlanLimits {
-    /// How far above its lowest score a never-calm device may go, in points.
-    pub const BEST_WINDOW_TOLERANCE: f64 = 1.0;
-
     /// Slots that a device planned for a slot must gain before it moves up though it could stay: a quarter of its wait, at least one.
     /// Far ahead, stability counts for more; close at hand, room that would go unused does.
     pub const fn earlier_min(slot: usize) -> usize {

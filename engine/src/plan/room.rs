@@ -1,6 +1,6 @@
 //! What pools, regions and batches have left while a plan grows, and the slots each device may start in by itself.
 
-use super::{PlanDevice, PlanInput, PlanLimits};
+use super::{PlanDevice, PlanInput};
 use crate::ids::RegionIndex;
 use crate::score;
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ pub(super) fn download_part(share: f64, i: usize) -> f64 {
 /// The highest load score a device may have, given its lowest over its open windows; `None` when the rule is off.
 pub(super) fn load_allowed(input: &PlanInput, lowest: f64) -> Option<f64> {
     let max = input.limits.device_load_max?;
-    Some(if lowest > max { lowest + PlanLimits::BEST_WINDOW_TOLERANCE } else { max })
+    Some(if lowest > max { lowest + input.limits.device_load_tolerance } else { max })
 }
 
 /// A set of slots for each device, one bit a slot.

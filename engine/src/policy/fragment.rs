@@ -83,6 +83,8 @@ section! {
         batch_devices_max: NumberOrWord,
         /// Highest load score of a device in its window, or "off".
         device_load_max: NumberOrWord,
+        /// A device that is never so calm goes in windows at most this far above its lowest score, points 0–100.
+        device_load_tolerance_points: f64,
         /// Oldest telemetry to plan on, or "off".
         telemetry_age_max: String,
         /// A rollout that got nothing out for this long goes first, whatever its priority.

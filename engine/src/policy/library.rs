@@ -147,6 +147,7 @@ impl Default for Policy {
                 batch_capacity_max: None,
                 batch_devices_max: CountLimit::Unlimited,
                 device_load_max: Some(70.0),
+                device_load_tolerance_points: 5.0,
                 telemetry_age_max: Some(minutes(15)),
                 patience: hours(6),
                 duration_expected: minutes(30),

@@ -144,6 +144,8 @@ pub struct PlanRules {
     pub batch_devices_max: CountLimit,
     /// Highest load score of a device in its window (default 70); `None` switches the rule off.
     pub device_load_max: Option<f64>,
+    /// A device that is never so calm may go in windows whose score is this far above its lowest, points (default 5).
+    pub device_load_tolerance_points: f64,
     /// Oldest telemetry to plan on (default 15 min); `None` switches the rule off.
     pub telemetry_age_max: Option<Span>,
     /// A rollout with devices ready that got none of them out for this long goes first, whatever its priority (default 6 h).

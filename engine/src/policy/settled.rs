@@ -178,6 +178,12 @@ impl Reader<'_> {
             )?,
             batch_capacity_max: sum("plan.batch_capacity_max", &given.batch_capacity_max, base.batch_capacity_max)?,
             batch_devices_max: count("plan.batch_devices_max", &given.batch_devices_max, base.batch_devices_max)?,
+            device_load_tolerance_points: percent(
+                "plan.device_load_tolerance_points",
+                given.device_load_tolerance_points,
+                base.device_load_tolerance_points,
+                0.0,
+            )?,
             device_load_max: self.limit(
                 "plan.device_load_max",
                 given.device_load_max.as_ref(),

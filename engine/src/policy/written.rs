@@ -52,6 +52,7 @@ fn plan(plan: &PlanRules) -> PlanFragment {
         batch_capacity_max: limit(plan.batch_capacity_max, "unlimited"),
         batch_devices_max: count(plan.batch_devices_max),
         device_load_max: limit(plan.device_load_max, "off"),
+        device_load_tolerance_points: Some(plan.device_load_tolerance_points),
         telemetry_age_max: span_or_off(plan.telemetry_age_max),
         patience: span(plan.patience),
         duration_expected: span(plan.duration_expected),

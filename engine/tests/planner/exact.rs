@@ -93,6 +93,7 @@ impl Instance {
                 load_limit: self.load_limit,
                 pool_reserve: self.pool_reserve,
                 device_load_max: self.load_max,
+                device_load_tolerance: 1.0,
                 ..calm(0).limits
             },
             ..calm(0)

@@ -67,6 +67,7 @@ pub(crate) fn calm(devices: u32) -> PlanInput {
             pool_rule: true,
             pool_members_min: 2,
             device_load_max: Some(70.0),
+            device_load_tolerance: 1.0,
             telemetry_age_max: Some(Span::from_secs(900)),
             spread_regions: true,
         },
@@ -128,11 +129,12 @@ prop_compose! {
         batch_requirement_max in maybe(0.5..20.0), batch_capacity_max in maybe(20.0..500.0),
         batch_devices_max in prop_oneof![Just(None), (1u32..6).prop_map(Some)],
         starts_max in prop_oneof![3 => Just(None), 1 => prop::collection::vec(0u32..4, 40).prop_map(Some)], load_limit in 0.5f64..1.0, pool_reserve in 0.0f64..0.2,
-        pool_rule: bool, pool_members_min in 1u32..4, device_load_max in maybe(10.0..100.0), fresh: bool, spread_regions: bool,
+        pool_rule: bool, pool_members_min in 1u32..4, (device_load_max, device_load_tolerance) in (maybe(10.0..100.0), 0.0f64..20.0),
+        fresh: bool, spread_regions: bool,
     ) -> PlanLimits {
         PlanLimits {
             batch_requirement_max, batch_capacity_max, batch_devices_max, starts_max, load_limit, pool_reserve, pool_rule, pool_members_min,
-            device_load_max, telemetry_age_max: fresh.then_some(Span::from_secs(900)), spread_regions,
+            device_load_max, device_load_tolerance, telemetry_age_max: fresh.then_some(Span::from_secs(900)), spread_regions,
         }
     }
 }
