@@ -10,7 +10,7 @@
 //! `predictive` − front at the mean makespan of `predictive`; its 95 % interval is from 2000 bootstrap samples of the seeds, the same seeds for all
 //! arms. Rollouts that are not done after four days count with four days; where that is so for any seed of `predictive`, the cell says so.
 //!
-//! Two predictive arms are held against that front: as shipped, and without the device rule (`plan.device_load_max = "off"`), which by its nature
+//! Two predictive arms are held against `reactive` as shipped (load limit 90 %, whatever its makespan) and against that front: as shipped, and without the device rule (`plan.device_load_max = "off"`), which by its nature
 //! holds `reactive` back from nothing: to it, every window looks alike, so each is the calmest there is.
 //!
 //! `cargo run --release -p slacktide-benches --example forecasting_map [seeds [devices]] [--quick] [--svg FILE]`
@@ -21,13 +21,7 @@ use slacktide_scenarios::Scenario;
 use slacktide_sim::{Setup, run};
 
 const LIMITS: [f64; 6] = [60.0, 70.0, 75.0, 80.0, 85.0, 90.0];
-const PREDICTIVE: [&str; 4] = ["tol 1", "tol 5", "tol 10", "no device rule"];
-const PREDICTIVE_OVERRIDES: [&str; 4] = [
-    "device_load_tolerance_points = 1",
-    "device_load_tolerance_points = 5",
-    "device_load_tolerance_points = 10",
-    "device_load_max = \"off\"",
-];
+const PREDICTIVE: [(&str, &str); 2] = [("as shipped", ""), ("no device rule", "device_load_max = \"off\"")];
 const SAMPLES: usize = 2000;
 const HOURS_MAX: f64 = 96.0;
 
@@ -46,13 +40,19 @@ struct Cost {
     overload: f64,
 }
 
-/// A predictive arm against the front, in one cell.
-struct Found {
-    hours: f64,
-    overload: f64,
-    front: f64,
-    difference: f64,
+/// A difference in overload and its 95 % interval.
+#[derive(Clone, Copy)]
+struct Difference {
+    mean: f64,
     interval: [f64; 2],
+}
+
+/// A predictive arm in one cell, against `reactive` as shipped and against its front.
+struct Found {
+    own: Cost,
+    shipped: Cost,
+    to_shipped: Difference,
+    to_front: Difference,
     unfinished: bool,
 }
 
@@ -64,7 +64,13 @@ fn main() {
     let installs: &[u64] = if quick { &[15, 180] } else { &[5, 15, 60, 180] };
     let amplitudes: &[f64] = if quick { &[0.0, 50.0] } else { &[0.0, 15.0, 30.0, 50.0] };
     let peaks: &[f64] = if quick { &[80.0] } else { &[70.0, 80.0, 90.0] };
-    println!("{seeds} seeds of {devices} devices; device-minutes of overload caused, hours of makespan");
+    println!(
+        "{seeds} seeds of {devices} devices; hours of makespan (*: not all done), device-minutes of overload caused"
+    );
+    println!(
+        "| install | cycle | peak | predictive | hours | overload | reactive hours | overload | difference | difference to the front |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let mut all = Vec::new();
     for install in installs {
         for amplitude in amplitudes {
@@ -76,13 +82,16 @@ fn main() {
             }
         }
     }
-    for (arm, name) in PREDICTIVE.iter().enumerate() {
+    for (arm, (name, _)) in PREDICTIVE.iter().enumerate() {
         let count = |holds: &dyn Fn(&Found) -> bool| all.iter().filter(|(_, found)| holds(&found[arm])).count();
-        let less = count(&|f| !f.unfinished && f.interval[1] < 0.0);
-        let more = count(&|f| !f.unfinished && f.interval[0] > 0.0);
+        let less = count(&|f| !f.unfinished && f.to_shipped.interval[1] < 0.0);
+        let more = count(&|f| !f.unfinished && f.to_shipped.interval[0] > 0.0);
+        let front = count(&|f| !f.unfinished && f.to_front.interval[1] < 0.0);
+        let front_more = count(&|f| !f.unfinished && f.to_front.interval[0] > 0.0);
         let unfinished = count(&|f| f.unfinished);
         println!(
-            "{name}: less overload in {less} of {} cells, more in {more}, not done in four days in {unfinished}",
+            "{name}: of {} cells, against reactive as shipped less overload in {less}, more in {more}; against its front less in {front}, \
+             more in {front_more}; not done in four days in {unfinished}",
             all.len()
         );
     }
@@ -112,8 +121,7 @@ fn setup(policy: &str, overrides: &str, cell: Cell, peak_hour: f64, devices: u64
 }
 
 fn study(cell: Cell, seeds: u64, devices: u64) -> Vec<Found> {
-    let predictive = PREDICTIVE_OVERRIDES;
-    let mut arms: Vec<(&str, String)> = predictive.iter().map(|text| ("predictive", (*text).to_owned())).collect();
+    let mut arms: Vec<(&str, String)> = PREDICTIVE.iter().map(|(_, text)| ("predictive", (*text).to_owned())).collect();
     arms.extend(LIMITS.iter().map(|limit| ("reactive", format!("load_limit_percent = {limit}"))));
     let jobs: Vec<(usize, u64)> = (0..arms.len()).flat_map(|arm| (0..seeds).map(move |seed| (arm, seed))).collect();
     let one = |(arm, seed): &(usize, u64)| {
@@ -129,23 +137,15 @@ fn study(cell: Cell, seeds: u64, devices: u64) -> Vec<Found> {
     let costs: Vec<Cost> = jobs.par_iter().map(one).collect();
     let by_arm: Vec<&[Cost]> = costs.chunks(seeds as usize).collect();
     let own: Vec<usize> = (0..seeds as usize).collect();
+    let shipped = by_arm[by_arm.len() - 1];
     let of = |arm: usize| {
-        let (mean, front) = compare(&by_arm, arm, &own);
-        let mut draws = Draws(17);
-        let mut sampled: Vec<f64> = (0..SAMPLES)
-            .map(|_| {
-                let sample: Vec<usize> = own.iter().map(|_| draws.below(own.len())).collect();
-                let (mean, front) = compare(&by_arm, arm, &sample);
-                mean.overload - front
-            })
-            .collect();
-        sampled.sort_by(f64::total_cmp);
+        let to_shipped = |sample: &[usize]| mean(by_arm[arm], sample).overload - mean(shipped, sample).overload;
+        let to_front = |sample: &[usize]| mean(by_arm[arm], sample).overload - front_beside(&by_arm, arm, sample);
         Found {
-            hours: mean.hours,
-            overload: mean.overload,
-            front,
-            difference: mean.overload - front,
-            interval: [sampled[SAMPLES / 40], sampled[SAMPLES - 1 - SAMPLES / 40]],
+            own: mean(by_arm[arm], &own),
+            shipped: mean(shipped, &own),
+            to_shipped: bootstrap(&own, &to_shipped),
+            to_front: bootstrap(&own, &to_front),
             unfinished: by_arm[arm].iter().any(|cost| cost.hours >= HOURS_MAX),
         }
     };
@@ -158,8 +158,17 @@ fn mean(costs: &[Cost], sample: &[usize]) -> Cost {
     Cost { hours: sum(&|c| c.hours), overload: sum(&|c| c.overload) }
 }
 
-/// A predictive arm's means over a sample of seeds, and the overload of the reactive front at its makespan.
-fn compare(arms: &[&[Cost]], arm: usize, sample: &[usize]) -> (Cost, f64) {
+/// A figure of all seeds, with an interval by bootstrap of the seeds.
+fn bootstrap(own: &[usize], figure: &dyn Fn(&[usize]) -> f64) -> Difference {
+    let mut draws = Draws(17);
+    let sample = |draws: &mut Draws| own.iter().map(|_| draws.below(own.len())).collect::<Vec<usize>>();
+    let mut sampled: Vec<f64> = (0..SAMPLES).map(|_| figure(&sample(&mut draws))).collect();
+    sampled.sort_by(f64::total_cmp);
+    Difference { mean: figure(own), interval: [sampled[SAMPLES / 40], sampled[SAMPLES - 1 - SAMPLES / 40]] }
+}
+
+/// Overload of the reactive front at the makespan of a predictive arm.
+fn front_beside(arms: &[&[Cost]], arm: usize, sample: &[usize]) -> f64 {
     let own = mean(arms[arm], sample);
     let mut points: Vec<Cost> = arms[PREDICTIVE.len()..].iter().map(|costs| mean(costs, sample)).collect();
     points.sort_by(|a, b| a.hours.total_cmp(&b.hours).then(a.overload.total_cmp(&b.overload)));
@@ -169,7 +178,7 @@ fn compare(arms: &[&[Cost]], arm: usize, sample: &[usize]) -> (Cost, f64) {
             front.push(point);
         }
     }
-    (own, at_makespan(&front, own.hours))
+    at_makespan(&front, own.hours)
 }
 
 /// `front`: by makespan, the least first; overload falls along it.
@@ -186,19 +195,20 @@ fn at_makespan(front: &[Cost], hours: f64) -> f64 {
 }
 
 fn print_cell(cell: Cell, found: &[Found]) {
-    for (name, f) in PREDICTIVE.iter().zip(found) {
+    let said = |d: Difference| format!("{:.0} [{:.0}, {:.0}]", d.mean, d.interval[0], d.interval[1]);
+    for ((name, _), f) in PREDICTIVE.iter().zip(found) {
         println!(
-            "| {} min | {} points | {} % | {name} | {:.1} h{} | {:.0} | {:.0} | {:.0} [{:.0}, {:.0}] |",
+            "| {} min | {} | {} % | {name} | {:.1}{} | {:.0} | {:.1} | {:.0} | {} | {} |",
             cell.install,
             cell.amplitude,
             cell.peak,
-            f.hours,
-            if f.unfinished { ", not all done" } else { "" },
-            f.overload,
-            f.front,
-            f.difference,
-            f.interval[0],
-            f.interval[1]
+            f.own.hours,
+            if f.unfinished { "*" } else { "" },
+            f.own.overload,
+            f.shipped.hours,
+            f.shipped.overload,
+            said(f.to_shipped),
+            said(f.to_front)
         );
     }
 }
@@ -215,47 +225,56 @@ impl Draws {
     }
 }
 
-/// The second predictive arm: a square a cell, rows by installation time and peak, columns by amplitude.
+/// `predictive` as shipped: a square a cell, rows by installation time and peak, columns by amplitude; against `reactive` as shipped on
+/// the left, against its front on the right.
 fn svg(all: &[(Cell, Vec<Found>)], columns: usize, peaks: usize) -> String {
-    const WIDTH: usize = 150;
-    const HEIGHT: usize = 34;
+    const WIDTH: usize = 118;
+    const HEIGHT: usize = 30;
     let rows = all.len() / columns;
+    let panels: [(&str, fn(&Found) -> Difference); 2] =
+        [("against reactive as shipped", |f| f.to_shipped), ("against a reactive tuned in hindsight", |f| f.to_front)];
     let mut body = String::new();
-    for (i, (cell, found)) in all.iter().enumerate() {
-        let f = &found[1];
-        let (column, row) = (i / peaks % columns, i / (peaks * columns) * peaks + i % peaks);
-        let (x, y) = (200 + column * WIDTH, 40 + row * HEIGHT);
-        let (fill, word) = match f {
-            _ if f.unfinished => ("#d9d9d9", "not done in 4 days".to_owned()),
-            _ if f.interval[1] < 0.0 => {
-                ("#bfe3c5", format!("{:.0} ± {:.0}", f.difference, (f.interval[1] - f.interval[0]) / 2.0))
-            }
-            _ if f.interval[0] > 0.0 => {
-                ("#f5c4bd", format!("+{:.0} ± {:.0}", f.difference, (f.interval[1] - f.interval[0]) / 2.0))
-            }
-            _ => ("#f6f3e4", format!("{:.0}: none", f.difference)),
-        };
-        body += &format!(
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{fill}\" stroke=\"#fff\"/>\
-             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{word}</text>\n",
-            x + WIDTH / 2,
-            y + 22
-        );
-        if column == 0 {
-            body += &format!("<text x=\"8\" y=\"{}\">{} min, peak {} %</text>\n", y + 22, cell.install, cell.peak);
-        }
-        if row == 0 {
+    for (panel, (title, of)) in panels.into_iter().enumerate() {
+        let left = 170 + panel * (columns * WIDTH + 24);
+        body += &format!("<text x=\"{left}\" y=\"18\" font-weight=\"bold\">{title}</text>\n");
+        for (i, (cell, found)) in all.iter().enumerate() {
+            let (column, row) = (i / peaks % columns, i / (peaks * columns) * peaks + i % peaks);
+            let (x, y) = (left + column * WIDTH, 48 + row * HEIGHT);
+            let (fill, word) = square(&found[0], of(&found[0]));
             body += &format!(
-                "<text x=\"{}\" y=\"28\" text-anchor=\"middle\">cycle {} points</text>\n",
+                "<rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{fill}\" stroke=\"#fff\"/>\
+                 <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{word}</text>\n",
                 x + WIDTH / 2,
-                cell.amplitude
+                y + 20
             );
+            if column == 0 && panel == 0 {
+                body += &format!("<text x=\"6\" y=\"{}\">{} min, peak {} %</text>\n", y + 20, cell.install, cell.peak);
+            }
+            if row == 0 {
+                let amplitude = cell.amplitude;
+                body += &format!(
+                    "<text x=\"{}\" y=\"40\" text-anchor=\"middle\">cycle {amplitude}</text>\n",
+                    x + WIDTH / 2
+                );
+            }
         }
     }
-    let (width, height) = (208 + columns * WIDTH, 48 + rows * HEIGHT);
+    let (width, height) = (178 + 2 * columns * WIDTH + 24, 56 + rows * HEIGHT);
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"sans-serif\" font-size=\"13\">\
-         <title>Overload caused at equal makespan: predictive less reactive, device-minutes</title>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"sans-serif\" font-size=\"12\">\
+         <title>Overload caused: predictive less reactive, device-minutes</title>\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n{body}</svg>\n"
     )
+}
+
+/// Colour and words of a cell.
+fn square(found: &Found, difference: Difference) -> (&'static str, String) {
+    let half = (difference.interval[1] - difference.interval[0]) / 2.0;
+    match difference {
+        _ if found.unfinished => ("#d9d9d9", "not done".to_owned()),
+        d if d.interval[1] < 0.0 => ("#bfe3c5", format!("{:.0} ± {half:.0}", d.mean)),
+        d if d.interval[0] > 0.0 => ("#f5c4bd", format!("+{:.0} ± {half:.0}", d.mean)),
+        d if d.mean == 0.0 => ("#f6f3e4", "0".to_owned()),
+        d => ("#f6f3e4", format!("{:.0}: noise", d.mean)),
+    }
 }
