@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 
 /// Findings after which to stop: more of them tend to be the same one.
 const FINDINGS_MAX: usize = 5;
-/// Worlds tried to make one smaller.
-const SHRINK_TRIES_MAX: u32 = 400;
 
 /// Runs the verb's chaos.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
@@ -33,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         from: args.from,
         worlds: args.worlds,
         findings_max: FINDINGS_MAX,
-        shrink_tries_max: SHRINK_TRIES_MAX,
+        shrink_tries_max: args.shrink_tries,
         examiner: Examiner::default(),
     };
     let began = Instant::now();

@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// With --chaos: the first world
     #[arg(long, value_name = "N", requires = "chaos", default_value_t = 0)]
     pub(crate) from: u64,
+    /// With --chaos: worlds tried to make one that broke a promise smaller
+    #[arg(long, value_name = "N", requires = "chaos", default_value_t = 150)]
+    pub(crate) shrink_tries: u32,
     /// Print one JSON document and nothing else
     #[arg(long)]
     pub(crate) json: bool,
