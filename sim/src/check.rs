@@ -53,11 +53,13 @@ struct Busy {
 }
 
 impl Busy {
-    fn count(now: Instant, world: &World, devices: &Devices) -> Self {
+    /// Whom the policy has stopped waiting for is nobody's budget any more: `given_up`.
+    fn count(now: Instant, world: &World, devices: &Devices, given_up: &dyn Fn(usize) -> bool) -> Self {
         let mut sets: BTreeMap<(&'static str, &str), (u32, u32)> = BTreeMap::new();
         for (d, facts) in world.facts.iter().enumerate() {
             let condition = &world.conditions[d];
-            let busy = u32::from((devices.is_busy(d) || condition.out) && !condition.crashed);
+            let is_out = (devices.is_busy(d) || condition.out) && !condition.crashed;
+            let busy = u32::from(is_out && !given_up(d));
             for key in [("pool", facts.pool.as_str()), ("region", facts.region.as_str())] {
                 let set = sets.entry(key).or_default();
                 *set = (set.0 + 1, set.1 + busy);
@@ -94,6 +96,11 @@ impl Checks {
         if self.violations.len() < TOLD_MAX {
             self.violations.push(text);
         }
+    }
+
+    /// How the last attempt on a device ended.
+    fn last_end(&self, device: usize) -> Option<AttemptState> {
+        self.last.get(&device).and_then(|last| self.attempts.get(last)).copied().flatten()
     }
 
     /// A command leaves the engine.
@@ -180,7 +187,8 @@ impl Checks {
     /// carried on until somebody is free again.
     fn budgets(&mut self, now: Instant, device: usize, policy: &Policy, world: &World, devices: &Devices) {
         if self.busy.at != Some((now, devices.ends)) {
-            self.busy = Busy::count(now, world, devices);
+            let given_up = |d: usize| self.last_end(d) == Some(AttemptState::TimedOut);
+            self.busy = Busy::count(now, world, devices, &given_up);
         }
         let facts = &world.facts[device];
         let region_max = policy.region(facts.region.as_str()).out_max.unwrap_or(policy.plan.region_out_max);
@@ -247,8 +255,7 @@ impl Checks {
         }
         // Who was never heard of again, or could not go back, may be on either release; the engine says `failed`.
         let is_unknown = |d: &usize| {
-            let end = self.last.get(d).and_then(|last| self.attempts.get(last)).copied().flatten();
-            matches!(end, Some(AttemptState::TimedOut | AttemptState::RollbackFailed))
+            matches!(self.last_end(*d), Some(AttemptState::TimedOut | AttemptState::RollbackFailed))
         };
         let lost: Vec<usize> = wrong.iter().copied().filter(|d| !is_unknown(d)).collect();
         if let Some(first) = lost.first().filter(|_| ended) {

@@ -105,6 +105,8 @@ struct Driver<'a> {
     seen: Seen,
     /// By rollout: how often a person let it go on.
     resumes: Vec<u32>,
+    /// By rollout: how often it stopped for capacity.
+    capacity_stops: Vec<u32>,
     /// By device: the highest version a rollout would bring it to.
     goals: Vec<Option<Version>>,
     events: u64,
@@ -212,6 +214,7 @@ impl<'a> Driver<'a> {
             checks: Checks::new(&setup.policy),
             seen: Seen::default(),
             resumes: vec![0; setup.scenario.rollouts().count()],
+            capacity_stops: vec![0; setup.scenario.rollouts().count()],
             goals: facts.iter().map(|facts| goal(setup, facts)).collect(),
             events: 0,
             ticks: 0,
@@ -222,6 +225,10 @@ impl<'a> Driver<'a> {
         };
         driver.world.breaches.critical_percent = setup.policy.monitor.critical_load_percent;
         driver.engine.record_inputs(setup.journal == JournalMode::Full);
+        #[cfg(feature = "planted-faults")]
+        if let Some(fault) = setup.plant {
+            driver.engine.plant(fault);
+        }
         driver.append(setup.scenario.start, Entry::Header(Box::new(driver.header())));
         let enrolled = Input::Enrolled { devices: facts };
         driver.faults.controller.note(setup.scenario.start, &enrolled);
@@ -509,8 +516,10 @@ impl<'a> Driver<'a> {
         }
         // The engine goes on by itself after capacity stops, as long as the policy lets it; then a person decides.
         let policy = &self.setup.policy.rollback;
-        let own = matches!(cause, Some(Cause::CapacityFloor | Cause::ForecastBreach)) && policy.resume_after.is_some();
-        if !(own && self.resumes[rollout.index()] < policy.resumes_max) && cause != Some(Cause::StaleTelemetry) {
+        let is_capacity = matches!(cause, Some(Cause::CapacityFloor | Cause::ForecastBreach));
+        self.capacity_stops[rollout.index()] += u32::from(is_capacity);
+        let own = is_capacity && policy.resume_after.is_some();
+        if !(own && self.capacity_stops[rollout.index()] <= policy.resumes_max) && cause != Some(Cause::StaleTelemetry) {
             let wait = self.setup.scenario.operator.resumes_after.unwrap_or(Span::from_secs(3600));
             self.queue.push(now + wait.max(policy.resume_after.unwrap_or(Span::ZERO)), Event::Resume(rollout));
         }

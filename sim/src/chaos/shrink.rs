@@ -16,6 +16,9 @@ pub(super) struct Smaller {
     pub(super) tries: u32,
 }
 
+/// Fields whose defaults make a world larger or dearer.
+const SIZES: [&str; 7] = ["name", "pools", "devices", "history", "tick", "models", "dear_series_max"];
+
 struct Search<'a> {
     examiner: &'a Examiner,
     kind: &'a Broken,
@@ -65,6 +68,9 @@ impl Search<'_> {
         paths.sort_by_key(|path| (path.len(), std::cmp::Reverse(position(path))));
         for path in paths {
             changed |= self.remove(&path) || self.halve(&path);
+            if self.tries >= self.tries_max {
+                break;
+            }
         }
         changed
     }
@@ -85,11 +91,10 @@ impl Search<'_> {
     fn remove(&mut self, path: &Path) -> bool {
         let mut document = Value::Table(self.best.clone());
         let Some(value) = find(&mut document, path) else { return false };
-        if self.keeps_times && holds_times(path, value) {
+        if self.keeps_times && holds_any(&TIMES, path, value) {
             return false;
         }
-        // What a world needs, and what it is called.
-        if path.len() == 1 && matches!(&path[0], Step::Key(key) if key == "pools" || key == "name") {
+        if holds_any(&SIZES, path, value) || (path.len() == 1 && holds_any(&["until_max"], path, value)) {
             return false;
         }
         take(&mut document, path) && self.accept_value(document)
@@ -98,7 +103,7 @@ impl Search<'_> {
     fn halve(&mut self, path: &Path) -> bool {
         let mut document = Value::Table(self.best.clone());
         let Some(value) = find(&mut document, path) else { return false };
-        if self.keeps_times && holds_times(path, value) {
+        if self.keeps_times && holds_any(&TIMES, path, value) {
             return false;
         }
         let smaller = match value {
@@ -181,13 +186,13 @@ fn take(value: &mut Value, path: &[Step]) -> bool {
     }
 }
 
-/// Is a place one of the times, or does it hold one?
-fn holds_times(path: &[Step], value: &Value) -> bool {
-    let is_time = |key: &str| TIMES.contains(&key);
-    let own = matches!(path.last(), Some(Step::Key(key)) if is_time(key));
+/// Is a place one of these fields, or does it hold one?
+fn holds_any(fields: &[&str], path: &[Step], value: &Value) -> bool {
+    let is_one = |key: &str| fields.contains(&key);
+    let own = matches!(path.last(), Some(Step::Key(key)) if is_one(key));
     own || match value {
-        Value::Table(table) => table.iter().any(|(key, inner)| is_time(key) || holds_times(&[], inner)),
-        Value::Array(array) => array.iter().any(|inner| holds_times(&[], inner)),
+        Value::Table(table) => table.iter().any(|(key, inner)| is_one(key) || holds_any(fields, &[], inner)),
+        Value::Array(array) => array.iter().any(|inner| holds_any(fields, &[], inner)),
         _ => false,
     }
 }
