@@ -187,7 +187,8 @@ impl Checks {
     /// carried on until somebody is free again.
     fn budgets(&mut self, now: Instant, device: usize, policy: &Policy, world: &World, devices: &Devices) {
         if self.busy.at != Some((now, devices.ends)) {
-            let given_up = |d: usize| self.last_end(d) == Some(AttemptState::TimedOut);
+            // The device that is told is added below.
+            let given_up = |d: usize| d == device || self.last_end(d) == Some(AttemptState::TimedOut);
             self.busy = Busy::count(now, world, devices, &given_up);
         }
         let facts = &world.facts[device];

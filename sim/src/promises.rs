@@ -8,7 +8,7 @@ use slacktide_engine::policy::{Basis, Policy};
 use slacktide_engine::rollout::{AttemptState, Cause, RolloutState};
 use slacktide_engine::time::{Instant, Span};
 use slacktide_scenarios::Scenario;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What has been seen of the course.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub(crate) struct Promises {
     commands: BTreeMap<u64, AttemptId>,
     /// By attempt: its last command, and what the device said to it.
     answers: BTreeMap<AttemptId, (u64, Option<CommandResult>)>,
+    /// Attempts that were told to go back.
+    going_back: BTreeSet<AttemptId>,
     down_since: Option<Instant>,
     down: Span,
 }
@@ -62,6 +64,7 @@ impl Promises {
     /// A device is told to go back.
     pub(crate) fn rollback(&mut self, command: CommandId, attempt: AttemptId) {
         self.ordered(command, attempt);
+        self.going_back.insert(attempt);
     }
 
     fn ordered(&mut self, command: CommandId, attempt: AttemptId) {
@@ -115,7 +118,9 @@ impl Promises {
         let (command, answer) = self.answers.get(&attempt)?;
         let answer = answer.as_ref()?;
         let is_lost = end == AttemptState::TimedOut
-            || end == AttemptState::RollbackFailed && *answer == CommandResult::Succeeded;
+            || end == AttemptState::RollbackFailed
+                && *answer == CommandResult::Succeeded
+                && self.going_back.contains(&attempt);
         is_lost.then(|| format!("{now}: the answer to command {command} was lost: it was {answer:?}, the engine says {end}"))
     }
 
