@@ -255,9 +255,8 @@ impl Checks {
             self.violated(format!("{open} attempts have no end"));
         }
         // Who was never heard of again, or could not go back, may be on either release; the engine says `failed`.
-        let is_unknown = |d: &usize| {
-            matches!(self.last_end(*d), Some(AttemptState::TimedOut | AttemptState::RollbackFailed))
-        };
+        let is_unknown =
+            |d: &usize| matches!(self.last_end(*d), Some(AttemptState::TimedOut | AttemptState::RollbackFailed));
         let lost: Vec<usize> = wrong.iter().copied().filter(|d| !is_unknown(d)).collect();
         if let Some(first) = lost.first().filter(|_| ended) {
             let n = lost.len();

@@ -257,8 +257,8 @@ impl Devices {
         let length = draw(around.scenario.updates.rollback, &mut stream);
         around.world.conditions[d].out = true;
         around.world.conditions[d].updating = false;
-        let failed = stream.happens(around.scenario.failures.rollback_failure_percent)
-            && !around.scenario.is_calm(around.now);
+        let failed =
+            stream.happens(around.scenario.failures.rollback_failure_percent) && !around.scenario.is_calm(around.now);
         let end = if failed { Step::NotRestored(id) } else { Step::Restored(id, version) };
         self.step(d, around.now + length.max(WORD), end, around.queue);
     }

@@ -82,7 +82,10 @@ impl Promises {
             return None;
         }
         let age = age.map_or_else(|| "missing".to_owned(), |age| format!("{age} old"));
-        Some(format!("{now}: a device was told to install by a forecast that is {age}, {} apart", policy.forecast.every))
+        Some(format!(
+            "{now}: a device was told to install by a forecast that is {age}, {} apart",
+            policy.forecast.every
+        ))
     }
 
     fn within_batch(&mut self, now: Instant, requirement: f64, policy: &Policy) -> Option<String> {
@@ -121,11 +124,19 @@ impl Promises {
             || end == AttemptState::RollbackFailed
                 && *answer == CommandResult::Succeeded
                 && self.going_back.contains(&attempt);
-        is_lost.then(|| format!("{now}: the answer to command {command} was lost: it was {answer:?}, the engine says {end}"))
+        is_lost.then(|| {
+            format!("{now}: the answer to command {command} was lost: it was {answer:?}, the engine says {end}")
+        })
     }
 
     /// A record leaves the engine.
-    pub(crate) fn record(&mut self, now: Instant, entry: &Entry, policy: &Policy, scenario: &Scenario) -> Option<String> {
+    pub(crate) fn record(
+        &mut self,
+        now: Instant,
+        entry: &Entry,
+        policy: &Policy,
+        scenario: &Scenario,
+    ) -> Option<String> {
         match entry {
             Entry::Fleet { rollout, targets, .. } => {
                 self.targets.insert(*rollout, *targets);
@@ -154,7 +165,8 @@ impl Promises {
         let person = scenario.operator.resumes_after.unwrap_or(Span::from_secs(3600));
         let most = person.max(policy.rollback.resume_after.unwrap_or(Span::ZERO)) + policy.plan.slot + self.down;
         let paused = now.since(*since);
-        (paused > most).then(|| format!("{now}: rollout {rollout} was paused for {paused}; {most} should have been enough"))
+        (paused > most)
+            .then(|| format!("{now}: rollout {rollout} was paused for {paused}; {most} should have been enough"))
     }
 
     /// The controller dies.

@@ -519,7 +519,8 @@ impl<'a> Driver<'a> {
         let is_capacity = matches!(cause, Some(Cause::CapacityFloor | Cause::ForecastBreach));
         self.capacity_stops[rollout.index()] += u32::from(is_capacity);
         let own = is_capacity && policy.resume_after.is_some();
-        if !(own && self.capacity_stops[rollout.index()] <= policy.resumes_max) && cause != Some(Cause::StaleTelemetry) {
+        if !(own && self.capacity_stops[rollout.index()] <= policy.resumes_max) && cause != Some(Cause::StaleTelemetry)
+        {
             let wait = self.setup.scenario.operator.resumes_after.unwrap_or(Span::from_secs(3600));
             self.queue.push(now + wait.max(policy.resume_after.unwrap_or(Span::ZERO)), Event::Resume(rollout));
         }

@@ -39,7 +39,11 @@ pub(super) fn world(seed: u64, number: u64) -> Table {
     let mut doc = Table::new();
     set(&mut doc, "name", format!("chaos-{seed}-{number}"));
     set(&mut doc, "devices", frame.devices);
-    set(&mut doc, "start", dice.pick(&["2024-03-04T00:00:00Z", "2024-03-30T18:00:00Z", "2024-02-28T07:30:00Z", "2024-10-26T12:15:00Z"]));
+    set(
+        &mut doc,
+        "start",
+        dice.pick(&["2024-03-04T00:00:00Z", "2024-03-30T18:00:00Z", "2024-02-28T07:30:00Z", "2024-10-26T12:15:00Z"]),
+    );
     let history = dice.count(1, 24) * 60;
     set(&mut doc, "history", span(history));
     set(&mut doc, "tick", span(frame.tick));
@@ -174,7 +178,14 @@ fn package(dice: &mut Dice, frame: &Frame, version: &str) -> Table {
         set(&mut package, "priority", dice.count(0, 255));
     }
     if dice.has() {
-        let target = dice.pick(&["variant == \"a\"", "function != \"database\"", "version < 1.9", "capacity >= 30", "region == \"eu\"", "capacity >= 20 && version < 2"]);
+        let target = dice.pick(&[
+            "variant == \"a\"",
+            "function != \"database\"",
+            "version < 1.9",
+            "capacity >= 30",
+            "region == \"eu\"",
+            "capacity >= 20 && version < 2",
+        ]);
         set(&mut package, "target", target);
     }
     if frame.has_stones && version != "1.7" {

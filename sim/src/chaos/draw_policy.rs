@@ -21,12 +21,9 @@ pub(super) fn policy(dice: &mut Dice, frame: &Frame) -> (String, Table, i64) {
     set(&mut all, "attempts", attempts);
     let (rollback, holds) = rollback(dice);
     set(&mut all, "rollback", rollback);
-    for (field, draw) in [
-        ("scores", scores as fn(&mut Dice) -> Table),
-        ("priority", priority),
-        ("rate", rate),
-        ("monitor", monitor),
-    ] {
+    for (field, draw) in
+        [("scores", scores as fn(&mut Dice) -> Table), ("priority", priority), ("rate", rate), ("monitor", monitor)]
+    {
         if dice.has() {
             let section = draw(dice);
             set(&mut all, field, section);
@@ -83,9 +80,7 @@ fn plan(dice: &mut Dice, frame: &Frame, slot: i64) -> Table {
     if dice.has() {
         set(&mut plan, "pool_members_min", dice.count(1, 12));
     }
-    for (field, low, high) in
-        [("telemetry_age_max", 5, 300), ("patience", 1, 1440), ("duration_expected", 1, 180)]
-    {
+    for (field, low, high) in [("telemetry_age_max", 5, 300), ("patience", 1, 1440), ("duration_expected", 1, 180)] {
         if dice.has() {
             let time = dice.minutes(low, high);
             set(&mut plan, field, time);
@@ -276,7 +271,11 @@ fn regions(dice: &mut Dice, frame: &Frame) -> Table {
     for region in &frame.regions {
         let mut rules = Table::new();
         if dice.happens(60.0) {
-            set(&mut rules, "zone", dice.pick(&["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland"]));
+            set(
+                &mut rules,
+                "zone",
+                dice.pick(&["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland"]),
+            );
         }
         if dice.has() {
             let mbit = dice.number(0.5, 200.0);

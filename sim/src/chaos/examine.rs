@@ -4,10 +4,10 @@ use super::World;
 use crate::run::{RunResult, run};
 use crate::setup::Setup;
 use rayon::ThreadPoolBuilder;
-#[cfg(feature = "planted-faults")]
-use slacktide_engine::planted::Fault;
 use slacktide_engine::journal::replay::replay;
 use slacktide_engine::journal::{ChainReader, JournalMode, Line, verify};
+#[cfg(feature = "planted-faults")]
+use slacktide_engine::planted::Fault;
 use slacktide_engine::rollout::RolloutState;
 use slacktide_scenarios::Scenario;
 use std::any::Any;
@@ -82,9 +82,10 @@ impl Examiner {
     pub fn examine(&self, world: &World, deep: bool) -> Verdict {
         match self.setup(world) {
             // The worlds we draw are all valid.
-            Err(problem) => {
-                Verdict { broken: vec![Broken::new(format!("the world cannot be read: {problem}"), false)], ..Verdict::default() }
-            }
+            Err(problem) => Verdict {
+                broken: vec![Broken::new(format!("the world cannot be read: {problem}"), false)],
+                ..Verdict::default()
+            },
             Ok(setup) => judge(setup, world.number, deep),
         }
     }

@@ -1,7 +1,7 @@
 //! Makes a world that breaks a promise smaller, as long as it breaks the same one: whole sections first, then fields, then numbers.
 
-use super::examine::{Broken, Examiner};
 use super::World;
+use super::examine::{Broken, Examiner};
 use toml::{Table, Value};
 
 /// Fields that say by when a rollout must have ended: without them a world that runs out of time proves nothing.
