@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod calibrate;
+mod chaos;
 mod compare;
 mod forecast;
 mod journal;

@@ -17,11 +17,11 @@ use std::sync::{Mutex, PoisonError};
 /// Arguments of `simulate`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  slacktide simulate\n  slacktide simulate busy-evening --policy all-at-once --seed 7\n  slacktide simulate --traces telemetry/ --devices 1000 --pool-peak 80 --json\n  slacktide simulate bad-release --set monitor.false_alarm_rate=0.001 --replications 20"
+    after_help = "Examples:\n  slacktide simulate\n  slacktide simulate busy-evening --policy all-at-once --seed 7\n  slacktide simulate --traces telemetry/ --devices 1000 --pool-peak 80 --json\n  slacktide simulate bad-release --set monitor.false_alarm_rate=0.001 --replications 20\n  slacktide simulate --chaos --for 10m"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    world: World,
+    pub(crate) world: World,
     /// Policy of the library, or the path of a .toml file (default: the scenario's)
     #[arg(long, value_name = "P")]
     policy: Option<String>,
@@ -36,13 +36,29 @@ pub(crate) struct Args {
     replications: u32,
     /// Folder for report.html, measures.csv and the journal (default: slacktide-out, but with --json nothing is written)
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// What the journal holds: decisions, or full with every input
     #[arg(long, value_name = "MODE", default_value = "decisions", value_parser = ["decisions", "full"])]
     journal: String,
+    /// Random worlds, faults and policies drawn from the seed, every promise checked; what breaks one is saved and made smaller. With a
+    /// scenario: that one world, under its own policy
+    #[arg(long, conflicts_with_all = ["policy", "forecaster", "set", "replications", "journal", "traces", "fleet", "devices"])]
+    pub(crate) chaos: bool,
+    /// With --chaos: go on for this long, such as 10m (default: 1m, or --worlds)
+    #[arg(long = "for", value_name = "TIME", requires = "chaos")]
+    pub(crate) chaos_for: Option<String>,
+    /// With --chaos: so many worlds
+    #[arg(long, value_name = "N", requires = "chaos")]
+    pub(crate) worlds: Option<u64>,
+    /// With --chaos: the first world
+    #[arg(long, value_name = "N", requires = "chaos", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// With --chaos: worlds tried to make one that broke a promise smaller
+    #[arg(long, value_name = "N", requires = "chaos", default_value_t = 150)]
+    pub(crate) shrink_tries: u32,
     /// Print one JSON document and nothing else
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// Sets one field of a setup's policy, `field=value`.
@@ -74,6 +90,9 @@ pub(crate) fn set_forecaster(setup: &mut Setup, name: &str) -> Result<()> {
 /// Runs the verb.
 pub(crate) fn run(args: Args) -> Result<Outcome> {
     args.world.start_threads()?;
+    if args.chaos {
+        return crate::chaos::run(&args);
+    }
     let mut setup = args.world.setup()?;
     if let Some(policy) = &args.policy {
         setup = World::with_policy(&setup, policy)?;

@@ -13,9 +13,8 @@ use std::sync::Arc;
 /// The world, as `simulate` and `compare` take it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct World {
-    /// Scenario of the library, or the path of a .toml file
-    #[arg(default_value = "first-rollout")]
-    pub(crate) scenario: String,
+    /// Scenario of the library, or the path of a .toml file (default: first-rollout)
+    pub(crate) scenario: Option<String>,
     /// Devices, instead of the scenario's number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub(crate) devices: Option<u32>,
@@ -114,9 +113,10 @@ impl World {
         if self.pool_peak.is_some_and(|p| !(p > 0.0 && p <= 200.0)) {
             bail!("--pool-peak {} must be a percentage in 1..=200", self.pool_peak.unwrap_or(0.0));
         }
-        let scenario = self.sized(scenario(&self.scenario)?);
+        let name = self.scenario.as_deref().unwrap_or("first-rollout");
+        let scenario = self.sized(scenario(name)?);
         let origin = Origin {
-            scenario_name: self.scenario.clone(),
+            scenario_name: name.to_owned(),
             scenario: scenario.text.clone(),
             devices: scenario.devices,
             traces: self.traces.clone(),

@@ -28,6 +28,8 @@ pub mod journal;
 pub mod nowcast;
 pub mod output;
 pub mod plan;
+#[cfg(feature = "planted-faults")]
+pub mod planted;
 pub mod policy;
 pub mod risk;
 pub mod rollout;

@@ -242,6 +242,8 @@ pub struct Failures {
     pub controller: Vec<ControllerCrash>,
     /// What too much work does to a device.
     pub overload: Option<Overload>,
+    /// From this long after the first rollout is announced nothing goes wrong any more.
+    pub until: Option<Span>,
 }
 
 /// A release that should be stopped.
@@ -299,6 +301,10 @@ pub struct Operator {
     pub resumes_after: Option<Span>,
     /// Lets it go on at most so often, then aborts.
     pub resumes_max: u32,
+    /// Pauses each rollout once, this long after it was started.
+    pub pauses_after: Option<Span>,
+    /// Aborts each rollout this long after it was started.
+    pub aborts_after: Option<Span>,
 }
 
 impl Scenario {
@@ -309,6 +315,16 @@ impl Scenario {
     pub fn rollouts(&self) -> impl Iterator<Item = (&Package, u8, Span)> {
         let also = self.also.iter().map(|also| (&also.package, also.priority, also.starts_after));
         std::iter::once((&self.package, self.priority, Span::ZERO)).chain(also)
+    }
+
+    /// From when on nothing goes wrong any more, if there is such a time.
+    pub fn calm_from(&self) -> Option<Instant> {
+        self.failures.until.map(|until| self.start + self.history + until)
+    }
+
+    /// Has what goes wrong come to its end?
+    pub fn is_calm(&self, now: Instant) -> bool {
+        self.calm_from().is_some_and(|calm| now >= calm)
     }
 
     /// The policy the scenario names, with its overrides.

@@ -1,22 +1,28 @@
 //! Promises that every run must keep, checked in the world and not in the engine's books.
 
 use crate::device::Devices;
+use crate::hours::Hours;
 use crate::pace::Pace;
+use crate::promises::{Promises, Told};
 use crate::world::World;
 use slacktide_engine::ids::AttemptId;
 use slacktide_engine::input::CommandResult;
+use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::output::{Command, CommandKind};
 use slacktide_engine::policy::{Basis, Policy};
 use slacktide_engine::rollout::AttemptState;
 use slacktide_engine::time::Instant;
+use slacktide_scenarios::Scenario;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most violations of one run that are told; a broken rule tends to break often.
 const TOLD_MAX: usize = 20;
 
 /// What has been seen of commands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checks {
+    hours: Hours,
+    promises: Promises,
     commands: BTreeSet<u64>,
     outcomes: BTreeMap<u64, u32>,
     violations: Vec<String>,
@@ -47,11 +53,13 @@ struct Busy {
 }
 
 impl Busy {
-    fn count(now: Instant, world: &World, devices: &Devices) -> Self {
+    /// Whom the policy has stopped waiting for is nobody's budget any more: `given_up`.
+    fn count(now: Instant, world: &World, devices: &Devices, given_up: &dyn Fn(usize) -> bool) -> Self {
         let mut sets: BTreeMap<(&'static str, &str), (u32, u32)> = BTreeMap::new();
         for (d, facts) in world.facts.iter().enumerate() {
             let condition = &world.conditions[d];
-            let busy = u32::from((devices.is_busy(d) || condition.out) && !condition.crashed);
+            let is_out = (devices.is_busy(d) || condition.out) && !condition.crashed;
+            let busy = u32::from(is_out && !given_up(d));
             for key in [("pool", facts.pool.as_str()), ("region", facts.region.as_str())] {
                 let set = sets.entry(key).or_default();
                 *set = (set.0 + 1, set.1 + busy);
@@ -65,10 +73,34 @@ impl Busy {
 }
 
 impl Checks {
-    fn violated(&mut self, text: String) {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        Self {
+            hours: Hours::new(policy),
+            promises: Promises::default(),
+            commands: BTreeSet::new(),
+            outcomes: BTreeMap::new(),
+            violations: Vec::new(),
+            busy: Busy::default(),
+            pace: Pace::default(),
+            attempts: BTreeMap::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// Commands given so far that want an outcome.
+    pub(crate) fn commands(&self) -> u64 {
+        self.commands.len() as u64
+    }
+
+    pub(crate) fn violated(&mut self, text: String) {
         if self.violations.len() < TOLD_MAX {
             self.violations.push(text);
         }
+    }
+
+    /// How the last attempt on a device ended.
+    fn last_end(&self, device: usize) -> Option<AttemptState> {
+        self.last.get(&device).and_then(|last| self.attempts.get(last)).copied().flatten()
     }
 
     /// A command leaves the engine.
@@ -76,7 +108,7 @@ impl Checks {
         let Scene { policy, world, devices, sees_true } = *scene;
         let d = command.device.index();
         match command.kind {
-            CommandKind::Install { command: id, attempt, .. } => {
+            CommandKind::Install { command: id, attempt, generation, rollout, .. } => {
                 if !self.commands.insert(id.0) {
                     self.violated(format!("{now}: command {id} was given twice"));
                 }
@@ -87,20 +119,22 @@ impl Checks {
                     self.violated(format!("{now}: device {d} was told to install while it installs"));
                 }
                 self.attempts.insert(attempt, None);
-                let region = policy.region(world.facts[d].region.as_str());
-                if !policy.calendar.is_open_at(region.zone.as_ref(), now) {
+                if !self.hours.are_open(world.facts[d].region.as_str(), now) {
                     self.violated(format!("{now}: device {d} was told to install outside its window"));
                 }
                 self.budgets(now, d, policy, world, devices);
-                if let Some(broken) = self.pace.told(now, d, policy) {
-                    self.violated(broken);
-                }
+                let requirement = world.facts[d].requirement;
+                let told = Told { command: id, attempt, generation, rollout, requirement };
+                let broken = [self.pace.told(now, d, policy), self.promises.install(now, told, policy)];
+                broken.into_iter().flatten().for_each(|broken| self.violated(broken));
             }
             CommandKind::Rollback { command: id, attempt, .. } => {
                 if !self.commands.insert(id.0) {
                     self.violated(format!("{now}: command {id} was given twice"));
                 }
                 self.attempts.insert(attempt, None);
+                self.last.insert(d, attempt);
+                self.promises.rollback(id, attempt);
                 let condition = &world.conditions[d];
                 // Who is down already costs nothing.
                 if !condition.crashed && !condition.out {
@@ -115,12 +149,35 @@ impl Checks {
     }
 
     /// The engine says that an attempt has ended.
-    pub(crate) fn settled(&mut self, attempt: AttemptId, end: AttemptState) {
+    fn settled(&mut self, now: Instant, attempt: AttemptId, end: AttemptState) {
         self.attempts.insert(attempt, Some(end));
+        if let Some(broken) = self.promises.settled(now, attempt, end) {
+            self.violated(broken);
+        }
+    }
+
+    /// A record leaves the engine.
+    pub(crate) fn record(&mut self, now: Instant, entry: &Entry, policy: &Policy, scenario: &Scenario) {
+        if let Some(broken) = self.promises.record(now, entry, policy, scenario) {
+            self.violated(broken);
+        }
+        match entry {
+            Entry::Fleet { targets, .. } => self.pace.began(now, *targets),
+            Entry::Settled { attempts, .. } => {
+                attempts.iter().for_each(|settled| self.settled(now, settled.attempt, settled.end));
+            }
+            _ => {}
+        }
+    }
+
+    /// The controller dies.
+    pub(crate) const fn dies(&mut self, now: Instant) {
+        self.promises.dies(now);
     }
 
     /// A controller was made again from its journal.
     pub(crate) fn rebuilt(&mut self, now: Instant, difference: Option<String>) {
+        self.promises.is_back(now);
         if let Some(difference) = difference {
             self.violated(format!("{now}: the rebuilt controller is not the one that died: {difference}"));
         }
@@ -130,7 +187,9 @@ impl Checks {
     /// carried on until somebody is free again.
     fn budgets(&mut self, now: Instant, device: usize, policy: &Policy, world: &World, devices: &Devices) {
         if self.busy.at != Some((now, devices.ends)) {
-            self.busy = Busy::count(now, world, devices);
+            // The device that is told is added below.
+            let given_up = |d: usize| d == device || self.last_end(d) == Some(AttemptState::TimedOut);
+            self.busy = Busy::count(now, world, devices, &given_up);
         }
         let facts = &world.facts[device];
         let region_max = policy.region(facts.region.as_str()).out_max.unwrap_or(policy.plan.region_out_max);
@@ -171,16 +230,12 @@ impl Checks {
         }
     }
 
-    /// A rollout begins.
-    pub(crate) fn began(&mut self, now: Instant, targets: u32) {
-        self.pace.began(now, targets);
-    }
-
     /// A device answers a command.
     pub(crate) fn outcome(&mut self, command: u64, result: &CommandResult) {
         if *result == CommandResult::Succeeded {
             self.pace.succeeded();
         }
+        self.promises.answered(command, result);
         let n = self.outcomes.entry(command).or_default();
         *n += 1;
         let n = *n;
@@ -190,7 +245,8 @@ impl Checks {
     }
 
     /// The run is over.
-    pub(crate) fn finish(mut self, ended: bool, lost: u64, devices: &Devices) -> Vec<String> {
+    /// `wrong` are devices that run another release than the engine believes.
+    pub(crate) fn finish(mut self, ended: bool, wrong: &[usize], devices: &Devices) -> Vec<String> {
         if !ended {
             self.violated("the rollout did not end".to_owned());
         }
@@ -198,8 +254,13 @@ impl Checks {
         if ended && open > 0 {
             self.violated(format!("{open} attempts have no end"));
         }
-        if lost > 0 {
-            self.violated(format!("{lost} devices run another release than the engine believes"));
+        // Who was never heard of again, or could not go back, may be on either release; the engine says `failed`.
+        let is_unknown =
+            |d: &usize| matches!(self.last_end(*d), Some(AttemptState::TimedOut | AttemptState::RollbackFailed));
+        let lost: Vec<usize> = wrong.iter().copied().filter(|d| !is_unknown(d)).collect();
+        if let Some(first) = lost.first().filter(|_| ended) {
+            let n = lost.len();
+            self.violated(format!("{n} devices run another release than the engine believes, such as device {first}"));
         }
         if devices.double_installs > 0 {
             self.violated(format!(

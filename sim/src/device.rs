@@ -115,6 +115,11 @@ pub(crate) struct Around<'a> {
 }
 
 impl Around<'_> {
+    /// When something that goes wrong is over: nothing is wrong any more from the calm on.
+    pub(crate) fn over(&self, at: Instant) -> Instant {
+        self.scenario.calm_from().map_or(at, |calm| at.min(calm.max(self.now)))
+    }
+
     fn say(&mut self, device: usize, command: CommandId, result: CommandResult) {
         let input = Input::Outcome { command, result };
         self.queue.push(self.now + WORD, Event::Word { device, input });
@@ -213,12 +218,13 @@ impl Devices {
             draw(physics.reboot, &mut stream),
             draw(physics.verify, &mut stream),
         ];
-        let fails = stream.happens(failures.install_failure_percent);
+        let is_calm = around.scenario.is_calm(around.now);
+        let fails = stream.happens(failures.install_failure_percent) && !is_calm;
         let crash_loop = match around.world.is_bad_on(d, order.version) {
             Some(BadReleaseKind::CrashLoop { percent }) => stream.happens(percent),
             _ => false,
         };
-        let restart = failures.agent.and_then(|agent| {
+        let restart = failures.agent.filter(|_| !is_calm).and_then(|agent| {
             Restart::draw(
                 agent,
                 &lengths,
@@ -251,7 +257,8 @@ impl Devices {
         let length = draw(around.scenario.updates.rollback, &mut stream);
         around.world.conditions[d].out = true;
         around.world.conditions[d].updating = false;
-        let failed = stream.happens(around.scenario.failures.rollback_failure_percent);
+        let failed =
+            stream.happens(around.scenario.failures.rollback_failure_percent) && !around.scenario.is_calm(around.now);
         let end = if failed { Step::NotRestored(id) } else { Step::Restored(id, version) };
         self.step(d, around.now + length.max(WORD), end, around.queue);
     }
@@ -360,7 +367,10 @@ impl Devices {
             Step::AgentDies => self.agent_dies(d, around),
             Step::AgentIsBack(then) => self.agent_is_back(d, *then, around),
             Step::Installed => self.end(d, None, around),
-            Step::Failed(reason) => self.end(d, Some(reason), around),
+            Step::Failed(reason) => {
+                around.world.befall("failed installs", 1);
+                self.end(d, Some(reason), around)
+            }
             Step::Restored(command, _) | Step::NotRestored(command) => {
                 self.ends += 1;
                 let condition = &mut around.world.conditions[d];
@@ -371,6 +381,7 @@ impl Devices {
                     condition.runs = *version;
                     CommandResult::Succeeded
                 } else {
+                    around.world.befall("failed rollbacks", 1);
                     CommandResult::Failed { reason: "could not go back".to_owned() }
                 };
                 Some(Input::Outcome { command: *command, result })
@@ -432,6 +443,7 @@ impl Devices {
     fn agent_dies(&mut self, d: usize, around: &mut Around<'_>) -> Option<Input> {
         let job = self.jobs[d].as_mut()?;
         let restart = job.restart.take_if(|restart| restart.step == job.at)?;
+        around.world.befall("agent restarts", 1);
         let passed = around.now.since(job.since).as_millis();
         job.left = Span::from_millis(job.left.as_millis().saturating_sub(passed));
         self.pause_download(d, around);

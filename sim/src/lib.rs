@@ -4,11 +4,13 @@
 //! paired differences. The driver loop is in `run.rs`; nothing in the world may look into the engine.
 
 mod accuracy;
+pub mod chaos;
 mod check;
 pub mod compare;
 mod device;
 mod faults;
 pub mod goodness;
+mod hours;
 mod learned;
 mod load;
 pub mod measure;
@@ -16,6 +18,7 @@ mod network;
 mod oracle;
 mod pace;
 pub mod precision;
+mod promises;
 mod queue;
 mod replicate;
 mod rng;

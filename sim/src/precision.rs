@@ -135,6 +135,8 @@ mod tests {
             violations: Vec::new(),
             events: 0,
             device_ticks: 0,
+            commands: 0,
+            faults: BTreeMap::new(),
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) enum Purpose {
     Clock,
     Agent,
     Overload,
+    Chaos,
 }
 
 fn mix(mut z: u64) -> u64 {

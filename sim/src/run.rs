@@ -33,6 +33,9 @@ fn goal(setup: &Setup, facts: &DeviceFacts) -> Option<Version> {
     setup.scenario.rollouts().map(|(package, ..)| package).filter(wants).map(|package| package.version).max()
 }
 
+/// Times an engine may ask to be woken at one moment.
+const WAKES_MAX: u32 = 1000;
+
 /// What happens in the world.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -78,6 +81,10 @@ pub struct RunResult {
     pub events: u64,
     /// Device ticks simulated.
     pub device_ticks: u64,
+    /// Commands given that want an outcome.
+    pub commands: u64,
+    /// Faults that befell the world, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
 }
 
 struct Driver<'a> {
@@ -98,6 +105,8 @@ struct Driver<'a> {
     seen: Seen,
     /// By rollout: how often a person let it go on.
     resumes: Vec<u32>,
+    /// By rollout: how often it stopped for capacity.
+    capacity_stops: Vec<u32>,
     /// By device: the highest version a rollout would bring it to.
     goals: Vec<Option<Version>>,
     events: u64,
@@ -148,7 +157,9 @@ pub fn run_watched(
     let span = end.since(setup.scenario.start).as_secs_f64();
     let mut wake = driver.drain(setup.scenario.start);
     let mut now = setup.scenario.start;
+    let mut wakes = 0_u32;
     while !driver.is_over() && now < end {
+        let before = now;
         // Events first where times are equal: the engine plans on what has happened.
         let event_at = driver.queue.next_at();
         now = match (event_at, wake) {
@@ -156,6 +167,11 @@ pub fn run_watched(
             (Some(at), None) | (None, Some(at)) => at,
             (None, None) => break,
         };
+        wakes = if now == before && event_at != Some(now) { wakes + 1 } else { 0 };
+        if wakes > WAKES_MAX {
+            driver.checks.violated(format!("{now}: the engine asks to be woken again and again at the same moment"));
+            break;
+        }
         let input = if event_at == Some(now) { driver.happen() } else { Some(Input::Wake) };
         // A controller that is down asks for nothing; one that comes back looks at what is due.
         if driver.faults.controller.is_down() {
@@ -195,9 +211,10 @@ impl<'a> Driver<'a> {
             seed,
             chain: ChainWriter::default(),
             journal: Vec::new(),
-            checks: Checks::default(),
+            checks: Checks::new(&setup.policy),
             seen: Seen::default(),
             resumes: vec![0; setup.scenario.rollouts().count()],
+            capacity_stops: vec![0; setup.scenario.rollouts().count()],
             goals: facts.iter().map(|facts| goal(setup, facts)).collect(),
             events: 0,
             ticks: 0,
@@ -208,6 +225,10 @@ impl<'a> Driver<'a> {
         };
         driver.world.breaches.critical_percent = setup.policy.monitor.critical_load_percent;
         driver.engine.record_inputs(setup.journal == JournalMode::Full);
+        #[cfg(feature = "planted-faults")]
+        if let Some(fault) = setup.plant {
+            driver.engine.plant(fault);
+        }
         driver.append(setup.scenario.start, Entry::Header(Box::new(driver.header())));
         let enrolled = Input::Enrolled { devices: facts };
         driver.faults.controller.note(setup.scenario.start, &enrolled);
@@ -244,6 +265,12 @@ impl<'a> Driver<'a> {
             self.queue.push(approved, say(OperatorAction::Approve { rollout }));
             self.queue.push(approved, say(OperatorAction::Start { rollout }));
             self.check_in(approved, package);
+            if let Some(after) = scenario.operator.pauses_after {
+                self.queue.push(approved + after, say(OperatorAction::Pause { rollout }));
+            }
+            if let Some(after) = scenario.operator.aborts_after {
+                self.queue.push(approved + after, say(OperatorAction::Abort { rollout }));
+            }
         }
     }
 
@@ -302,6 +329,8 @@ impl<'a> Driver<'a> {
                 None
             }
             Event::Fault(Fault::ControllerDies(n)) => {
+                self.world.befall("controller crashes", 1);
+                self.checks.dies(now);
                 self.faults.controller.die(now, n, &mut self.queue);
                 None
             }
@@ -455,17 +484,14 @@ impl<'a> Driver<'a> {
     }
 
     fn look(&mut self, now: Instant, entry: &Entry) {
+        self.checks.record(now, entry, &self.setup.policy, &self.setup.scenario);
         match entry {
             Entry::Rollout { rollout, to, cause, .. } => self.look_at_state(now, *rollout, *to, *cause),
             Entry::Plan(plan) if plan.lower_bound > Span::ZERO => {
                 self.seen.gaps.push((plan.makespan.as_secs_f64() / plan.lower_bound.as_secs_f64() - 1.0) * 100.0);
             }
-            Entry::Fleet { targets, .. } => self.checks.began(now, *targets),
             Entry::Tick(tick) => self.seen.states = tick.states,
             Entry::Forecast(_) => self.accuracy.note(now, &self.engine),
-            Entry::Settled { attempts, .. } => {
-                attempts.iter().for_each(|settled| self.checks.settled(settled.attempt, settled.end));
-            }
             _ => {}
         }
     }
@@ -490,8 +516,11 @@ impl<'a> Driver<'a> {
         }
         // The engine goes on by itself after capacity stops, as long as the policy lets it; then a person decides.
         let policy = &self.setup.policy.rollback;
-        let own = matches!(cause, Some(Cause::CapacityFloor | Cause::ForecastBreach)) && policy.resume_after.is_some();
-        if !(own && self.resumes[rollout.index()] < policy.resumes_max) && cause != Some(Cause::StaleTelemetry) {
+        let is_capacity = matches!(cause, Some(Cause::CapacityFloor | Cause::ForecastBreach));
+        self.capacity_stops[rollout.index()] += u32::from(is_capacity);
+        let own = is_capacity && policy.resume_after.is_some();
+        if !(own && self.capacity_stops[rollout.index()] <= policy.resumes_max) && cause != Some(Cause::StaleTelemetry)
+        {
             let wait = self.setup.scenario.operator.resumes_after.unwrap_or(Span::from_secs(3600));
             self.queue.push(now + wait.max(policy.resume_after.unwrap_or(Span::ZERO)), Event::Resume(rollout));
         }
@@ -504,12 +533,12 @@ impl<'a> Driver<'a> {
         let counts: Vec<StateCounts> = self.engine.rollouts().map(|(id, _)| self.engine.state_counts(id)).collect();
         let (failed, rolled_back) = counts.iter().fold((0, 0), |(f, r), c| (f + c.failed, r + c.rolled_back));
         let believed = &self.engine.fleet().facts;
-        let wrong = self.world.conditions.iter().zip(believed).filter(|(c, facts)| c.runs != facts.version).count();
-        // A device whose last word was lost, or that could not go back, may be on either release; the engine says `failed`.
-        let lost = (wrong as u64).saturating_sub(u64::from(failed));
+        let is_wrong = |d: &usize| believed.get(*d).is_none_or(|facts| facts.version != self.world.conditions[*d].runs);
+        let wrong: Vec<usize> = (0..self.world.conditions.len()).filter(is_wrong).collect();
         let measures = self.measures(now, failed, rolled_back);
-        let checks = std::mem::take(&mut self.checks);
-        let violations = checks.finish(self.is_over(), lost, &self.devices);
+        let commands = self.checks.commands();
+        let checks = std::mem::replace(&mut self.checks, Checks::new(&self.setup.policy));
+        let violations = checks.finish(self.is_over(), &wrong, &self.devices);
         self.append(now, Entry::Measures { measures: measures.clone(), invariant_violations: violations.clone() });
         let closing = self.chain.close(now);
         self.journal.push(closing);
@@ -523,6 +552,8 @@ impl<'a> Driver<'a> {
             violations,
             events: self.events,
             device_ticks: self.ticks * self.world.facts.len() as u64,
+            commands,
+            faults: self.world.befallen,
         }
     }
 

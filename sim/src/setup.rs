@@ -42,6 +42,9 @@ pub struct Setup {
     pub fleet: Option<Vec<DeviceFacts>>,
     /// Forecasts come from the world itself and are never wrong: perfect foresight of load.
     pub oracle: bool,
+    /// A fault that the engine has: for tests of the checks.
+    #[cfg(feature = "planted-faults")]
+    pub plant: Option<slacktide_engine::planted::Fault>,
     /// How much the journal holds.
     pub journal: JournalMode,
     /// What a replay needs to make this setup again, for the journal's header.
@@ -88,6 +91,8 @@ impl Setup {
             load: LoadSource::Synthetic,
             fleet: None,
             oracle: false,
+            #[cfg(feature = "planted-faults")]
+            plant: None,
             journal: JournalMode::Decisions,
             origin: serde_json::Value::Null,
         }

@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) actual: Cost,
     pub(crate) without: Cost,
     pub(crate) breaches: Breaches,
+    /// Faults by kind.
+    pub(crate) befallen: BTreeMap<&'static str, u64>,
 }
 
 /// Pools that need more of their members in service than is critical, while the rollout has some of their devices out.
@@ -103,7 +105,15 @@ impl World {
             actual: Cost::default(),
             without: Cost::default(),
             breaches: Breaches::default(),
+            befallen: BTreeMap::new(),
             facts,
+        }
+    }
+
+    /// Counts faults of one kind.
+    pub(crate) fn befall(&mut self, kind: &'static str, times: u64) {
+        if times > 0 {
+            *self.befallen.entry(kind).or_default() += times;
         }
     }
 

@@ -36,10 +36,15 @@ fn root() -> PathBuf {
 }
 
 fn ci() -> Result<()> {
-    let steps: [(&str, &[&str], &str); 4] = [
+    let steps: [(&str, &[&str], &str); 5] = [
         ("format", &["fmt", "--all", "--check"], "run `cargo fmt --all`"),
         ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], "mend what clippy names"),
         ("tests", &["test", "--workspace"], "run the failing test alone with `cargo test NAME`"),
+        (
+            "planted faults",
+            &["test", "-p", "slacktide-sim", "--features", "planted-faults", "--test", "planted"],
+            "chaos no longer finds a known defect, or finds one that is not planted",
+        ),
         ("documentation", &["doc", "--workspace", "--no-deps"], "mend the links rustdoc names"),
     ];
     for (name, arguments, cure) in steps {

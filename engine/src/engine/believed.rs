@@ -138,7 +138,8 @@ impl Engine {
             download_bytes,
             telemetry_age: self.fleet.last_at[d].map(|at| self.now.since(at)),
             barred: candidate.barred,
-            already_out: !self.fleet.is_heard(d, self.now),
+            // Who is silent may serve all the same: the controller may have been away.
+            already_out: false,
         }
     }
 
@@ -176,6 +177,14 @@ impl Engine {
                 out_count_max: rules.pool_out_max.of(members),
             }
         };
+        #[cfg(feature = "planted-faults")]
+        let pool = |one| {
+            let mut pool: PlanPool = pool(one);
+            if self.has(crate::planted::Fault::BudgetOffByOne) {
+                pool.out_count_max = pool.out_count_max.map(|max| max + 1);
+            }
+            pool
+        };
         self.fleet.pools.iter().enumerate().map(pool).collect()
     }
 
@@ -189,6 +198,8 @@ impl Engine {
             let hours = || (calendar.slots_open(zone, start, rules.slot, slots), calendar.next_open(zone, start));
             let name = zone.map_or("", Zone::name).to_owned();
             let (slot_open, next_open) = by_zone.entry(name).or_insert_with(hours).clone();
+            #[cfg(feature = "planted-faults")]
+            let slot_open = if self.has(crate::planted::Fault::IgnoredWindow) { vec![true; slots] } else { slot_open };
             PlanRegion {
                 name: region.id.to_string(),
                 slot_open,

@@ -87,6 +87,13 @@ impl Engine {
             let kind = CommandKind::Install { command, attempt, generation: plan, rollout, version: hop.version };
             self.command(*device, kind);
         }
+        #[cfg(feature = "planted-faults")]
+        if let Some((device, hop)) = devices.first().filter(|_| self.has(crate::planted::Fault::DoubleInstall)) {
+            let (command, attempt) = (self.ledger.next_command(), self.ledger.next_attempt());
+            self.begin_attempt(rollout, *device, *hop, until);
+            let kind = CommandKind::Install { command, attempt, generation: plan, rollout, version: hop.version };
+            self.command(*device, kind);
+        }
     }
 
     /// Books a new attempt with its install command.

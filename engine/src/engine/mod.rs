@@ -47,6 +47,8 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     record_inputs: bool,
     last_tick_slot: Option<i64>,
+    #[cfg(feature = "planted-faults")]
+    planted: Option<crate::planted::Fault>,
 }
 
 impl Engine {
@@ -65,7 +67,20 @@ impl Engine {
             outputs: VecDeque::new(),
             record_inputs: false,
             last_tick_slot: None,
+            #[cfg(feature = "planted-faults")]
+            planted: None,
         }
+    }
+
+    /// Gives this engine a defect, for tests of the checks.
+    #[cfg(feature = "planted-faults")]
+    pub const fn plant(&mut self, fault: crate::planted::Fault) {
+        self.planted = Some(fault);
+    }
+
+    #[cfg(feature = "planted-faults")]
+    fn has(&self, fault: crate::planted::Fault) -> bool {
+        self.planted == Some(fault)
     }
 
     /// Record every input, for a full journal (otherwise only those nobody could make again).
@@ -201,6 +216,11 @@ impl Engine {
     }
 
     fn take_forecasts(&mut self, answers: crate::forecasting::Forecasts) {
+        #[cfg(feature = "planted-faults")]
+        if self.has(crate::planted::Fault::StaleForecast) && self.forecasting.is_ready() {
+            self.forecasting.drop_answers(self.now, self.policy.forecast.every);
+            return;
+        }
         match self.forecasting.take(self.now, &self.fleet, self.policy.forecast.every, answers) {
             Err(reason) => self.ignore(reason),
             // Training alone changes no forecast.

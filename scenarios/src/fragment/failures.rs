@@ -18,7 +18,15 @@ impl Reader<'_> {
         pools: &[PoolGroup],
         limit: f64,
     ) -> Read<Failures> {
-        let around = self.around(&mut given, pools, limit)?;
+        let until = given.until.as_ref();
+        let until = until.map(|text| self.0.span("failures.until", text, Span::ZERO, DAY.times(365))).transpose()?;
+        let mut around = self.around(&mut given, pools, limit)?;
+        if let Some(until) = until {
+            around.controller.retain(|crash| crash.after < until);
+            for crash in &mut around.controller {
+                crash.down_for = crash.down_for.min(Span::from_millis(until.as_millis() - crash.after.as_millis()));
+            }
+        }
         let recorded = given.crash.as_ref().and_then(|crash| crash.recorded.clone());
         let by_chance = given.crash.filter(|crash| crash.recorded.is_none() || crash.up_scale.is_some());
         let percent = |path: &str, value, default| self.number(path, value, default, 0.0, 100.0);
@@ -39,6 +47,7 @@ impl Reader<'_> {
             agent: around.agent,
             controller: around.controller,
             overload: around.overload,
+            until,
         })
     }
 

@@ -336,6 +336,9 @@ shape! {
         controller: Vec<ControllerFragment>,
         /// What too much work does to a device.
         overload: OverloadFragment,
+        /// From this long after the first rollout is announced nothing goes wrong any more, and what is wrong then is over; a bad release
+        /// stays bad (default never).
+        until: String,
     }
 }
 shape! {
@@ -380,5 +383,9 @@ shape! {
         resumes_after: String,
         /// Default 3.
         resumes_max: u32,
+        /// Pauses each rollout once, this long after it was started (default never).
+        pauses_after: String,
+        /// Aborts each rollout this long after it was started (default never).
+        aborts_after: String,
     }
 }

@@ -92,7 +92,13 @@ impl Reader<'_> {
                 DAY.times(30),
             )?),
         };
+        let once = |field: &str, text: &Option<String>| {
+            let path = format!("operator.{field}");
+            text.as_ref().map(|text| self.0.span(&path, text, Span::ZERO, DAY.times(30))).transpose()
+        };
         Ok(Operator {
+            pauses_after: once("pauses_after", &given.pauses_after)?,
+            aborts_after: once("aborts_after", &given.aborts_after)?,
             approves_after: self.span(
                 "operator.approves_after",
                 given.approves_after.as_ref(),

@@ -22,6 +22,8 @@ pub(crate) struct Availability {
     index: BTreeMap<String, usize>,
     /// By device: reasons.
     reasons: Vec<u16>,
+    /// Nothing begins from then on, and what has begun ends.
+    calm_from: Option<Instant>,
 }
 
 impl Availability {
@@ -35,6 +37,7 @@ impl Availability {
             record: failures.down_times.clone(),
             index: named.iter().enumerate().map(|(d, facts)| (facts.id.to_string(), d)).collect(),
             reasons: vec![0; facts.len()],
+            calm_from: scenario.calm_from(),
         }
     }
 
@@ -45,8 +48,11 @@ impl Availability {
         // Rows of devices that this world has not were refused when the setup was checked.
         let rows = self.record.iter().flat_map(|record| &record.rows).filter(|row| row.to > start);
         for (row, d) in rows.filter_map(|row| Some((row, *self.index.get(row.device.as_str())?))) {
-            queue.push(row.from.max(start), Event::Fault(Fault::Down(d)));
-            queue.push(row.to, Event::Fault(Fault::Up(d)));
+            let calm = self.calm_from.unwrap_or(row.to);
+            if row.from < calm {
+                queue.push(row.from.max(start), Event::Fault(Fault::Down(d)));
+                queue.push(row.to.min(calm), Event::Fault(Fault::Up(d)));
+            }
         }
     }
 
@@ -54,13 +60,16 @@ impl Availability {
         if let Some(crash) = &self.crash {
             let u = 1.0 - self.crashes[d].uniform();
             let up = crash.up_scale.as_secs_f64() * libm::pow(-libm::log(u), 1.0 / crash.up_shape);
-            queue.push(from + Span::from_secs_f64(up), Event::Fault(Fault::Crash(d)));
+            let at = from + Span::from_secs_f64(up);
+            if self.calm_from.is_none_or(|calm| at < calm) {
+                queue.push(at, Event::Fault(Fault::Crash(d)));
+            }
         }
     }
 
     pub(crate) fn schedule_repair(&mut self, d: usize, around: &mut Around<'_>) {
         if let Some(crash) = &self.crash {
-            let back = around.now + draw(crash.repair, &mut self.crashes[d]);
+            let back = around.over(around.now + draw(crash.repair, &mut self.crashes[d]));
             around.queue.push(back, Event::Fault(Fault::Repair(d)));
         }
     }

@@ -87,6 +87,10 @@ impl Controller {
     pub(crate) fn rebuild(&self, setup: &Setup, header: Header) -> (Engine, String) {
         let mut engine = Engine::new(setup.policy.clone(), &header.metrics);
         engine.record_inputs(setup.journal == JournalMode::Full);
+        #[cfg(feature = "planted-faults")]
+        if let Some(fault) = setup.plant {
+            engine.plant(fault);
+        }
         let mut chain = ChainWriter::default();
         chain.line(setup.scenario.start, Entry::Header(Box::new(header)));
         for (at, input) in &self.record {

@@ -79,6 +79,7 @@ impl Faults {
     pub(crate) fn happen(&mut self, fault: Fault, devices: &mut Devices, around: &mut Around<'_>) -> Vec<usize> {
         match fault {
             Fault::Crash(d) => {
+                around.world.befall("crashes", 1);
                 self.availability.take_down(d, devices, around);
                 self.availability.schedule_repair(d, around);
             }
@@ -89,6 +90,7 @@ impl Faults {
             Fault::Down(d) => self.availability.take_down(d, devices, around),
             Fault::Up(d) => return self.up(d, around),
             Fault::Begins(kind, area) => {
+                around.world.befall(if kind == Kind::Outage { "outages" } else { "partitions" }, 1);
                 self.areas.schedule_end(area, around);
                 for d in self.areas.members(area) {
                     match kind {
@@ -142,12 +144,16 @@ impl Faults {
     /// What the controller hears of a tick, if it hears anything; the rest comes later, or never.
     pub(crate) fn report(&mut self, tick: u64, columns: &[Vec<f32>], around: &mut Around<'_>) -> Vec<Vec<f32>> {
         let mut heard = columns.to_vec();
+        if let Some(path) = self.telemetry.as_mut().filter(|_| around.scenario.is_calm(around.now)) {
+            path.mend();
+        }
         if let Some(path) = &mut self.telemetry {
             path.skew(&mut heard);
         }
         self.partitions.silence(&mut heard, around.world);
         if let Some(path) = &mut self.telemetry {
-            path.pass(tick, around.now, &mut heard, around.queue);
+            let struck = path.pass(tick, around.now, &mut heard, around.queue);
+            around.world.befall("bad samples", struck);
         }
         heard
     }

@@ -31,7 +31,11 @@ struct Area {
 
 /// Every site and region under every spell.
 #[derive(Debug, Default)]
-pub(crate) struct Areas(Vec<Area>);
+pub(crate) struct Areas {
+    all: Vec<Area>,
+    /// Nothing begins from then on.
+    calm_from: Option<Instant>,
+}
 
 impl Areas {
     pub(crate) fn new(scenario: &Scenario, facts: &[DeviceFacts], seed: u64) -> Self {
@@ -52,15 +56,13 @@ impl Areas {
                 areas.push(Area { kind, spell: spell.clone(), members, stream });
             }
         }
-        Self(areas)
+        Self { all: areas, calm_from: scenario.calm_from() }
     }
 
     pub(crate) fn schedule(&mut self, start: Instant, rollout_at: Instant, queue: &mut Queue<Event>) {
-        for area in 0..self.0.len() {
-            match self.0[area].spell.onset {
-                Onset::After(after) => {
-                    queue.push(rollout_at + after, Event::Fault(Fault::Begins(self.0[area].kind, area)));
-                }
+        for area in 0..self.all.len() {
+            match self.all[area].spell.onset {
+                Onset::After(after) => self.begin(rollout_at + after, area, queue),
                 Onset::Every(_) => self.schedule_begin(area, start, queue),
             }
         }
@@ -68,21 +70,27 @@ impl Areas {
 
     /// The next time, of what comes again and again.
     pub(crate) fn schedule_begin(&mut self, area: usize, from: Instant, queue: &mut Queue<Event>) {
-        let Some(one) = self.0.get_mut(area) else { return };
+        let Some(one) = self.all.get_mut(area) else { return };
         if let Onset::Every(mean) = one.spell.onset {
             let wait = -libm::log(1.0 - one.stream.uniform()) * mean.as_secs_f64();
-            queue.push(from + Span::from_secs_f64(wait), Event::Fault(Fault::Begins(one.kind, area)));
+            self.begin(from + Span::from_secs_f64(wait), area, queue);
+        }
+    }
+
+    fn begin(&self, at: Instant, area: usize, queue: &mut Queue<Event>) {
+        if self.calm_from.is_none_or(|calm| at < calm) {
+            queue.push(at, Event::Fault(Fault::Begins(self.all[area].kind, area)));
         }
     }
 
     pub(crate) fn schedule_end(&mut self, area: usize, around: &mut Around<'_>) {
-        let Some(one) = self.0.get_mut(area) else { return };
+        let Some(one) = self.all.get_mut(area) else { return };
         let lasts = draw(one.spell.lasts, &mut one.stream).max(Span::from_secs(1));
-        around.queue.push(around.now + lasts, Event::Fault(Fault::Ends(one.kind, area)));
+        around.queue.push(around.over(around.now + lasts), Event::Fault(Fault::Ends(one.kind, area)));
     }
 
     pub(crate) fn members(&self, area: usize) -> Vec<usize> {
-        self.0.get(area).map_or_else(Vec::new, |area| area.members.iter().map(|d| *d as usize).collect())
+        self.all.get(area).map_or_else(Vec::new, |area| area.members.iter().map(|d| *d as usize).collect())
     }
 }
 

@@ -22,6 +22,9 @@ impl Overloaded {
         let (from, overload) = (self.overload.from_percent, self.overload);
         let hours = around.scenario.tick.as_secs_f64() / 3600.0;
         let mut down = Vec::new();
+        if around.scenario.is_calm(around.now) {
+            return down;
+        }
         for (d, load) in columns[0].iter().enumerate() {
             let load = f64::from(*load);
             // Who is down or out has no load.
@@ -34,7 +37,8 @@ impl Overloaded {
             }
             let mut stream = Stream::new(self.seed, Purpose::Overload, (tick << 32) | d as u64);
             if stream.uniform() < -libm::expm1(-overload.crashes_per_hour * over * hours) {
-                let back = around.now + draw(overload.repair, &mut stream);
+                let back = around.over(around.now + draw(overload.repair, &mut stream));
+                around.world.befall("overload crashes", 1);
                 around.queue.push(back, Event::Fault(Fault::Up(d)));
                 down.push(d);
             }

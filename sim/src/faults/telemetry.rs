@@ -75,11 +75,13 @@ impl Path {
     }
 
     /// Takes out of a tick's report what does not arrive with it, and puts what is due of earlier ones into the queue.
-    pub(crate) fn pass(&mut self, tick: u64, now: Instant, columns: &mut [Vec<f32>], queue: &mut Queue<Event>) {
+    /// Returns how many samples that befell.
+    pub(crate) fn pass(&mut self, tick: u64, now: Instant, columns: &mut [Vec<f32>], queue: &mut Queue<Event>) -> u64 {
+        let mut struck = self.skewed.len() as u64;
         if let Some(faults) = self.faults {
             for d in 0..self.streams.len() {
                 if columns[0][d].is_finite() {
-                    self.pass_one(faults, tick, d, columns);
+                    struck += u64::from(self.pass_one(faults, tick, d, columns));
                 }
             }
         }
@@ -89,9 +91,16 @@ impl Path {
             let batch = TelemetryBatch { devices: Some(devices), columns: (0..columns.len()).map(column).collect() };
             queue.push(now + Span::from_millis(self.tick.as_millis() / 2), Event::Say(Input::Telemetry(batch)));
         }
+        struck
     }
 
-    fn pass_one(&mut self, faults: TelemetryFaults, tick: u64, d: usize, columns: &mut [Vec<f32>]) {
+    /// From now on everything is as it should be; what is under way still comes.
+    pub(crate) fn mend(&mut self) {
+        self.faults = None;
+        self.skewed = Vec::new();
+    }
+
+    fn pass_one(&mut self, faults: TelemetryFaults, tick: u64, d: usize, columns: &mut [Vec<f32>]) -> bool {
         let stream = &mut self.streams[d];
         let mut fate = stream.uniform() * 100.0;
         let mut is = |percent: f64| {
@@ -109,6 +118,7 @@ impl Path {
         if lost || late || reordered {
             columns.iter_mut().for_each(|column| column[d] = f32::NAN);
         }
+        lost || late || doubled || reordered
     }
 }
 

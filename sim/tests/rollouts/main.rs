@@ -1,6 +1,7 @@
 //! Whole rollouts through the production engine.
 
 mod bad_release;
+mod chaos;
 mod faults;
 
 mod curves;

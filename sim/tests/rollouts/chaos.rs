@@ -1,0 +1,38 @@
+//! Random worlds, every promise checked; and worlds that once broke one.
+
+use slacktide_sim::chaos::{Chaos, Examiner, World};
+
+#[test]
+fn random_worlds_keep_every_promise() {
+    let chaos = Chaos {
+        seed: 1,
+        from: 0,
+        worlds: Some(40),
+        findings_max: 1,
+        shrink_tries_max: 0,
+        examiner: Examiner::default(),
+    };
+    let tally = chaos.run(&|| false, &|_| {});
+    assert!(tally.findings.is_empty(), "{:?}", tally.findings);
+    assert!(tally.worlds == 40 && tally.figures.commands > 200 && tally.figures.faults.len() > 6);
+}
+
+#[test]
+fn a_world_is_drawn_again_alike() {
+    assert_eq!(World::draw(3, 7), World::draw(3, 7));
+    assert_ne!(World::draw(3, 7).text, World::draw(4, 7).text);
+}
+
+/// After an hour without a controller nobody has been heard: that is no reason to send everybody.
+#[test]
+fn silence_of_all_is_not_taken_for_everybody_being_out() {
+    let text = "devices = 5\nhistory = \"420m\"\nname = \"w\"\nstart = \"2024-10-26T12:15:00Z\"\ntick = \"10m\"\nuntil_max = \"4000m\"\n\
+        [[failures.controller]]\nafter = \"245m\"\ndown_for = \"57m\"\n\
+        [failures.telemetry]\nlate_percent = 22.7\nlate_by = { median = \"111m\", sigma = 0.0781 }\n\
+        [policy_overrides.forecast]\nhistory = \"2160m\"\nmodels = [\"naive\"]\n\
+        [policy_overrides.plan]\nslot = \"10m\"\ntelemetry_age_max = \"98m\"\n\
+        [[policy_overrides.windows]]\nfrom = \"23:30\"\nto = \"16:31\"\n[[pools]]\nname = \"p0\"\n[[pools]]\nname = \"p1\"\n";
+    let verdict = Examiner::default().examine(&World { number: 177, text: text.to_owned() }, false);
+    assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
+    assert!(verdict.figures.commands >= 5);
+}
