@@ -47,6 +47,10 @@ pub enum SeriesKey {
     Shared,
 }
 
+/// Values slot by slot: a day and an hour of quarter hours lie in place, longer forecasts are allocated. A fleet is handed two of them a
+/// device every hour, and allocating and freeing them cost more than a copy.
+pub type SlotValues = SmallVec<[f32; 104]>;
+
 /// Answers to a [`ForecastRequest`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forecasts {
@@ -60,9 +64,9 @@ pub struct Forecasts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     /// Expected value per slot after the origin: of a device its demand metric in percent, of a pool its demand in weight units.
-    pub points: Vec<f32>,
+    pub points: SlotValues,
     /// Upper quantile: of a device the load score of the window that begins at each slot, of a pool its demand in each slot.
-    pub upper: Vec<f32>,
+    pub upper: SlotValues,
     /// State of the models' competition.
     pub state: PanelState,
     /// Champion of each series.
@@ -86,7 +90,7 @@ pub struct Fit {
 /// What is in force for one key.
 #[derive(Debug, Clone, Default)]
 struct Current {
-    upper: Vec<f32>,
+    upper: SlotValues,
     state: PanelState,
 }
 
@@ -110,7 +114,7 @@ impl Points {
     }
 
     /// Takes in the points of some devices; past their end the last value holds.
-    fn set(&mut self, block: &[(DeviceIndex, Vec<f32>)]) {
+    fn set(&mut self, block: &[(DeviceIndex, SlotValues)]) {
         if self.devices == 0 {
             return;
         }
@@ -141,7 +145,7 @@ pub struct Forecasting {
     points: Points,
     pools: Vec<Current>,
     /// Expected demand of each pool.
-    demand: Vec<Vec<f32>>,
+    demand: Vec<SlotValues>,
     shared: Option<Arc<Shared>>,
     round: u64,
     asked: Option<Asked>,
@@ -383,7 +387,7 @@ impl Forecasting {
         }
         self.devices.resize_with(fleet.len(), Current::default);
         self.pools.resize_with(fleet.pools.len(), Current::default);
-        self.demand.resize_with(fleet.pools.len(), Vec::new);
+        self.demand.resize_with(fleet.pools.len(), SlotValues::new);
         self.points.reset(fleet.len(), self.horizon);
         let mut summary = RoundSummary::default();
         let mut block = Vec::with_capacity(Points::BLOCK);
@@ -450,11 +454,12 @@ fn value_at(values: &[f32], position: usize) -> Option<f32> {
 
 fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize, room: &mut PanelRoom) -> Fit {
     // A copy of the one series that is wanted; the room keeps all.
-    let points = forecast.points.get(series).cloned().unwrap_or_default();
-    room.reuse(std::mem::take(&mut forecast.points));
+    let points = SlotValues::from_slice(forecast.points.get(series).map_or(&[], Vec::as_slice));
+    let upper = SlotValues::from_slice(&forecast.upper);
+    room.reuse(std::mem::take(&mut forecast.points), std::mem::take(&mut forecast.upper));
     Fit {
         points,
-        upper: forecast.upper,
+        upper,
         state,
         champions: forecast.champions,
         changed: forecast.champions_changed,

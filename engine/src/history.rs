@@ -11,6 +11,10 @@ const GAP: u16 = 0;
 const DISTURBED: u16 = 0x8000;
 const VALUE: u16 = 0x7fff;
 
+/// Newest slots kept together, slot by slot, before they are written into the rings: 64 bytes a series, so that a ring is written a whole
+/// line of memory at a time. One slot at a time, every value of every device cost a line.
+const STAGED_MAX: usize = 32;
+
 /// The slot a moment lies in, counted from the epoch.
 pub fn slot_number(at: Instant, slot: Span) -> i64 {
     at.as_millis().div_euclid(slot.as_millis().max(1).cast_signed())
@@ -32,6 +36,10 @@ pub struct History {
     channels: usize,
     /// Row-major: row, channel, ring position.
     codes: Vec<u16>,
+    /// The newest slots, that are not in the rings yet. Slot-major: slot, row, channel.
+    staged: Vec<u16>,
+    /// How many they are; the last is the newest.
+    staged_slots: usize,
     /// Slot number of the newest closed slot; `None` before the first.
     newest: Option<i64>,
     /// Slot number of the oldest slot that was ever closed.
@@ -41,11 +49,20 @@ pub struct History {
 impl History {
     /// Room for `slots` slots of `channels` metrics a row; no row yet.
     pub fn new(slots: usize, channels: usize) -> Self {
-        Self { slots: slots.max(1), channels: channels.max(1), codes: Vec::new(), newest: None, oldest: 0 }
+        Self {
+            slots: slots.max(1),
+            channels: channels.max(1),
+            codes: Vec::new(),
+            staged: Vec::new(),
+            staged_slots: 0,
+            newest: None,
+            oldest: 0,
+        }
     }
 
     /// Adds rows of gaps.
     pub fn grow(&mut self, rows: usize) {
+        self.unstage();
         let wanted = rows * self.channels * self.slots;
         if self.codes.is_empty() {
             // A fresh zeroed allocation costs nothing until it is written.
@@ -77,6 +94,9 @@ impl History {
             Some(newest) if number <= newest => return false,
             Some(newest) => {
                 let skipped = ((number - newest - 1) as usize).min(self.slots);
+                if skipped > 0 {
+                    self.unstage();
+                }
                 for step in 1..=skipped {
                     let at = self.position(number - step as i64);
                     self.codes.chunks_exact_mut(self.slots).for_each(|series| series[at] = GAP);
@@ -84,14 +104,41 @@ impl History {
             }
             None => self.oldest = number,
         }
+        let series = self.codes.len() / self.slots;
+        if self.staged_slots == STAGED_MAX.min(self.slots) {
+            self.unstage();
+        }
         self.newest = Some(number);
-        let at = self.position(number);
-        for (row, rings) in self.codes.chunks_exact_mut(self.slots * self.channels).enumerate() {
-            for (channel, ring) in rings.chunks_exact_mut(self.slots).enumerate() {
-                ring[at] = encode(sample(row, channel));
+        self.staged.resize(STAGED_MAX.min(self.slots) * series, GAP);
+        let slot = &mut self.staged[self.staged_slots * series..(self.staged_slots + 1) * series];
+        for (row, codes) in slot.chunks_exact_mut(self.channels).enumerate() {
+            for (channel, code) in codes.iter_mut().enumerate() {
+                *code = encode(sample(row, channel));
             }
         }
+        self.staged_slots += 1;
         true
+    }
+
+    /// Writes what is staged into the rings.
+    fn unstage(&mut self) {
+        let Some(newest) = self.newest.filter(|_| self.staged_slots > 0) else { return };
+        let series = self.codes.len() / self.slots;
+        let first = self.position(newest - self.staged_slots as i64 + 1);
+        for (s, ring) in self.codes.chunks_exact_mut(self.slots).enumerate() {
+            let mut at = first;
+            for slot in self.staged.chunks_exact(series).take(self.staged_slots) {
+                ring[at] = slot[s];
+                at = if at + 1 == self.slots { 0 } else { at + 1 };
+            }
+        }
+        self.staged_slots = 0;
+    }
+
+    /// Codes of a series that are staged, oldest first.
+    fn staged_of(&self, series: usize) -> impl Iterator<Item = &u16> {
+        let all = self.codes.len() / self.slots;
+        self.staged.chunks_exact(all.max(1)).take(self.staged_slots).map(move |slot| &slot[series])
     }
 
     fn position(&self, number: i64) -> usize {
@@ -102,11 +149,12 @@ impl History {
     pub fn read(&self, row: usize, channel: usize, factor: f32, out: &mut Vec<f32>) {
         out.clear();
         let Some(newest) = self.newest else { return };
-        let begin = (row * self.channels + channel) * self.slots;
+        let series = row * self.channels + channel;
+        let begin = series * self.slots;
         let Some(ring) = self.codes.get(begin..begin + self.slots) else { return };
-        let length = self.len();
-        out.reserve(length);
-        let first = self.position(newest - length as i64 + 1);
+        out.reserve(self.len());
+        let first = self.position(newest - self.len() as i64 + 1);
+        let length = self.len() - self.staged_slots;
         // Without branches: the processor decodes several at once.
         let decode = |code: &u16| {
             let value = f32::from((code & VALUE).wrapping_sub(1)) / 100.0 * factor;
@@ -116,6 +164,7 @@ impl History {
         let straight = &straight[..length.min(straight.len())];
         out.extend(straight.iter().map(decode));
         out.extend(wrapped[..length - straight.len()].iter().map(decode));
+        out.extend(self.staged_of(series).map(decode));
     }
 
     /// The sample of one slot, if it is remembered.
@@ -124,8 +173,13 @@ impl History {
         if number > newest || number <= newest - self.len() as i64 {
             return None;
         }
-        let index = (row * self.channels + channel) * self.slots + self.position(number);
-        self.codes.get(index).and_then(|code| decode(*code))
+        let series = row * self.channels + channel;
+        let ago = (newest - number) as usize;
+        let code = match self.staged_slots.checked_sub(ago + 1) {
+            Some(slot) => self.staged.get(slot * (self.codes.len() / self.slots) + series),
+            None => self.codes.get(series * self.slots + self.position(number)),
+        };
+        code.and_then(|code| decode(*code))
     }
 }
 

@@ -2,15 +2,39 @@
 
 /// The split-conformal quantile: the smallest bound that a new score stays under with probability at least `level` when it is
 /// exchangeable with `scores` (Vovk et al. 2005; the `⌈(n + 1)·level⌉`-th smallest). With too few scores for the level the largest
-/// is returned: nothing larger was ever seen. `None` without scores. Sorts `scores`.
+/// is returned: nothing larger was ever seen. `None` without scores. May reorder `scores`.
 pub fn conformal_quantile(scores: &mut [f32], level: f32) -> Option<f32> {
     if scores.is_empty() {
         return None;
     }
     let rank = ((scores.len() + 1) as f32 * level).ceil() as usize;
     let index = rank.clamp(1, scores.len()) - 1;
+    let from_top = scores.len() - index;
+    if from_top <= TOP_MAX {
+        return Some(nth_largest(scores, from_top));
+    }
     let (_, quantile, _) = scores.select_nth_unstable_by(index, f32::total_cmp);
     Some(*quantile)
+}
+
+/// Up to this many of the largest scores are found by insertion in one pass: high levels of few scores, asked for by every fit of a fleet.
+const TOP_MAX: usize = 8;
+
+/// The `n`-th largest of at least `n` scores, 1 ≤ `n` ≤ [`TOP_MAX`].
+fn nth_largest(scores: &[f32], n: usize) -> f32 {
+    let (first, rest) = scores.split_at(n);
+    let mut top = [0.0; TOP_MAX];
+    let top = &mut top[..n];
+    top.copy_from_slice(first);
+    top.sort_unstable_by(f32::total_cmp);
+    for score in rest {
+        if score.total_cmp(&top[0]).is_gt() {
+            let place = top.iter().take_while(|t| t.total_cmp(score).is_lt()).count() - 1;
+            top.copy_within(1..=place, 0);
+            top[place] = *score;
+        }
+    }
+    top[0]
 }
 
 /// Adaptive conformal inference (Gibbs & Candès 2021): a level that moves so that the long-run share of misses meets its target even
@@ -68,6 +92,14 @@ mod tests {
     }
 
     proptest! {
+        /// Found by insertion or by selection: the same score.
+        #[test]
+        fn the_nth_largest_is_the_sorted_one(scores in proptest::collection::vec(-5.0f32..5.0, 8..60), n in 1usize..=TOP_MAX) {
+            let mut sorted = scores.clone();
+            sorted.sort_by(f32::total_cmp);
+            prop_assert_eq!(nth_largest(&scores, n), sorted[sorted.len() - n]);
+        }
+
         /// An independent count: at least ⌈(n+1)·level⌉ scores (or all) lie at or under the quantile.
         #[test]
         fn enough_scores_lie_under_the_quantile(mut scores in proptest::collection::vec(-50.0f32..50.0, 1..80), level in 0.5f32..0.99) {

@@ -6,7 +6,7 @@
 use crate::load::Load;
 use crate::setup::Setup;
 use slacktide_engine::Engine;
-use slacktide_engine::forecasting::{Fit, SeriesKey};
+use slacktide_engine::forecasting::{Fit, SeriesKey, SlotValues};
 use slacktide_engine::history::slot_number;
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::time::{Instant, Span};
@@ -90,10 +90,10 @@ impl Oracle {
                 ((0..horizon).map(|h| at(demand, h)).collect(), (0..horizon).map(window_peak).collect())
             }
             SeriesKey::Pool(pool) => {
-                let demand: Vec<f32> = (0..horizon).map(|h| at(&self.demand[pool.index()], h)).collect();
+                let demand: SlotValues = (0..horizon).map(|h| at(&self.demand[pool.index()], h)).collect();
                 (demand.clone(), demand)
             }
-            SeriesKey::Shared => (Vec::new(), Vec::new()),
+            SeriesKey::Shared => (SlotValues::new(), SlotValues::new()),
         };
         Fit {
             points,

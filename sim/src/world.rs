@@ -47,6 +47,10 @@ pub(crate) struct World {
     pub(crate) conditions: Vec<Condition>,
     pools: Vec<Vec<usize>>,
     pool_of: Vec<usize>,
+    /// As in the facts, close together: every tick sums them over every pool.
+    weight: Vec<f64>,
+    /// By device, as of this tick's beginning: what of its condition moves load. One pass over the conditions a tick instead of three.
+    service: Vec<Service>,
     /// Demand of each pool at the last tick, weight units.
     demand: Vec<f64>,
     limit: f32,
@@ -66,6 +70,17 @@ pub(crate) struct Breaches {
     pub(crate) critical_percent: f64,
     pub(crate) first: Option<Instant>,
     pub(crate) pool_minutes: f64,
+}
+
+/// Where a device stands in a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// In service, and nothing of the rollout is on it.
+    In,
+    /// In service; an update or a release may add to its load.
+    Loaded,
+    Out,
+    Crashed,
 }
 
 struct Served {
@@ -98,6 +113,8 @@ impl World {
             demand: vec![0.0; pools.len()],
             pool_of: pool_of(&pools, facts.len()),
             pools: pools.into_values().collect(),
+            weight: facts.iter().map(|fact| fact.weight).collect(),
+            service: vec![Service::In; facts.len()],
             limit: scenario.overload_limit_percent as f32,
             bad: facts.iter().map(bad).collect(),
             bad_kind: scenario.failures.bad_release.as_ref().map(|b| (b.kind, b.version)),
@@ -126,20 +143,23 @@ impl World {
     /// rollout. Devices that are out or crashed report nothing (NaN).
     pub(crate) fn serve(&mut self, now: Instant, tick: Span, book: bool, columns: &mut [Vec<f32>]) {
         let minutes = tick.as_secs_f64() / 60.0;
+        self.note_service();
         let (demand_column, others) = columns.split_at_mut(1);
         let own = &mut demand_column[0];
         for p in 0..self.pools.len() {
             let members = &self.pools[p];
-            if book {
-                let without = self.weigh(members, own, |c| c.crashed);
-                add(&mut self.without, &without, minutes);
+            let is_quiet = self.is_quiet(members);
+            let before_rollout = (book && !is_quiet).then(|| self.weigh(members, own, |s| s == Service::Crashed));
+            if !is_quiet {
+                for d in members {
+                    own[*d] += self.extra(*d, now);
+                }
             }
-            for d in members {
-                own[*d] += self.extra(*d, now);
-            }
-            let served = self.weigh(members, own, |c| c.crashed || c.out);
+            let served = self.weigh(members, own, |s| matches!(s, Service::Out | Service::Crashed));
             self.demand[p] = served.demand / 100.0;
             if book {
+                // Where the rollout touches nobody, both worlds are the same.
+                add(&mut self.without, before_rollout.as_ref().unwrap_or(&served), minutes);
                 add(&mut self.actual, &served, minutes);
                 let is_out = members.iter().any(|d| self.conditions[*d].out);
                 if is_out && served.demand > self.breaches.critical_percent * served.weight {
@@ -157,11 +177,31 @@ impl World {
                 }
             }
         }
-        for (d, condition) in self.conditions.iter().enumerate() {
-            if condition.crashed || condition.out {
+        for (d, service) in self.service.iter().enumerate() {
+            if matches!(service, Service::Out | Service::Crashed) {
                 columns.iter_mut().for_each(|column| column[d] = f32::NAN);
             }
         }
+    }
+
+    fn note_service(&mut self) {
+        for (service, condition) in self.service.iter_mut().zip(&self.conditions) {
+            let may_be_bad =
+                self.bad_kind.is_some() && (condition.new_since.is_some() || condition.fresh_since.is_some());
+            *service = if condition.crashed {
+                Service::Crashed
+            } else if condition.out {
+                Service::Out
+            } else if condition.updating || may_be_bad {
+                Service::Loaded
+            } else {
+                Service::In
+            };
+        }
+    }
+
+    fn is_quiet(&self, members: &[usize]) -> bool {
+        members.iter().all(|d| self.service[*d] == Service::In)
     }
 
     /// Demand at the last tick of the pool that a device belongs to, in weight units, and the members of the pool.
@@ -207,16 +247,16 @@ impl World {
 
     /// Work that a device takes and does not do, percent of it.
     pub(crate) fn lose_work(&mut self, device: usize, percent: f64) {
-        self.actual.unserved += self.facts[device].weight * percent;
+        self.actual.unserved += self.weight[device] * percent;
     }
 
-    fn weigh(&self, members: &[usize], own: &[f32], is_out: impl Fn(&Condition) -> bool) -> Served {
+    fn weigh(&self, members: &[usize], own: &[f32], is_out: impl Fn(Service) -> bool) -> Served {
         let (mut weight, mut headroom, mut excess, mut demand) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
         let mut in_service = 0;
         for d in members {
-            let (w, load) = (self.facts[*d].weight, f64::from(own[*d]));
+            let (w, load) = (self.weight[*d], f64::from(own[*d]));
             demand += w * load;
-            if is_out(&self.conditions[*d]) {
+            if is_out(self.service[*d]) {
                 excess += w * load;
             } else {
                 in_service += 1;

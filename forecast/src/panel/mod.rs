@@ -145,13 +145,18 @@ pub struct PanelRoom {
     champions: Vec<Vec<f32>>,
     highest: Vec<f32>,
     peaks: Vec<f32>,
+    truth: Vec<f32>,
+    over: Vec<f32>,
+    scores: Vec<f32>,
     spare: Vec<Vec<f32>>,
+    spare_upper: Vec<f32>,
 }
 
 impl PanelRoom {
-    /// Takes back the points of a forecast that nobody needs any more.
-    pub fn reuse(&mut self, points: Vec<Vec<f32>>) {
+    /// Takes back the points and the bound of a forecast that nobody needs any more.
+    pub fn reuse(&mut self, points: Vec<Vec<f32>>, upper: Vec<f32>) {
         self.spare = points;
+        self.spare_upper = upper;
     }
 }
 
@@ -352,18 +357,20 @@ fn upper(
     points: &[Vec<f32>],
     room: &mut PanelRoom,
 ) -> (Vec<f32>, Option<Fallback>) {
-    let mut upper = match config.band {
-        Band::WindowPeak => {
-            let mut peaks = Vec::new();
-            window_peaks(points, config.window, &mut room.highest, &mut peaks);
-            peaks
+    let mut upper = std::mem::take(&mut room.spare_upper);
+    match config.band {
+        Band::WindowPeak => window_peaks(points, config.window, &mut room.highest, &mut upper),
+        Band::Simultaneous => {
+            upper.clear();
+            upper.extend_from_slice(points.first().map_or(&[], Vec::as_slice));
         }
-        Band::Simultaneous => points.first().cloned().unwrap_or_default(),
-    };
+    }
     let fallback = match state.offsets(state.level(config.level), SCORES_MIN) {
         Some(offsets) => {
-            for (h, value) in upper.iter_mut().enumerate() {
-                *value += offsets[scoring::bucket(h)];
+            for (bucket, offset) in offsets.into_iter().enumerate() {
+                let end = BUCKET_STARTS.get(bucket + 1).map_or(upper.len(), |end| (*end).min(upper.len()));
+                let begin = BUCKET_STARTS[bucket].min(end);
+                upper[begin..end].iter_mut().for_each(|value| *value += offset);
             }
             None
         }

@@ -9,11 +9,6 @@ use crate::{ModelKind, SeriesView, Warm};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
-/// The lead bucket of a step ahead.
-pub(super) fn bucket(lead: usize) -> usize {
-    BUCKET_STARTS.iter().rposition(|start| lead >= *start).unwrap_or(0)
-}
-
 /// An origin to score, as a number of known steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -156,27 +151,48 @@ fn conform(
     origin: usize,
     room: &mut PanelRoom,
 ) {
-    let PanelRoom { champions: points, highest, peaks, .. } = room;
+    let PanelRoom { champions: points, highest, peaks, truth, over, scores, .. } = room;
     let ahead = points.first().map_or(0, Vec::len);
     let window = config.window;
     if ahead < window {
         return;
     }
-    window_peaks(points, window, highest, peaks);
-    // Half overlapping windows: neighbours say nearly the same.
-    for h in (0..=ahead - window).step_by(window.div_ceil(2)) {
-        let score = match config.band {
-            Band::WindowPeak => {
-                let known = series.iter().flat_map(|s| (h..h + window).filter_map(|step| s.get(origin + step)));
-                known.reduce(f32::max).map(|peak| peak - peaks[h])
+    let known = |value: f32| if value.is_finite() { value } else { f32::NAN };
+    truth.clear();
+    truth.resize(ahead, f32::NAN);
+    match config.band {
+        Band::WindowPeak => {
+            window_peaks(points, window, highest, peaks);
+            for s in series {
+                truth.iter_mut().zip(&s.raw()[origin..]).for_each(|(peak, value)| *peak = peak.max(known(*value)));
             }
-            Band::Simultaneous => {
-                let over = |step: usize| series[0].get(origin + step).map(|v| v - points[0][step]);
-                (h..h + window).filter_map(over).reduce(f32::max)
-            }
-        };
-        if let Some(score) = score {
-            state.add_score(bucket(h), score);
         }
+        Band::Simultaneous => {
+            let values = series[0].raw()[origin..].iter().zip(&points[0]);
+            truth.iter_mut().zip(values).for_each(|(over, (value, point))| *over = known(*value) - point);
+        }
+    }
+    highest_known(truth, window, over);
+    if config.band == Band::WindowPeak {
+        over.iter_mut().zip(peaks).for_each(|(over, peak)| *over -= *peak);
+    }
+    // Half overlapping windows: neighbours say nearly the same.
+    let stride = window.div_ceil(2);
+    for bucket in 0..BUCKET_STARTS.len() {
+        let begin = BUCKET_STARTS[bucket].next_multiple_of(stride);
+        let end = BUCKET_STARTS.get(bucket + 1).map_or(usize::MAX, |end| *end).min(ahead - window + 1);
+        scores.clear();
+        // A window of which nothing is known has no score.
+        scores.extend((begin..end).step_by(stride).map(|h| over[h]).filter(|score| score.is_finite()));
+        state.add_scores(bucket, scores);
+    }
+}
+
+/// Highest known value of the steps `h..h + window`, for each `h`, into `peaks`; NaN where none is known.
+fn highest_known(values: &[f32], window: usize, peaks: &mut Vec<f32>) {
+    peaks.clear();
+    peaks.extend_from_slice(values);
+    for step in 1..window.min(values.len()) {
+        peaks.iter_mut().zip(&values[step..]).for_each(|(peak, value)| *peak = peak.max(*value));
     }
 }

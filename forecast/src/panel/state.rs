@@ -41,29 +41,36 @@ pub struct PanelState {
 }
 
 /// Newest conformity scores, by lead bucket, oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Scores {
-    /// Room for [`SCORES_MAX`] a bucket, made at the first.
-    values: Vec<f32>,
+    /// Room for [`SCORES_MAX`] a bucket, used from the first on. Held in place: a fleet has a state a device and makes a new one at every
+    /// fit, and an allocation costs more than its copy.
+    values: SmallVec<[f32; Scores::ALL]>,
     counts: [u8; BUCKET_STARTS.len()],
+}
+
+impl Clone for Scores {
+    fn clone(&self) -> Self {
+        // One copy of memory instead of one value after the other.
+        Self { values: SmallVec::from_slice(&self.values), counts: self.counts }
+    }
 }
 
 impl Scores {
     /// Most scores of all buckets together.
     const ALL: usize = BUCKET_STARTS.len() * SCORES_MAX;
 
-    /// Adds one; a full bucket loses its oldest.
-    fn push(&mut self, bucket: usize, score: f32) {
+    /// Adds some, oldest first; a full bucket loses its oldest.
+    fn push(&mut self, bucket: usize, new: &[f32]) {
         self.values.resize(Self::ALL, 0.0);
         let scores = &mut self.values[bucket * SCORES_MAX..(bucket + 1) * SCORES_MAX];
+        let new = &new[new.len().saturating_sub(SCORES_MAX)..];
         let count = usize::from(self.counts[bucket]).min(SCORES_MAX);
-        if count < SCORES_MAX {
-            scores[count] = score;
-            self.counts[bucket] = (count + 1) as u8;
-        } else {
-            scores.copy_within(1.., 0);
-            scores[SCORES_MAX - 1] = score;
-        }
+        let lost = (count + new.len()).saturating_sub(SCORES_MAX);
+        scores.copy_within(lost..count, 0);
+        let kept = count - lost;
+        scores[kept..kept + new.len()].copy_from_slice(new);
+        self.counts[bucket] = (kept + new.len()) as u8;
     }
 
     /// The scores of each bucket.
@@ -102,7 +109,8 @@ impl Kept {
 struct Held {
     origin: i64,
     window: u16,
-    upper: Vec<f32>,
+    /// Six hours of quarter hours in place; longer ones are allocated.
+    upper: SmallVec<[f32; 24]>,
 }
 
 impl PanelState {
@@ -210,10 +218,10 @@ impl PanelState {
         changed
     }
 
-    /// Adds a conformity score of a lead bucket.
-    pub(super) fn add_score(&mut self, bucket: usize, score: f32) {
-        if score.is_finite() {
-            self.scores.push(bucket, score);
+    /// Adds conformity scores of a lead bucket, oldest first; all of them finite.
+    pub(super) fn add_scores(&mut self, bucket: usize, scores: &[f32]) {
+        if !scores.is_empty() {
+            self.scores.push(bucket, scores);
         }
     }
 
@@ -221,34 +229,45 @@ impl PanelState {
     /// of all. `None` when all of them are too few.
     pub(super) fn offsets(&self, level: f32, scores_min: usize) -> Option<[f32; BUCKET_STARTS.len()]> {
         let mut room = [0.0; Scores::ALL];
-        let mut all = 0;
-        for scores in self.scores.buckets() {
-            room[all..all + scores.len()].copy_from_slice(scores);
-            all += scores.len();
-        }
-        if all < scores_min {
+        let all: usize = self.scores.buckets().map(<[f32]>::len).sum();
+        if all < scores_min.max(1) {
             return None;
         }
-        let common = conformal_quantile(&mut room[..all], level)?;
-        let mut offsets = [common; BUCKET_STARTS.len()];
+        // Only asked for where a bucket has too few of its own, which is in the first hours.
+        let mut common = None;
+        let mut offsets = [0.0; BUCKET_STARTS.len()];
         let mut floor = f32::MIN;
         for (offset, scores) in offsets.iter_mut().zip(self.scores.buckets()) {
-            if scores.len() >= scores_min {
+            let own = if scores.len() >= scores_min {
                 let room = &mut room[..scores.len()];
                 room.copy_from_slice(scores);
-                *offset = conformal_quantile(room, level).unwrap_or(common);
-            }
+                conformal_quantile(room, level)
+            } else {
+                None
+            };
+            *offset = match own.or(common) {
+                Some(offset) => offset,
+                None => *common.insert(self.common_quantile(level)?),
+            };
             floor = offset.max(floor);
             *offset = floor;
         }
         Some(offsets)
     }
 
+    /// The quantile of the scores of all buckets.
+    fn common_quantile(&self, level: f32) -> Option<f32> {
+        let mut all: SmallVec<[f32; Scores::ALL]> = SmallVec::new();
+        self.scores.buckets().for_each(|scores| all.extend_from_slice(scores));
+        conformal_quantile(&mut all, level)
+    }
+
     /// Keeps a bound to be judged later, unless an older one still waits.
     pub(super) fn hold(&mut self, config: &PanelConfig, origin: i64, upper: &[f32]) {
         if self.held.is_none() {
             let keep = reach(config).min(upper.len());
-            self.held = Some(Held { origin, window: config.window as u16, upper: upper[..keep].to_vec() });
+            self.held =
+                Some(Held { origin, window: config.window as u16, upper: SmallVec::from_slice(&upper[..keep]) });
         }
     }
 
