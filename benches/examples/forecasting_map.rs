@@ -231,7 +231,8 @@ fn svg(all: &[(Cell, Vec<Found>)], columns: usize, peaks: usize) -> String {
     const WIDTH: usize = 118;
     const HEIGHT: usize = 30;
     let rows = all.len() / columns;
-    let panels: [(&str, fn(&Found) -> Difference); 2] =
+    type Side = fn(&Found) -> Difference;
+    let panels: [(&str, Side); 2] =
         [("against reactive as shipped", |f| f.to_shipped), ("against a reactive tuned in hindsight", |f| f.to_front)];
     let mut body = String::new();
     for (panel, (title, of)) in panels.into_iter().enumerate() {

@@ -117,7 +117,7 @@ pub enum WindowError {
     #[error("`{0}` is no moment; write RFC 3339 such as 2024-12-24T00:00:00Z")]
     Moment(String),
     /// Ends before it begins.
-    #[error("it ends before it begins")]
+    #[error("it ends before it begins: the end must come after `from`")]
     Backwards,
 }
 

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(said("devices = 5\n"), "s.toml: field `pools`: there must be at least one [[pools]] group");
         assert!(
             said("[[pools]]\nname = \"a\"\nweight = [-1, 1]\n")
-                .starts_with("s.toml:3: field `pools[0].weight`: value `-1`")
+                .starts_with("s.toml:3: field `pools[0].weight[0]`: value `-1`")
         );
         assert!(said("[[pools]]\nsharee = 1\n").contains("did you mean `share`?"));
         assert!(said("[[pools]]\nload = { ramp_percent = -1 }\n").contains("must be a number in 0..=100"));
@@ -101,14 +101,14 @@ mod tests {
         let outage = |text: &str| said(&format!("[[failures.outages]]\n{text}\n"));
         assert_eq!(
             outage("only = [\"eu-3\"]"),
-            "s.toml:3: field `failures.outages[0].only`: value `eu-3`: no device stands there; did you mean `eu-1`? There are eu-1, eu-2"
+            "s.toml:3: field `failures.outages[0].only[0]`: value `eu-3`: no device stands there; did you mean `eu-1`? There are eu-1, eu-2"
         );
         assert!(outage("of = \"rack\"").contains("value `rack`: must be site or region"));
         assert!(outage("every = \"1d\"\nafter = \"1h\"").contains("write one of them"));
         assert!(outage("evry = \"1d\"").contains("did you mean `every`?"));
         assert!(said("[[failures.partitions]]\ntelemetry = \"kept\"\n").contains("must be lost or held"));
         assert!(
-            said("[failures.telemetry]\nlost_percent = 60\nlate_percent = 60\n").contains("add up to more than 100")
+            said("[failures.telemetry]\nlost_percent = 60\nlate_percent = 60\n").contains("must add up to 100 at most")
         );
         assert!(said("[failures.agent]\nresumes = 0\nanew = 0\ngives_up = 0\n").contains("must be above 0"));
         assert!(said("[failures.clock]\noff_by = { sigma = 9 }\n").contains("must be a number in 0..=3"));

@@ -1,7 +1,6 @@
 //! `slacktide plan`: one plan for a fleet as it is, to be looked at. Nothing is changed by it.
 
 mod fleet;
-mod package;
 mod show;
 
 use crate::{Outcome, say};
@@ -61,7 +60,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
     crate::worlds::start_threads(args.threads)?;
     let policy = policy(args)?;
-    let package = package::read(&args.package)?;
+    let name = args.package.display().to_string();
+    let text = std::fs::read_to_string(&args.package).with_context(|| format!("cannot read the package {name}"))?;
+    let package = slacktide_scenarios::package::parse(&name, &text)?;
     let facts = read_fleet(&args.fleet)?;
     let options =
         ReadOptions { metrics: args.metrics.clone(), lenient: args.lenient, clip: args.clip, any_number: false };

@@ -30,6 +30,8 @@ impl Engine {
             // A batch whose slot has passed (the engine was not woken) is for the next plan.
             if self.now.since(batch.start) < self.policy.plan.slot {
                 self.send_batch(&batch);
+                // One batch a slot: a plan made later in this one would fill the slot a second time.
+                self.planning.planned_slot = Some(slot_start);
             } else {
                 self.replan("a batch was missed");
             }

@@ -3,18 +3,56 @@
 //! Every key is optional; what is left out has the default named in [`super`]'s types. `"unlimited"` and `"off"` switch a limit off.
 
 use super::{Basis, PriorityFormula, RollbackScope};
+use crate::document::Whole;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A number, or a word that switches the limit off (`"off"`, `"unlimited"`), or a share such as `"25%"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum NumberOrWord {
     /// A number.
     Number(f64),
     /// A word.
     Word(String),
+}
+
+impl fmt::Display for NumberOrWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Word(word) => word.fmt(f),
+        }
+    }
+}
+
+// By hand: the derived reader loses place and kind of what it does not take.
+impl<'de> Deserialize<'de> for NumberOrWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = NumberOrWord;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a word")
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<NumberOrWord, E> {
+                Ok(NumberOrWord::Number(number as f64))
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<NumberOrWord, E> {
+                Ok(NumberOrWord::Number(number as f64))
+            }
+            fn visit_f64<E: Error>(self, number: f64) -> Result<NumberOrWord, E> {
+                Ok(NumberOrWord::Number(number))
+            }
+            fn visit_str<E: Error>(self, word: &str) -> Result<NumberOrWord, E> {
+                Ok(NumberOrWord::Word(word.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 macro_rules! section {
@@ -70,7 +108,7 @@ section! {
         /// Weight kept free beside that, percent of the pool.
         pool_reserve_percent: f64,
         /// Smaller pools are exempt from the pool rule.
-        pool_members_min: u32,
+        pool_members_min: Whole,
         /// Most members of a pool out at once: a number, "25%" or "unlimited".
         pool_out_max: NumberOrWord,
         /// Most devices of a region out at once.
@@ -101,7 +139,7 @@ section! {
         /// Cumulative share of the targets, percent; the last is 100.
         share_percent: f64,
         /// At least so many devices by the end of this wave, as far as a tenth of the targets goes.
-        devices_min: u32,
+        devices_min: Whole,
         /// Watched for this long before the next wave opens.
         soak: String,
         /// Opens this long after the rollout began, whatever became of the waves before, up to 90d.
@@ -159,7 +197,7 @@ section! {
         /// Aggregate capacity score of updated devices below which to stop, or "off".
         capacity_floor: NumberOrWord,
         /// Devices updated before the floor means anything.
-        floor_devices_min: u32,
+        floor_devices_min: Whole,
         /// Watch the pool rule while a batch is out.
         watch_pools: bool,
         /// Use of a pool's remaining weight at which the watch acts, percent.
@@ -171,9 +209,9 @@ section! {
         /// Failed devices at which to stop, percent of those settled.
         failure_percent_max: f64,
         /// Failures before that share means anything.
-        failure_count_min: u32,
+        failure_count_min: Whole,
         /// Devices that must have come to an end before that share means anything.
-        failure_settled_min: u32,
+        failure_settled_min: Whole,
         /// End the rollout after too many failures, instead of pausing it.
         failures_abort: bool,
         /// Promised rate of false alarms of the bad-release test, or "off".
@@ -194,7 +232,7 @@ section! {
         /// After a capacity stop go on by itself after this long, or "off".
         resume_after: String,
         /// Capacity stops before the engine waits for an operator.
-        resumes_max: u32,
+        resumes_max: Whole,
         /// Devices whose rollback is held for this long are given up.
         hold_max: String,
     }
@@ -211,16 +249,16 @@ section! {
         /// The season.
         season: String,
         /// Dear models compete only while there are at most this many series.
-        dear_series_max: u32,
+        dear_series_max: Whole,
         /// Seed of what is drawn by chance: the training of networks.
-        seed: u32,
+        seed: Whole,
     }
 }
 section! {
     /// `[attempts]`
     AttemptFragment {
         /// Tries per device.
-        attempts_max: u32,
+        attempts_max: Whole,
         /// Pause between tries.
         retry_pause: String,
         /// An attempt silent for this long has failed.

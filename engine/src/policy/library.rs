@@ -66,8 +66,7 @@ impl Policy {
     /// # Errors
     /// [`InputError`] naming file, line, field, value and the valid range.
     pub fn from_toml(source_name: &str, text: &str) -> Result<Self, InputError> {
-        let (given, document) = Document::parse::<fragment::PolicyFragment>(source_name, text)?;
-        settled::settle(&document, given, &Self::default())
+        Self::default().overridden(source_name, text)
     }
 
     /// This policy with the keys of a partial file changed.
@@ -75,8 +74,15 @@ impl Policy {
     /// # Errors
     /// As [`Policy::from_toml`].
     pub fn overridden(&self, source_name: &str, text: &str) -> Result<Self, InputError> {
-        let (given, document) = Document::parse::<fragment::PolicyFragment>(source_name, text)?;
-        settled::settle(&document, given, self)
+        Document::read(source_name, text, |given, document| settled::settle(document, given, self))
+    }
+
+    /// This policy with the keys of a table of `document` changed, which has been read as `given`.
+    ///
+    /// # Errors
+    /// As [`Policy::from_toml`].
+    pub fn overridden_within(&self, document: &Document, given: fragment::PolicyFragment) -> Result<Self, InputError> {
+        settled::settle(document, given, self)
     }
 
     /// This policy with one field changed, such as `plan.device_load_max` to `60` (a TOML value; a bare word counts as text).
@@ -265,13 +271,16 @@ mod tests {
         let said = |text: &str| Policy::from_toml("p.toml", text).unwrap_err().to_string();
         assert_eq!(
             said("[plan]\ndevice_load_max = 170\n"),
-            "p.toml:2: field `plan.device_load_max`: value `170`: must be a number in 0..=100"
+            "p.toml:2: field `plan.device_load_max`: value `170`: must be a number in 0..=100, or \"off\""
         );
         assert!(said("[plan]\ndevice_load_max = nan\n").contains("value `NaN`"));
         assert!(said("[plan]\nslot = \"7m\"\n").contains("must divide a day"));
         assert!(said("[plan]\nslot = \"-3m\"\n").contains("must be a time such as"));
         assert!(said("[plan]\npool_out_max = \"0%\"\n").contains("a share such as"));
-        assert!(said("[plan]\nbasis = \"guess\"\n").contains("unknown variant"));
+        assert!(
+            said("[plan]\nbasis = \"guess\"\n")
+                .contains("`plan.basis`: value `\"guess\"`: must be one of forecast, current, ignore")
+        );
         assert!(said("[[waves]]\nshare_percent = 40\n").contains("the last wave must have 100"));
         assert!(said("[[waves]]\nshare_percent = 40\n[[waves]]\nshare_percent = 30\n").contains("p.toml:4"));
         assert!(said("waves = []\n").contains("at least one wave"));

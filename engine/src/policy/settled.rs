@@ -8,9 +8,9 @@ use super::{
     AttemptRules, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, RateRules, RegionRules,
     RollbackRules, Scores, Wave,
 };
-use crate::document::{Document, InputError, format_span};
+use crate::document::{Document, InputError, Whole, below, format_span, range};
 use crate::time::Span;
-use crate::window::{Blackout, Calendar, WeeklyWindow, Zone};
+use crate::window::{Blackout, Calendar, WeeklyWindow, WindowError, Zone};
 use slacktide_forecast::ModelKind;
 use std::collections::BTreeMap;
 
@@ -29,9 +29,8 @@ impl Reader<'_> {
         given.map_or(Ok(default), |value| self.0.in_range(path, value, min, max))
     }
 
-    fn count(&self, path: &str, given: Option<u32>, default: u32, min: u32, max: u32) -> Read<u32> {
-        let value = given.unwrap_or(default);
-        self.0.in_range(path, f64::from(value), f64::from(min), f64::from(max)).map(|_| value)
+    fn count(&self, path: &str, given: Option<Whole>, default: u32, min: u32, max: u32) -> Read<u32> {
+        given.map_or(Ok(default), |value| self.0.whole_in_range(path, value, min, max))
     }
 
     fn span(&self, path: &str, given: Option<&String>, default: Span, min: Span, max: Span) -> Read<Span> {
@@ -43,7 +42,10 @@ impl Reader<'_> {
         match given {
             None => Ok(default),
             Some(word) if word == "off" => Ok(None),
-            Some(text) => self.0.span(path, text, Span::from_secs(1), max).map(Some),
+            Some(text) => match self.0.span(path, text, Span::from_secs(1), max) {
+                Ok(span) => Ok(Some(span)),
+                Err(error) => Err(InputError { problem: format!("{}, or \"off\"", error.problem), ..error }),
+            },
         }
     }
 
@@ -59,9 +61,11 @@ impl Reader<'_> {
     ) -> Read<Option<f64>> {
         match given {
             None => Ok(default),
-            Some(NumberOrWord::Number(value)) => self.0.in_range(path, *value, min, max).map(Some),
+            Some(NumberOrWord::Number(value)) if *value >= min && *value <= max => Ok(Some(*value)),
             Some(NumberOrWord::Word(word)) if word == off => Ok(None),
-            Some(NumberOrWord::Word(word)) => Err(self.0.error(path, word, format!("must be a number or \"{off}\""))),
+            Some(other) => {
+                Err(self.0.error(path, other, format!("must be a number {}, or \"{off}\"", range(min, max))))
+            }
         }
     }
 
@@ -95,7 +99,7 @@ impl Reader<'_> {
          -> Read<Vec<(String, f64)>> {
             let mut merged: BTreeMap<String, f64> = base.iter().cloned().collect();
             for (name, value) in map.unwrap_or_default() {
-                let value = self.0.in_range(&format!("scores.{path}.{name}"), value, 0.0, max)?;
+                let value = self.0.in_range(&below(&format!("scores.{path}"), &name), value, 0.0, max)?;
                 merged.insert(name, value);
             }
             Ok(merged.into_iter().collect())
@@ -222,7 +226,9 @@ impl Reader<'_> {
         for (i, wave) in given.iter().enumerate() {
             let path = format!("waves[{i}].share_percent");
             let before = waves.last().map_or(0.0, |w| w.share_percent);
-            let share = wave.share_percent.ok_or_else(|| self.0.error(&path, "", "is missing"))?;
+            let share = wave.share_percent.ok_or_else(|| {
+                self.0.error(&path, "", "is missing: write the cumulative share, a number in 0.000001..=100")
+            })?;
             self.0.in_range(&path, share, 1e-6, 100.0)?;
             if share <= before {
                 return Err(self.0.error(
@@ -323,6 +329,23 @@ impl Reader<'_> {
         }))
     }
 
+    /// An error about the field of a window that holds what is wrong.
+    fn window_error(&self, at: &str, given: &WindowFragment, error: &WindowError) -> InputError {
+        let holds = |field: &Option<String>, text: &str| field.as_deref() == Some(text);
+        let (field, value) = match error {
+            WindowError::Day(day) => {
+                let place = given.days.iter().flatten().position(|other| other == day).unwrap_or(0);
+                (format!("days[{place}]"), day.as_str())
+            }
+            WindowError::Time(text) | WindowError::Moment(text) => {
+                ((if holds(&given.from, text) { "from" } else { "to" }).to_owned(), text.as_str())
+            }
+            WindowError::Zone { name, .. } => ("zone".to_owned(), name.as_str()),
+            WindowError::Backwards => ("to".to_owned(), given.to.as_deref().unwrap_or_default()),
+        };
+        self.0.error(&format!("{at}.{field}"), value, error.to_string())
+    }
+
     fn calendar(
         &self,
         windows: Option<Vec<WindowFragment>>,
@@ -333,7 +356,7 @@ impl Reader<'_> {
             let text = |part: &Option<String>, default: &str| part.clone().unwrap_or_else(|| default.to_owned());
             let days = w.days.clone().unwrap_or_default();
             WeeklyWindow::new(&days, &text(&w.from, "00:00"), &text(&w.to, "24:00"), &text(&w.zone, "UTC"))
-                .map_err(|e| self.0.error(path, "", e.to_string()))
+                .map_err(|e| self.window_error(path, w, &e))
         };
         let mut calendar = base.clone();
         if let Some(windows) = windows {
@@ -345,7 +368,7 @@ impl Reader<'_> {
                 let path = format!("blackouts[{i}]");
                 match (&b.from, &b.to) {
                     (Some(from), Some(to)) if from.contains('T') => {
-                        Blackout::once(from, to).map_err(|e| self.0.error(&path, "", e.to_string()))
+                        Blackout::once(from, to).map_err(|e| self.window_error(&path, b, &e))
                     }
                     _ => weekly(&path, b).map(Blackout::Weekly),
                 }
@@ -362,7 +385,7 @@ impl Reader<'_> {
     ) -> Read<BTreeMap<String, RegionRules>> {
         let mut regions = base.clone();
         for (name, given) in given.unwrap_or_default() {
-            let path = |key: &str| format!("regions.{name}.{key}");
+            let path = |key: &str| below(&below("regions", &name), key);
             let region = regions.entry(name.clone()).or_default();
             if let Some(zone) = &given.zone {
                 let read = Zone::named(zone).map_err(|e| self.0.error(&path("zone"), zone, e.to_string()))?;
@@ -376,11 +399,7 @@ impl Reader<'_> {
                 Some(NumberOrWord::Word(word)) if word == "unlimited" => region.link_mbit_per_s = None,
                 Some(bad) => {
                     let problem = format!("must be a number above 0 and at most {LINK_MBIT_MAX}, or \"unlimited\"");
-                    let value = match bad {
-                        NumberOrWord::Number(number) => number.to_string(),
-                        NumberOrWord::Word(word) => word.clone(),
-                    };
-                    return Err(self.0.error(&path("link_mbit_per_s"), value, problem));
+                    return Err(self.0.error(&path("link_mbit_per_s"), bad, problem));
                 }
             }
             if given.out_max.is_some() {

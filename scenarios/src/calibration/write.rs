@@ -48,7 +48,7 @@ pub(super) fn fragment(
             "Load as a recorded fleet has it, made by a generator that was learned from the recording.".to_owned(),
         ),
         teaches: Some("What a rollout meets on load like that which was recorded.".to_owned()),
-        devices: Some(devices as u32),
+        devices: Some((devices as u32).into()),
         tick: Some(format_span(Span::from_secs(period_s.unsigned_abs()))),
         policy_overrides: plan.map(|plan| PolicyFragment { plan: Some(plan), ..PolicyFragment::default() }),
         pools: Some(groups.iter().map(pool).collect()),
@@ -60,7 +60,7 @@ fn pool(group: &Group) -> PoolFragment {
     PoolFragment {
         name: Some(group.name.clone()),
         share: Some(group.devices.len() as f64),
-        pool_size: Some(group.pool_size as u32),
+        pool_size: Some((group.pool_size as u32).into()),
         load: Some(load(group)),
         ..PoolFragment::default()
     }

@@ -7,6 +7,7 @@ use crate::recorded::read_down_times;
 use crate::scenario::{BadRelease, BadReleaseKind, Crash, Failures, PoolGroup};
 use slacktide_engine::time::Span;
 use slacktide_engine::version::Version;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ impl Reader<'_> {
                 given.rollback_failure_percent,
                 0.2,
             )?,
-            bad_release: given.bad_release.map(|bad| self.bad_release(bad, released)).transpose()?,
+            bad_release: given.bad_release.map(|bad| self.bad_release(bad, released, pools)).transpose()?,
             crash: by_chance.map(|crash| self.crash(crash)).transpose()?,
             down_times: recorded.map(|path| self.down_times(&path)).transpose()?,
             outages: around.outages,
@@ -51,7 +52,7 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn bad_release(&self, given: BadReleaseFragment, released: Version) -> Read<BadRelease> {
+    fn bad_release(&self, given: BadReleaseFragment, released: Version, pools: &[PoolGroup]) -> Read<BadRelease> {
         let at = "failures.bad_release";
         let leaks = given.leak_cpu_points_per_hour.is_some() || given.leak_memory_points_per_hour.is_some();
         let leak = |name: &str, value| self.number(&format!("{at}.{name}"), value, 0.0, 0.0, 100.0);
@@ -68,13 +69,33 @@ impl Reader<'_> {
                 percent: self.0.in_range(&format!("{at}.crash_loop_percent"), percent, 0.0, 100.0)?,
             },
             _ => {
-                return Err(self.0.error(
-                    at,
-                    "",
-                    "needs one of regression_cpu_points, crash_loop_percent and leak_…_points_per_hour",
-                ));
+                let named = [
+                    ("regression_cpu_points", given.regression_cpu_points),
+                    ("crash_loop_percent", given.crash_loop_percent),
+                    ("leak_cpu_points_per_hour", given.leak_cpu_points_per_hour),
+                    ("leak_memory_points_per_hour", given.leak_memory_points_per_hour),
+                ];
+                let named: Vec<&str> =
+                    named.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name).collect();
+                let problem = "needs one of regression_cpu_points, crash_loop_percent and leak_…_points_per_hour";
+                return Err(self.0.error(at, named.join(", "), problem));
             }
         };
+        if let Some(ramp) = given.ramp.filter(|_| !matches!(kind, BadReleaseKind::Regression { .. })) {
+            return Err(self.0.error(
+                &format!("{at}.ramp"),
+                ramp,
+                "goes with regression_cpu_points only: leave it out",
+            ));
+        }
+        for (i, name) in given.variants.iter().flatten().enumerate() {
+            let known: BTreeSet<&str> =
+                pools.iter().flat_map(|pool| &pool.variants).map(|(variant, _)| variant.as_str()).collect();
+            if !known.contains(name.as_str()) {
+                let problem = format!("no device is of this variant{}", super::faults::hint(name, &known));
+                return Err(self.0.error(&format!("{at}.variants[{i}]"), name, problem));
+            }
+        }
         let version = given.version.map_or(Ok(released), |text| self.version(&format!("{at}.version"), &text))?;
         Ok(BadRelease { kind, variants: given.variants.unwrap_or_default(), version })
     }

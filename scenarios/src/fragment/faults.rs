@@ -8,8 +8,9 @@ use crate::faults::{
 use crate::scenario::PoolGroup;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use slacktide_engine::document::nearest;
+use slacktide_engine::document::{format_span, nearest};
 use slacktide_engine::time::Span;
+use std::collections::BTreeSet;
 
 shape! {
     /// `[[failures.outages]]`: sites or regions that are down as a whole.
@@ -170,7 +171,8 @@ impl Reader<'_> {
             other => return Err(self.0.error(&path("of"), other.unwrap_or_default(), "must be site or region")),
         };
         if given.every.is_some() && given.after.is_some() {
-            return Err(self.0.error(&path("after"), "", "goes not with `every`: write one of them"));
+            let after = given.after.unwrap_or_default();
+            return Err(self.0.error(&path("after"), after, "goes not with `every`: write one of them"));
         }
         let onset = match &given.after {
             Some(_) => {
@@ -185,13 +187,9 @@ impl Reader<'_> {
             )?),
         };
         let only = given.only.unwrap_or_default();
-        let known = areas(pools, scope);
-        if let Some(name) = only.iter().find(|name| !known.contains(name)) {
-            let hint = nearest(name, known.iter().map(String::as_str))
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            let problem = format!("no device stands there{hint} There are {}", known.join(", "));
-            return Err(self.0.error(&path("only"), name, problem));
+        for (i, name) in only.iter().enumerate().filter(|(_, name)| !stands(pools, scope, name)) {
+            let problem = format!("no device stands there{}", hint(name, &areas(pools, scope)));
+            return Err(self.0.error(&path(&format!("only[{i}]")), name, problem));
         }
         Ok(Spell { scope, only, onset, lasts: self.duration(&path("lasts"), given.lasts, lasts_s, 1.0)? })
     }
@@ -208,7 +206,7 @@ impl Reader<'_> {
         };
         let sum = faults.lost_percent + faults.late_percent + faults.duplicated_percent + faults.reordered_percent;
         if sum > 100.0 {
-            return Err(self.0.error(at, sum, "the percentages add up to more than 100"));
+            return Err(self.0.error(at, sum, "the percentages must add up to 100 at most"));
         }
         Ok(faults)
     }
@@ -234,7 +232,7 @@ impl Reader<'_> {
         if agent.resumes + agent.anew + agent.gives_up > 0.0 {
             Ok(agent)
         } else {
-            Err(self.0.error(at, "", "one of resumes, anew and gives_up must be above 0"))
+            Err(self.0.error(at, "0", "one of resumes, anew and gives_up must be above 0"))
         }
     }
 
@@ -258,11 +256,9 @@ impl Reader<'_> {
         crashes.sort_by_key(|crash| crash.after);
         let overlaps = |pair: &[ControllerCrash]| pair[0].after + pair[0].down_for >= pair[1].after;
         if crashes.windows(2).any(overlaps) {
-            return Err(self.0.error(
-                "failures.controller",
-                "",
-                "a controller that is down cannot crash: times overlap",
-            ));
+            let after: Vec<String> = crashes.iter().map(|crash| format_span(crash.after)).collect();
+            let problem = "a controller that is down cannot crash: times overlap, the next must come after `down_for`";
+            return Err(self.0.error("failures.controller", after.join(", "), problem));
         }
         Ok(crashes)
     }
@@ -279,19 +275,35 @@ impl Reader<'_> {
     }
 }
 
-/// Names of all sites or regions that pools stand in, in the order of first mention.
-pub(super) fn areas(pools: &[PoolGroup], scope: Scope) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for pool in pools {
-        for region in &pool.regions {
-            let sites = (1..=pool.sites_per_region).map(|site| format!("{region}-{site}"));
-            let here: Vec<String> = if scope == Scope::Region { vec![region.clone()] } else { sites.collect() };
-            for name in here {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
+/// Areas that a message lists, and that a name is held against for the nearest.
+const LISTED_MAX: usize = 12;
+const COMPARED_MAX: usize = 1000;
+
+/// Does any device stand in the site or region of this name?
+pub(super) fn stands(pools: &[PoolGroup], scope: Scope, name: &str) -> bool {
+    if scope == Scope::Region {
+        return pools.iter().any(|pool| pool.regions.iter().any(|region| region == name));
     }
-    names
+    let Some((region, number)) = name.rsplit_once('-') else { return false };
+    let Some(site) = number.parse::<usize>().ok().filter(|site| site.to_string() == number) else { return false };
+    pools.iter().any(|pool| (1..=pool.sites_per_region).contains(&site) && pool.regions.iter().any(|r| r == region))
+}
+
+/// Names of sites or regions that pools stand in, so many of them as are of use in a message: a region may have a million sites.
+pub(super) fn areas(pools: &[PoolGroup], scope: Scope) -> BTreeSet<String> {
+    let region = pools.iter().flat_map(|pool| pool.regions.iter().map(|region| (region, pool.sites_per_region)));
+    let names = region.flat_map(|(region, sites)| {
+        let count = if scope == Scope::Region { 1 } else { sites.min(COMPARED_MAX) };
+        (1..=count).map(move |site| if scope == Scope::Region { region.clone() } else { format!("{region}-{site}") })
+    });
+    names.take(COMPARED_MAX).collect()
+}
+
+/// The nearest name, and the first of all there are.
+pub(super) fn hint<T: AsRef<str>>(name: &str, known: &BTreeSet<T>) -> String {
+    let near = nearest(name, known.iter().map(T::as_ref)).map(|near| format!("; did you mean `{near}`?"));
+    let listed: Vec<&str> = known.iter().take(LISTED_MAX).map(T::as_ref).collect();
+    let more = if known.len() > LISTED_MAX { "…" } else { "" };
+    let begin = if near.is_some() { " There" } else { "; there" };
+    format!("{}{begin} are {}{more}", near.unwrap_or_default(), listed.join(", "))
 }

@@ -9,6 +9,7 @@ mod shape;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use slacktide_engine::document::Whole;
 use slacktide_engine::policy::fragment::PolicyFragment;
 use std::collections::BTreeMap;
 
@@ -40,7 +41,7 @@ shape! {
         /// What it teaches, one line.
         teaches: String,
         /// Number of devices (default 100).
-        devices: u32,
+        devices: Whole,
         /// First moment, RFC 3339 (default 2024-03-04T00:00:00Z, a Monday).
         start: String,
         /// Telemetry before the rollout begins (default 7d).
@@ -79,13 +80,13 @@ shape! {
         /// Share of the devices (default 1).
         share: f64,
         /// Members of a pool (default 10).
-        pool_size: u32,
+        pool_size: Whole,
         /// What its devices do (default web).
         function: String,
         /// Regions (default ["eu"]).
         regions: Vec<String>,
         /// Sites in each region (default 2).
-        sites_per_region: u32,
+        sites_per_region: Whole,
         /// Versions and their shares (default {"1.0" = 1}).
         versions: BTreeMap<String, f64>,
         /// Variants and their shares (default {a = 1}).
@@ -178,7 +179,7 @@ shape! {
         /// Points more in the last days of every month (default 0).
         month_end_percent: f64,
         /// How many days (default 3).
-        month_end_days: u32,
+        month_end_days: Whole,
         /// Another regime from some time on: points more or less, for good (default 0: none).
         shift_percent: f64,
         /// It begins this long after the first moment of the world (default 5d).
@@ -382,7 +383,7 @@ shape! {
         /// Default 2h; "never" aborts instead.
         resumes_after: String,
         /// Default 3.
-        resumes_max: u32,
+        resumes_max: Whole,
         /// Pauses each rollout once, this long after it was started (default never).
         pauses_after: String,
         /// Aborts each rollout this long after it was started (default never).

@@ -1,11 +1,12 @@
 //! Links that devices share.
 
+use super::faults::{areas, hint, stands};
 use super::read::{Read, Reader};
 use crate::faults::{Link, Scope};
 use crate::scenario::PoolGroup;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use slacktide_engine::document::nearest;
+use slacktide_engine::document::below;
 use std::collections::BTreeMap;
 
 shape! {
@@ -24,16 +25,12 @@ shape! {
 
 impl Reader<'_> {
     pub(super) fn links(&self, given: BTreeMap<String, LinkFragment>, pools: &[PoolGroup]) -> Read<Vec<Link>> {
-        let known = super::faults::areas(pools, Scope::Region);
         let mut links = Vec::new();
         for (region, given) in given {
-            let at = format!("regions.{region}");
-            if !known.contains(&region) {
-                let hint = nearest(&region, known.iter().map(String::as_str))
-                    .map(|near| format!("; did you mean `{near}`?"))
-                    .unwrap_or_default();
-                let problem = format!("no device stands there{hint} There are {}", known.join(", "));
-                return Err(self.0.error(&at, "", problem));
+            let at = below("regions", &region);
+            if !stands(pools, Scope::Region, &region) {
+                let problem = format!("no device stands there{}", hint(&region, &areas(pools, Scope::Region)));
+                return Err(self.0.error(&at, &region, problem));
             }
             let field =
                 |name: &str, value, default, min, max| self.number(&format!("{at}.{name}"), value, default, min, max);
@@ -53,7 +50,8 @@ impl Reader<'_> {
                     region,
                 });
             } else if background + daily > 0.0 {
-                return Err(self.0.error(&at, "", "other traffic is a share of a link: name link_mbit_per_s too"));
+                let problem = "is missing: other traffic is a share of a link, so write a number in 0.001..=1000000000";
+                return Err(self.0.error(&format!("{at}.link_mbit_per_s"), "", problem));
             }
         }
         Ok(links)

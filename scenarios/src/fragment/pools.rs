@@ -3,6 +3,7 @@
 use super::read::{DAY, Read, Reader};
 use super::{LoadFragment, PoolFragment};
 use crate::scenario::{Flash, LoadFamily, PoolGroup, Ramp};
+use slacktide_engine::document::Whole;
 use slacktide_engine::time::Span;
 use std::collections::BTreeMap;
 
@@ -14,16 +15,16 @@ impl Reader<'_> {
         if regions.is_empty() {
             return Err(self.0.error(&path("regions"), "[]", "there must be at least one region"));
         }
-        let count = |field: &str, value: Option<u32>, default: u32, max: f64| {
-            self.number(&path(field), Some(f64::from(value.unwrap_or(default))), 1.0, 1.0, max)
+        let count = |field: &str, value: Option<Whole>, default: u32| {
+            self.whole(&path(field), value, default, 1, 1_000_000).map(|count| count as usize)
         };
         Ok(PoolGroup {
             name: given.name.unwrap_or_else(|| format!("pool{}", i + 1)),
             share: self.number(&path("share"), given.share, 1.0, 1e-9, 1e9)?,
-            pool_size: count("pool_size", given.pool_size, 10, 1e6)? as usize,
+            pool_size: count("pool_size", given.pool_size, 10)?,
             function: given.function.unwrap_or_else(|| "web".to_owned()),
             regions,
-            sites_per_region: count("sites_per_region", given.sites_per_region, 2, 1e6)? as usize,
+            sites_per_region: count("sites_per_region", given.sites_per_region, 2)?,
             versions: self.shares(&path("versions"), given.versions.unwrap_or_else(|| one("1.0")), |text| {
                 text.parse().map_err(|e: slacktide_engine::version::BadVersion| e.to_string())
             })?,
@@ -88,8 +89,7 @@ impl Reader<'_> {
 
     fn month_end(&self, at: &str, given: &LoadFragment) -> Read<Option<(f64, u32)>> {
         let percent = self.number(&format!("{at}.month_end_percent"), given.month_end_percent, 0.0, -100.0, 100.0)?;
-        let days = given.month_end_days.map(f64::from);
-        let days = self.number(&format!("{at}.month_end_days"), days, 3.0, 1.0, 28.0)? as u32;
+        let days = self.whole(&format!("{at}.month_end_days"), given.month_end_days, 3, 1, 28)?;
         Ok((percent != 0.0).then_some((percent, days)))
     }
 
@@ -102,8 +102,8 @@ impl Reader<'_> {
 
     fn weekday_factors(&self, at: &str, given: &LoadFragment) -> Read<[f64; 7]> {
         let factors = given.weekday_factors.unwrap_or([1.0; 7]);
-        for factor in factors {
-            self.0.in_range(&format!("{at}.weekday_factors"), factor, 0.0, 5.0)?;
+        for (i, factor) in factors.into_iter().enumerate() {
+            self.0.in_range(&format!("{at}.weekday_factors[{i}]"), factor, 0.0, 5.0)?;
         }
         Ok(factors)
     }

@@ -1,12 +1,16 @@
 //! From a whole file to a valid [`Scenario`], and what the readers of its parts share.
 
-use super::{DurationFragment, ScenarioFragment};
+use super::{DurationFragment, PolicyFragment, ScenarioFragment};
 use crate::scenario::{Duration, Scenario};
-use slacktide_engine::document::{Document, InputError, format_span};
+use slacktide_engine::document::{Document, InputError, Whole, below, format_span};
+use slacktide_engine::policy::{Policy, library as policies};
 use slacktide_engine::time::{Instant, Span};
 use std::collections::BTreeMap;
 
 pub(super) const DAY: Span = Span::from_secs(86_400);
+
+/// 1970 to 2199: what comes before and after still has a date that people read.
+const START_S: std::ops::RangeInclusive<i64> = 0..=7_258_118_399;
 
 pub(super) type Read<T> = Result<T, InputError>;
 
@@ -16,6 +20,10 @@ pub(super) struct Reader<'a>(pub(super) &'a Document);
 impl Reader<'_> {
     pub(super) fn number(&self, path: &str, given: Option<f64>, default: f64, min: f64, max: f64) -> Read<f64> {
         self.0.in_range(path, given.unwrap_or(default), min, max)
+    }
+
+    pub(super) fn whole(&self, path: &str, given: Option<Whole>, default: u32, min: u32, max: u32) -> Read<u32> {
+        given.map_or(Ok(default), |value| self.0.whole_in_range(path, value, min, max))
     }
 
     pub(super) fn span(&self, path: &str, given: Option<&String>, default: Span, min: Span, max: Span) -> Read<Span> {
@@ -49,7 +57,7 @@ impl Reader<'_> {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Read<Vec<(T, f64)>> {
         let one = |(name, share): (String, f64)| {
-            let field = format!("{path}.{name}");
+            let field = below(path, &name);
             let share = self.0.in_range(&field, share, 0.0, 1e9)?;
             let value = read(&name).map_err(|problem| self.0.error(&field, &name, problem))?;
             Ok((value, share))
@@ -58,14 +66,14 @@ impl Reader<'_> {
         if shares.iter().map(|(_, share)| share).sum::<f64>() > 0.0 {
             Ok(shares)
         } else {
-            Err(self.0.error(path, "", "some share must be above 0"))
+            Err(self.0.error(path, "0", "some share must be above 0: they are relative to each other"))
         }
     }
 
     pub(super) fn pair(&self, path: &str, given: Option<[f64; 2]>, min: f64, max: f64) -> Read<(f64, f64)> {
         let [low, high] = given.unwrap_or([1.0, 1.0]);
-        self.0.in_range(path, low, min, max)?;
-        self.0.in_range(path, high, low, max)?;
+        self.0.in_range(&format!("{path}[0]"), low, min, max)?;
+        self.0.in_range(&format!("{path}[1]"), high, low, max)?;
         Ok((low, high))
     }
 }
@@ -76,16 +84,50 @@ impl Scenario {
     /// # Errors
     /// [`InputError`] naming file, line, field, value and the valid range or choices.
     pub fn from_toml(source_name: &str, text: &str) -> Result<Self, InputError> {
-        let (given, document) = Document::parse::<ScenarioFragment>(source_name, text)?;
-        let reader = Reader(&document);
+        Document::read(source_name, text, |given, document| Reader(document).scenario(given, text))
+    }
+
+    /// JSON schema of the file.
+    pub fn schema() -> serde_json::Value {
+        serde_json::to_value(schemars::schema_for!(ScenarioFragment)).unwrap_or_default()
+    }
+}
+
+impl Reader<'_> {
+    /// The first moment. Telemetry before it and a rollout after it must lie in a calendar's reach too.
+    fn start(&self, given: Option<String>) -> Read<Instant> {
+        let text = given.unwrap_or_else(|| "2024-03-04T00:00:00Z".to_owned());
+        let read = text.parse::<jiff::Timestamp>().ok().filter(|at| START_S.contains(&at.as_second()));
+        let problem = "must be a moment from 1970-01-01T00:00:00Z to 2199-12-31T23:59:59Z as RFC 3339 writes it, such as 2024-03-04T00:00:00Z";
+        let at = read.ok_or_else(|| self.0.error("start", &text, problem))?;
+        Ok(Instant::from_millis(at.as_millisecond()))
+    }
+
+    /// The policy named, with the overrides laid over it; its slots must hold whole ticks.
+    fn check_policy(&self, name: &str, overrides: Option<PolicyFragment>, tick: Span) -> Read<Policy> {
+        let named = policies::named(name).map_err(|e| self.0.error("policy", name, e.problem))?;
+        let policy = named.overridden_within(&self.0.within("policy_overrides"), overrides.unwrap_or_default())?;
+        let slot = policy.plan.slot;
+        if slot.as_millis().is_multiple_of(tick.as_millis()) {
+            return Ok(policy);
+        }
+        let at = |field: &str| self.0.line_of(field);
+        if at("tick").is_none() && at("policy_overrides.plan.slot") > at("policy_overrides.plan") {
+            let problem = format!("must be a multiple of the scenario's tick of {}", format_span(tick));
+            return Err(self.0.error("policy_overrides.plan.slot", format_span(slot), problem));
+        }
+        let problem = format!("must divide the policy's slot of {}", format_span(slot));
+        Err(self.0.error("tick", format_span(tick), problem))
+    }
+
+    fn scenario(&self, given: ScenarioFragment, text: &str) -> Read<Scenario> {
+        let (reader, document) = (self, self.0);
+        let written = if given.pools.is_some() { "[]" } else { "" };
         let pools = given.pools.unwrap_or_default();
         if pools.is_empty() {
-            return Err(document.error("pools", "", "there must be at least one [[pools]] group"));
+            return Err(document.error("pools", written, "there must be at least one [[pools]] group"));
         }
-        let start = given.start.unwrap_or_else(|| "2024-03-04T00:00:00Z".to_owned());
-        let start: jiff::Timestamp = start.parse().map_err(|_| {
-            document.error("start", &start, "must be a moment as RFC 3339 writes it, such as 2024-03-04T00:00:00Z")
-        })?;
+        let start = reader.start(given.start)?;
         let tick = reader.span(
             "tick",
             given.tick.as_ref(),
@@ -104,13 +146,14 @@ impl Scenario {
         }
         let pools: Vec<_> = pools.into_iter().enumerate().map(|(i, pool)| reader.pool(i, pool)).collect::<Read<_>>()?;
         let limit = reader.number("overload_limit_percent", given.overload_limit_percent, 90.0, 1.0, 100.0)?;
-        let scenario = Self {
-            name: given.name.unwrap_or_else(|| source_name.to_owned()),
+        reader.check_policy(&policy, given.policy_overrides.clone(), tick)?;
+        Ok(Scenario {
+            name: given.name.unwrap_or_else(|| document.source_name().to_owned()),
             summary: given.summary.unwrap_or_default(),
             teaches: given.teaches.unwrap_or_default(),
             text: text.to_owned(),
-            devices: reader.number("devices", given.devices.map(f64::from), 100.0, 1.0, 4e6)? as usize,
-            start: Instant::from_millis(start.as_millisecond()),
+            devices: reader.whole("devices", given.devices, 100, 1, 4_000_000)? as usize,
+            start,
             history: reader.span(
                 "history",
                 given.history.as_ref(),
@@ -137,20 +180,6 @@ impl Scenario {
             operator: reader.operator(&given.operator.unwrap_or_default())?,
             policy_overrides: given.policy_overrides.and_then(|p| toml::to_string(&p).ok()).unwrap_or_default(),
             policy,
-        };
-        let named = scenario.policy().map_err(|e| document.error("policy", &scenario.policy, e.to_string()))?;
-        if !named.plan.slot.as_millis().is_multiple_of(tick.as_millis()) {
-            return Err(document.error(
-                "tick",
-                format_span(tick),
-                format!("must divide the policy's slot of {}", format_span(named.plan.slot)),
-            ));
-        }
-        Ok(scenario)
-    }
-
-    /// JSON schema of the file.
-    pub fn schema() -> serde_json::Value {
-        serde_json::to_value(schemars::schema_for!(ScenarioFragment)).unwrap_or_default()
+        })
     }
 }

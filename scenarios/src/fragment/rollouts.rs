@@ -19,7 +19,7 @@ impl Reader<'_> {
         }
         let stone = |(i, given): (usize, StoneFragment)| {
             let at = format!("{at}.stones[{i}]");
-            let missing = || self.0.error(&at, "", "needs a version");
+            let missing = || self.0.error(&format!("{at}.version"), "", "is missing: write a version such as \"1.5\"");
             Ok(Stone {
                 version: self.version(&format!("{at}.version"), &given.version.ok_or_else(missing)?)?,
                 size_bytes: self.number(&format!("{at}.size_bytes"), given.size_bytes, 2e8, 0.0, 1e13)? as u64,
@@ -42,7 +42,7 @@ impl Reader<'_> {
 
     pub(super) fn filter(&self, path: &str, text: Option<String>) -> Read<Filter> {
         let text = text.unwrap_or_else(|| "true".to_owned());
-        Filter::parse(&text).map_err(|e| self.0.error(path, "", e.to_string()))
+        Filter::parse(&text).map_err(|e| self.0.error(path, &text, e.to_string()))
     }
 
     /// Further rollouts, the earliest first.
@@ -107,7 +107,7 @@ impl Reader<'_> {
                 DAY.times(30),
             )?,
             resumes_after,
-            resumes_max: self.number("operator.resumes_max", given.resumes_max.map(f64::from), 3.0, 0.0, 1e6)? as u32,
+            resumes_max: self.whole("operator.resumes_max", given.resumes_max, 3, 0, 1_000_000)?,
         })
     }
 }

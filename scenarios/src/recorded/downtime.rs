@@ -1,6 +1,6 @@
 //! Recorded availability: `device_id,from,to`, a row for each time a device was down.
 
-use super::{ReadError, moment};
+use super::{ReadError, moment, once_each};
 use crate::faults::{DownTime, DownTimes};
 use slacktide_engine::ids::DeviceId;
 use slacktide_engine::time::Instant;
@@ -32,6 +32,7 @@ pub fn read_down_times(path: &Path) -> Result<DownTimes, ReadError> {
     if let Some(extra) = header.iter().find(|h| !["device_id", "from", "to"].contains(h)) {
         return Err(ReadError::row(path, 1, extra, "there is no such column; there are device_id, from and to"));
     }
+    once_each(path, &header)?;
     let mut rows = Vec::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| bad(&e))? {

@@ -2,6 +2,7 @@
 
 use super::ReadError;
 use serde::Deserialize;
+use slacktide_engine::document::Document;
 use slacktide_engine::ids::{DeviceId, PoolId, RegionId, SiteId};
 use slacktide_engine::input::DeviceFacts;
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub struct FleetRow {
     pub requirement: Option<f64>,
 }
 
+/// Largest weight and requirement: the same as in a scenario, and sums of millions of them stay numbers.
+const NUMBER_MAX: f64 = 1e9;
+
 const COLUMNS: [&str; 10] =
     ["device_id", "pool", "region", "site", "function", "criticality", "version", "variant", "weight", "requirement"];
 
@@ -48,12 +52,18 @@ struct FleetFile {
 /// [`ReadError`] naming file, line, column, value and range.
 pub fn read_fleet(path: &Path) -> Result<Vec<DeviceFacts>, ReadError> {
     let text = std::fs::read_to_string(path).map_err(|e| ReadError::file(path, format!("cannot be read: {e}")))?;
-    let rows = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) {
-        let file: FleetFile = toml::from_str(&text).map_err(|e| ReadError::file(path, e.to_string()))?;
-        file.devices.into_iter().enumerate().map(|(i, row)| (i as u64 + 1, row)).collect()
-    } else {
-        read_csv(path, &text)?
-    };
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) {
+        return read_toml(path, &text);
+    }
+    let rows = read_csv(path, &text)?;
+    settle(path, rows, |line| format!("line {line}"))
+}
+
+fn settle(
+    path: &Path,
+    rows: Vec<(u64, FleetRow)>,
+    place: impl Fn(u64) -> String,
+) -> Result<Vec<DeviceFacts>, ReadError> {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut fleet = Vec::with_capacity(rows.len());
     for (line, row) in rows {
@@ -62,12 +72,28 @@ pub fn read_fleet(path: &Path) -> Result<Vec<DeviceFacts>, ReadError> {
                 path,
                 line,
                 "device_id",
-                format!("`{}` stands in line {before} already", row.device_id),
+                format!("`{}` stands in {} already", row.device_id, place(before)),
             ));
         }
         fleet.push(facts(path, line, row)?);
     }
     if fleet.is_empty() { Err(ReadError::file(path, "holds no device")) } else { Ok(fleet) }
+}
+
+fn read_toml(path: &Path, text: &str) -> Result<Vec<DeviceFacts>, ReadError> {
+    let settle = |file: FleetFile, document: &Document| {
+        let rows = (0_u64..).zip(file.devices).collect();
+        // Counted from 0 instead of lines, which are looked up only for the row that is wrong.
+        settle(path, rows, |i| format!("devices[{i}]")).map_err(|error| {
+            let at = error.line.map_or_else(|| "devices".to_owned(), |i| format!("devices[{i}].{}", error.field));
+            document.error(&at, "", error.problem)
+        })
+    };
+    Document::read(&path.display().to_string(), text, settle).map_err(|error| {
+        let value = if error.value.is_empty() { String::new() } else { format!("`{}` ", error.value) };
+        let line = error.line.map(|line| line as u64);
+        ReadError { path: path.to_owned(), line, field: error.field, problem: format!("{value}{}", error.problem) }
+    })
 }
 
 fn read_csv(path: &Path, text: &str) -> Result<Vec<(u64, FleetRow)>, ReadError> {
@@ -91,8 +117,10 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<(u64, FleetRow)>, ReadError> 
         let hint = slacktide_engine::document::nearest(unknown, COLUMNS)
             .map(|n| format!("; did you mean `{n}`?"))
             .unwrap_or_default();
-        return Err(ReadError::row(path, 1, unknown, format!("there is no such column{hint}")));
+        let problem = format!("there is no such column{hint} Valid here: {}", COLUMNS.join(", "));
+        return Err(ReadError::row(path, 1, unknown, problem));
     }
+    super::once_each(path, &header)?;
     let mut rows = Vec::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| bad(&e))? {
@@ -132,11 +160,11 @@ fn facts(path: &Path, line: u64, row: FleetRow) -> Result<DeviceFacts, ReadError
         return bad("device_id", "is empty".to_owned());
     }
     let (weight, requirement) = (row.weight.unwrap_or(1.0), row.requirement.unwrap_or(1.0));
-    if !(weight > 0.0 && weight.is_finite()) {
-        return bad("weight", format!("`{weight}` must be a number above 0"));
+    if !(weight > 0.0 && weight <= NUMBER_MAX) {
+        return bad("weight", format!("`{weight}` must be a number above 0, at most {NUMBER_MAX}"));
     }
-    if !(requirement >= 0.0 && requirement.is_finite()) {
-        return bad("requirement", format!("`{requirement}` must be a number of at least 0"));
+    if !(0.0..=NUMBER_MAX).contains(&requirement) {
+        return bad("requirement", format!("`{requirement}` must be a number in 0..={NUMBER_MAX}"));
     }
     if let Some(criticality) = row.criticality.filter(|c| !(0.0..=100.0).contains(c)) {
         return bad("criticality", format!("`{criticality}` must be a number in 0..=100"));

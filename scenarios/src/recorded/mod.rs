@@ -36,6 +36,13 @@ impl ReadError {
     }
 }
 
+/// A column that stands twice leaves open which of the two is meant.
+fn once_each(path: &Path, header: &csv::StringRecord) -> Result<(), ReadError> {
+    let twice = header.iter().enumerate().find(|(i, name)| header.iter().take(*i).any(|other| other == *name));
+    twice
+        .map_or(Ok(()), |(_, name)| Err(ReadError::row(path, 1, name, "stands twice; a header names each column once")))
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;

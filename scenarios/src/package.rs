@@ -1,12 +1,10 @@
 //! Package files: `name`, `version`, `size` (or `size_bytes`), `target`, `compatible`, `[[stones]]`.
 
-use anyhow::{Context, Result};
 use serde::Deserialize;
 use slacktide_engine::document::{Document, InputError};
 use slacktide_engine::filter::Filter;
 use slacktide_engine::rollout::{Package, Stone};
 use slacktide_engine::version::Version;
-use std::path::Path;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,14 +42,15 @@ const UNITS: [(&str, f64); 8] = [
     ("GiB", 1_073_741_824.0),
 ];
 
-/// Reads a package file.
-pub(super) fn read(path: &Path) -> Result<Package> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the package {}", path.display()))?;
-    Ok(parse(&path.display().to_string(), &text)?)
+/// Reads the text of a package file.
+///
+/// # Errors
+/// [`InputError`] naming file, line, field, value and what would be right.
+pub fn parse(source_name: &str, text: &str) -> Result<Package, InputError> {
+    Document::read(source_name, text, settle)
 }
 
-fn parse(source: &str, text: &str) -> Result<Package, InputError> {
-    let (file, document) = Document::parse::<PackageFile>(source, text)?;
+fn settle(file: PackageFile, document: &Document) -> Result<Package, InputError> {
     let missing = |field: &str, example: &str| document.error(field, "", format!("is missing; write {example}"));
     let name = file.name.filter(|name| !name.is_empty()).ok_or_else(|| missing("name", "name = \"firmware\""))?;
     let version = |at: &str, given: Option<String>| {
@@ -75,13 +74,13 @@ fn parse(source: &str, text: &str) -> Result<Package, InputError> {
         let at = format!("stones[{i}].");
         Ok(Stone {
             version: version(&at, given.version)?,
-            size_bytes: size(&document, &at, given.size.as_deref(), given.size_bytes)?,
+            size_bytes: size(document, &at, given.size.as_deref(), given.size_bytes)?,
             compatible: filter(&format!("{at}compatible"), given.compatible)?,
         })
     };
     Ok(Package {
         version: version("", file.version)?,
-        size_bytes: size(&document, "", file.size.as_deref(), file.size_bytes)?,
+        size_bytes: size(document, "", file.size.as_deref(), file.size_bytes)?,
         stones: file.stones.into_iter().enumerate().map(stone).collect::<Result<_, InputError>>()?,
         target: filter("target", file.target)?,
         compatible: filter("compatible", file.compatible)?,

@@ -1,8 +1,17 @@
 //! TOML files with errors that say where: file, line, field, value, and what would be right.
 
+mod explain;
+mod place;
+mod whole;
+
+pub use place::below;
+pub use whole::Whole;
+
 use serde::de::DeserializeOwned;
 use std::fmt;
-use toml::de::{DeTable, DeValue};
+
+/// Longest value that an error shows, in characters: one more is an accident, and not worth a screen.
+const SHOWN_MAX: usize = 200;
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +20,7 @@ pub struct InputError {
     pub source_name: String,
     /// Line, from 1, where it is known.
     pub line: Option<usize>,
-    /// The field, dotted; empty where the trouble is not in one.
+    /// The field, dotted, odd names in quotation marks; empty where the trouble is not in one.
     pub field: String,
     /// The value found; empty where there is none.
     pub value: String,
@@ -43,42 +52,42 @@ impl std::error::Error for InputError {}
 pub struct Document {
     source_name: String,
     text: String,
+    /// The table that the fields stand in, with its dot; empty for the whole file.
+    within: String,
 }
 
 impl Document {
-    /// Reads TOML `text` into `T`. `source_name` is the file's name for messages.
+    /// Reads TOML `text` into `T` and settles it into a valid `U`. `source_name` is the file's name for messages.
     ///
     /// # Errors
-    /// [`InputError`] with the line; an unknown key names the nearest valid one.
-    pub fn parse<T: DeserializeOwned>(source_name: &str, text: &str) -> Result<(T, Self), InputError> {
-        let document = Self { source_name: source_name.to_owned(), text: text.to_owned() };
-        match toml::from_str(text) {
-            Ok(value) => Ok((value, document)),
-            Err(error) => Err(document.explain(&error)),
+    /// [`InputError`] with the line; an unknown key names the nearest valid one, and a value of the wrong type is told what `settle` says
+    /// of a value that is out of range there.
+    pub fn read<T: DeserializeOwned, U>(
+        source_name: &str,
+        text: &str,
+        settle: impl Fn(T, &Self) -> Result<U, InputError>,
+    ) -> Result<U, InputError> {
+        let document = Self { source_name: source_name.to_owned(), text: text.to_owned(), within: String::new() };
+        let trouble = match toml::from_str::<T>(text) {
+            Ok(given) => return settle(given, &document),
+            Err(error) => document.explain(&error),
+        };
+        let mut error = trouble.error;
+        if let Some((place, instead)) = trouble.probe
+            && let (Some(before), Some(after)) = (text.get(..place.start), text.get(place.end..))
+            && let Ok(given) = toml::from_str::<T>(&format!("{before}{instead}{after}"))
+            && let Err(asked) = settle(given, &document)
+            && asked.field == error.field
+        {
+            error.problem = asked.problem;
         }
+        Err(error)
     }
 
-    fn explain(&self, error: &toml::de::Error) -> InputError {
-        let message = error.message().to_owned();
-        let line = error.span().map(|span| self.line_at(span.start));
-        let value = error.span().and_then(|span| self.text.get(span)).unwrap_or_default();
-        let value = if value.len() <= 60 && !value.contains('\n') { value.to_owned() } else { String::new() };
-        let mut parts = message.split('`');
-        if message.starts_with("unknown field") {
-            let found = parts.nth(1).unwrap_or_default().to_owned();
-            let valid: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-            let hint =
-                nearest(&found, valid.iter().copied()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-            let problem = format!("there is no such key{hint} Valid here: {}", valid.join(", "));
-            return InputError {
-                source_name: self.source_name.clone(),
-                line,
-                field: found,
-                value: String::new(),
-                problem,
-            };
-        }
-        InputError { source_name: self.source_name.clone(), line, field: String::new(), value, problem: message }
+    /// The same document, seen from one of its tables: fields are named from there.
+    #[must_use]
+    pub fn within(&self, table: &str) -> Self {
+        Self { within: format!("{}{table}.", self.within), ..self.clone() }
     }
 
     /// The file, or what stands for it.
@@ -86,44 +95,13 @@ impl Document {
         &self.source_name
     }
 
-    /// Line, from 1, of a byte position.
-    fn line_at(&self, position: usize) -> usize {
-        self.text.as_bytes().iter().take(position).filter(|b| **b == b'\n').count() + 1
-    }
-
-    /// Line of a field such as `waves[1].share_percent`; of the longest part of the path that is there.
-    pub fn line_of(&self, path: &str) -> Option<usize> {
-        let root = DeTable::parse(&self.text).ok()?;
-        let mut table = root.get_ref();
-        let mut found = None;
-        for part in path.split('.') {
-            let (key, index) = match part.split_once('[') {
-                Some((key, rest)) => (key, rest.trim_end_matches(']').parse::<usize>().ok()),
-                None => (part, None),
-            };
-            let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else { break };
-            found = Some(name.span().start);
-            let mut value = value.get_ref();
-            if let (Some(index), DeValue::Array(items)) = (index, value) {
-                let Some(item) = items.get(index) else { break };
-                found = Some(item.span().start);
-                value = item.get_ref();
-            }
-            match value {
-                DeValue::Table(inner) => table = inner,
-                _ => break,
-            }
-        }
-        found.map(|position| self.line_at(position))
-    }
-
     /// An error about a field of this document.
     pub fn error(&self, path: &str, value: impl fmt::Display, problem: impl Into<String>) -> InputError {
         InputError {
             source_name: self.source_name.clone(),
             line: self.line_of(path),
-            field: path.to_owned(),
-            value: value.to_string(),
+            field: format!("{}{path}", self.within),
+            value: shown(&value.to_string()),
             problem: problem.into(),
         }
     }
@@ -136,12 +114,20 @@ impl Document {
         if value >= min && value <= max {
             return Ok(value);
         }
-        let problem = if max >= f64::MAX {
-            format!("must be a number of at least {min}")
-        } else {
-            format!("must be a number in {min}..={max}")
-        };
-        Err(self.error(path, value, problem))
+        Err(self.error(path, value, format!("must be a number {}", range(min, max))))
+    }
+
+    /// `value` when it is whole and lies in `min..=max`.
+    ///
+    /// # Errors
+    /// [`InputError`] naming the range, for NaN too.
+    pub fn whole_in_range(&self, path: &str, value: Whole, min: u32, max: u32) -> Result<u32, InputError> {
+        let number = f64::from(value);
+        if number.fract() == 0.0 && number >= f64::from(min) && number <= f64::from(max) {
+            return Ok(number as u32);
+        }
+        let problem = format!("must be a whole number {}", range(f64::from(min), f64::from(max)));
+        Err(self.error(path, number, problem))
     }
 
     /// A span of time in a range, written as [`parse_span`] reads it.
@@ -155,19 +141,33 @@ impl Document {
         min: crate::time::Span,
         max: crate::time::Span,
     ) -> Result<crate::time::Span, InputError> {
-        let span = parse_span(text).map_err(|problem| self.error(path, text, problem))?;
+        let range = format!("from {} to {}", format_span(min), format_span(max));
+        let span = parse_span(text).map_err(|problem| self.error(path, text, format!("{problem}; here {range}")))?;
         if span < min || span > max {
-            let problem = format!("must be a time from {} to {}", format_span(min), format_span(max));
-            return Err(self.error(path, text, problem));
+            return Err(self.error(path, text, format!("must be a time {range}")));
         }
         Ok(span)
     }
 }
 
+/// A range in words, for messages.
+pub fn range(min: f64, max: f64) -> String {
+    if max >= f64::MAX { format!("of at least {min}") } else { format!("in {min}..={max}") }
+}
+
+/// A value as an error shows it: on one line, and not too long.
+fn shown(value: &str) -> String {
+    let mut characters = value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let short: String = characters.by_ref().take(SHOWN_MAX).collect();
+    if characters.next().is_some() { format!("{short}…") } else { short }
+}
+
 /// The choice most like `word`, if one is like it at all (at most half of its letters differ, and at most four).
 pub fn nearest<'a>(word: &str, choices: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 2).clamp(1, 4);
-    let scored = choices.into_iter().map(|choice| (distance(word, choice), choice));
+    let length = word.chars().count();
+    let limit = (length / 2).clamp(1, 4);
+    let alike = choices.into_iter().filter(|choice| choice.chars().count().abs_diff(length) <= limit);
+    let scored = alike.map(|choice| (distance(word, choice), choice));
     scored.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, choice)| choice)
 }
 
@@ -245,25 +245,63 @@ mod tests {
         waves: Vec<Inner>,
     }
 
+    fn parse(text: &str) -> Result<(Outer, Document), InputError> {
+        Document::read("p.toml", text, |outer: Outer, document| Ok((outer, document.clone())))
+    }
+
     #[test]
     fn unknown_keys_name_line_and_nearest() {
-        let error = Document::parse::<Outer>("p.toml", "[plan]\nslto = 3\n").unwrap_err();
+        let error = parse("[plan]\nslto = 3\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "p.toml:2: field `slto`: there is no such key; did you mean `slot`? Valid here: slot"
+            "p.toml:2: field `plan.slto`: there is no such key; did you mean `slot`? Valid here: slot"
         );
     }
 
     #[test]
     fn wrong_types_name_line_and_value() {
-        let error = Document::parse::<Outer>("p.toml", "[plan]\nslot = \"x\"\n").unwrap_err();
-        assert!(error.to_string().starts_with("p.toml:2: value `\"x\"`: invalid type"), "{error}");
+        let said = |text: &str| parse(text).unwrap_err().to_string();
+        assert_eq!(
+            said("[plan]\nslot = \"x\"\n"),
+            "p.toml:2: field `plan.slot`: value `\"x\"`: must be a whole number"
+        );
+        assert_eq!(
+            said("plan = { slot = 7 }\n[[waves]]\nslot = 1\n[[waves]]\nslot = [1]\n"),
+            "p.toml:5: field `waves[1].slot`: value `[1]`: must be a whole number"
+        );
+        assert_eq!(said("plan = { slot = 7 }\nwaves = 3\n"), "p.toml:2: field `waves`: value `3`: must be a list");
+        assert_eq!(said("plan = 3\n"), "p.toml:1: field `plan`: value `3`: must be a table of keys");
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_the_range_that_holds_there() {
+        let settle = |outer: Outer, document: &Document| {
+            document.in_range("plan.slot", outer.plan.slot as f64, 1.0, 9.0).map(|_| ())
+        };
+        let error = Document::read("p.toml", "[plan]\nslot = \"x\"\n", settle).unwrap_err();
+        assert_eq!(error.to_string(), "p.toml:2: field `plan.slot`: value `\"x\"`: must be a number in 1..=9");
+    }
+
+    #[test]
+    fn text_that_is_no_toml_names_the_line_and_the_field() {
+        let said = |text: &str| parse(text).unwrap_err().to_string();
+        let double = said("[plan]\nslot = 3\nslot = 4\n");
+        assert!(
+            double.starts_with("p.toml:3: field `plan.slot`: ") && double.contains("each key stands once"),
+            "{double}"
+        );
+        assert!(
+            said("[plan]\nslot = \n").starts_with("p.toml:2: field `plan.slot`: "),
+            "{}",
+            said("[plan]\nslot = \n")
+        );
+        assert!(said("[plan\n").starts_with("p.toml:1: "), "{}", said("[plan\n"));
     }
 
     #[test]
     fn lines_are_found_in_tables_and_arrays() {
         let text = "[plan]\nslot = 3\n\n[[waves]]\nslot = 1\n[[waves]]\nslot = 2\n";
-        let (outer, document) = Document::parse::<Outer>("p.toml", text).unwrap();
+        let (outer, document) = parse(text).unwrap();
         assert_eq!((outer.plan.slot, outer.waves[1].slot), (3, 2));
         assert_eq!(document.line_of("plan.slot"), Some(2));
         assert_eq!(document.line_of("waves[1].slot"), Some(7));
@@ -275,7 +313,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
-            let _ = Document::parse::<Outer>("x", &text).map_err(|e| e.to_string());
+            let _ = parse(&text).map_err(|e| e.to_string());
             let _ = parse_span(&text);
         }
 
