@@ -226,6 +226,8 @@ mod tests {
                 violations: Vec::new(),
                 events: 0,
                 device_ticks: 0,
+                commands: 0,
+                faults: std::collections::BTreeMap::new(),
             }
         };
         Arm { name: name.to_owned(), runs: overload.into_iter().enumerate().map(run).collect() }
