@@ -4,7 +4,8 @@
 //! `cargo run --release -p slacktide-benches --example scale [-- --million] [-- --largest N]`
 //!
 //! The world is `busy-evening` (25 or 20 members a pool, four metrics every five minutes) with a history of six days and eight hours, then
-//! one rollout of every device from eight in the morning to its end, past midnight: about seven days. `--million` adds one day of a million devices: 18 hours of history and six of the rollout.
+//! one rollout of every device from eight in the morning to its end, past midnight: about seven days. `--million` adds one day of a million
+//! devices: 18 hours of history and six of the rollout.
 //! Every run is a process of its own, so that its peak memory is its own; Linux only.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example says what it measured")]
 
