@@ -132,13 +132,13 @@ fn run(args: &[String]) -> ExitCode {
     let first = &results[0];
     let measure = |name: &str| first.measures.get(name).copied().unwrap_or(0.0);
     println!(
-        "{wall_s} {samples} {} {} {}, {:.0} updated in {:.1} h, {} violations, journal {}",
+        "{wall_s} {samples} {} {} {}, {:.0} updated in {:.1} h, violations {:?}, journal {}",
         peak_mib(),
         user_s(),
         first.state,
         measure("updated_devices"),
         measure("makespan_s") / 3600.0,
-        first.violations.len(),
+        first.violations,
         &first.journal_hash[..8]
     );
     ExitCode::SUCCESS
