@@ -28,8 +28,11 @@ fn nth_largest(scores: &[f32], n: usize) -> f32 {
     top.copy_from_slice(first);
     top.sort_unstable_by(f32::total_cmp);
     for score in rest {
-        if score.total_cmp(&top[0]).is_gt() {
-            let place = top.iter().take_while(|t| t.total_cmp(score).is_lt()).count() - 1;
+        // The plain comparison is the cheap one, and most scores are lower.
+        if *score > top[0] || score.is_nan() {
+            let Some(place) = top.iter().take_while(|t| t.total_cmp(score).is_lt()).count().checked_sub(1) else {
+                continue;
+            };
             top.copy_within(1..=place, 0);
             top[place] = *score;
         }

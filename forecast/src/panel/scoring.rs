@@ -178,8 +178,8 @@ fn conform(
     }
     // Half overlapping windows: neighbours say nearly the same.
     let stride = window.div_ceil(2);
-    for bucket in 0..BUCKET_STARTS.len() {
-        let begin = BUCKET_STARTS[bucket].next_multiple_of(stride);
+    for (bucket, start) in BUCKET_STARTS.into_iter().enumerate() {
+        let begin = start.next_multiple_of(stride);
         let end = BUCKET_STARTS.get(bucket + 1).map_or(usize::MAX, |end| *end).min(ahead - window + 1);
         scores.clear();
         // A window of which nothing is known has no score.

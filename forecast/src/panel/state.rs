@@ -45,7 +45,7 @@ pub struct PanelState {
 struct Scores {
     /// Room for [`SCORES_MAX`] a bucket, used from the first on. Held in place: a fleet has a state a device and makes a new one at every
     /// fit, and an allocation costs more than its copy.
-    values: SmallVec<[f32; Scores::ALL]>,
+    values: SmallVec<[f32; BUCKET_STARTS.len() * SCORES_MAX]>,
     counts: [u8; BUCKET_STARTS.len()],
 }
 
