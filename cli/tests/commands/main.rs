@@ -1,6 +1,7 @@
 //! The binary as people use it, mistakes included.
 
 mod calibrate;
+mod damaged;
 mod forecast;
 mod plan;
 mod stories;
