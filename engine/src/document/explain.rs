@@ -42,7 +42,9 @@ impl Document {
             let (name, valid) = listed_words(listed);
             let hint = nearest(name, valid.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
             error.problem = format!("must be one of {}{}", valid.join(", "), hint.unwrap_or_default());
-        } else if let Some((_, expected)) = message.split_once(", expected ").filter(|_| message.starts_with("invalid ")) {
+        } else if let Some((_, expected)) =
+            message.split_once(", expected ").filter(|_| message.starts_with("invalid "))
+        {
             let (wanted, instead) = wanted(expected);
             error.problem = format!("must be {wanted}");
             probe = found.map(|found| found.place).zip(instead);

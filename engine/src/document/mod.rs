@@ -146,8 +146,7 @@ impl Document {
         max: crate::time::Span,
     ) -> Result<crate::time::Span, InputError> {
         let range = format!("from {} to {}", format_span(min), format_span(max));
-        let span =
-            parse_span(text).map_err(|problem| self.error(path, text, format!("{problem}; here {range}")))?;
+        let span = parse_span(text).map_err(|problem| self.error(path, text, format!("{problem}; here {range}")))?;
         if span < min || span > max {
             return Err(self.error(path, text, format!("must be a time {range}")));
         }
@@ -291,8 +290,15 @@ mod tests {
     fn text_that_is_no_toml_names_the_line_and_the_field() {
         let said = |text: &str| parse(text).unwrap_err().to_string();
         let double = said("[plan]\nslot = 3\nslot = 4\n");
-        assert!(double.starts_with("p.toml:3: field `plan.slot`: ") && double.contains("each key stands once"), "{double}");
-        assert!(said("[plan]\nslot = \n").starts_with("p.toml:2: field `plan.slot`: "), "{}", said("[plan]\nslot = \n"));
+        assert!(
+            double.starts_with("p.toml:3: field `plan.slot`: ") && double.contains("each key stands once"),
+            "{double}"
+        );
+        assert!(
+            said("[plan]\nslot = \n").starts_with("p.toml:2: field `plan.slot`: "),
+            "{}",
+            said("[plan]\nslot = \n")
+        );
         assert!(said("[plan\n").starts_with("p.toml:1: "), "{}", said("[plan\n"));
     }
 

@@ -274,7 +274,10 @@ mod tests {
         assert!(said("[plan]\nslot = \"7m\"\n").contains("must divide a day"));
         assert!(said("[plan]\nslot = \"-3m\"\n").contains("must be a time such as"));
         assert!(said("[plan]\npool_out_max = \"0%\"\n").contains("a share such as"));
-        assert!(said("[plan]\nbasis = \"guess\"\n").contains("`plan.basis`: value `\"guess\"`: must be one of forecast, current, ignore"));
+        assert!(
+            said("[plan]\nbasis = \"guess\"\n")
+                .contains("`plan.basis`: value `\"guess\"`: must be one of forecast, current, ignore")
+        );
         assert!(said("[[waves]]\nshare_percent = 40\n").contains("the last wave must have 100"));
         assert!(said("[[waves]]\nshare_percent = 40\n[[waves]]\nshare_percent = 30\n").contains("p.toml:4"));
         assert!(said("waves = []\n").contains("at least one wave"));

@@ -63,7 +63,9 @@ impl Reader<'_> {
             None => Ok(default),
             Some(NumberOrWord::Number(value)) if *value >= min && *value <= max => Ok(Some(*value)),
             Some(NumberOrWord::Word(word)) if word == off => Ok(None),
-            Some(other) => Err(self.0.error(path, other, format!("must be a number {}, or \"{off}\"", range(min, max)))),
+            Some(other) => {
+                Err(self.0.error(path, other, format!("must be a number {}, or \"{off}\"", range(min, max))))
+            }
         }
     }
 

@@ -66,13 +66,18 @@ impl Reader<'_> {
                     ("leak_cpu_points_per_hour", given.leak_cpu_points_per_hour),
                     ("leak_memory_points_per_hour", given.leak_memory_points_per_hour),
                 ];
-                let named: Vec<&str> = named.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name).collect();
+                let named: Vec<&str> =
+                    named.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| *name).collect();
                 let problem = "needs one of regression_cpu_points, crash_loop_percent and leak_…_points_per_hour";
                 return Err(self.0.error(at, named.join(", "), problem));
             }
         };
         if let Some(ramp) = given.ramp.filter(|_| !matches!(kind, BadReleaseKind::Regression { .. })) {
-            return Err(self.0.error(&format!("{at}.ramp"), ramp, "goes with regression_cpu_points only: leave it out"));
+            return Err(self.0.error(
+                &format!("{at}.ramp"),
+                ramp,
+                "goes with regression_cpu_points only: leave it out",
+            ));
         }
         for (i, name) in given.variants.iter().flatten().enumerate() {
             let known: BTreeSet<&str> =

@@ -98,8 +98,7 @@ impl Reader<'_> {
     fn start(&self, given: Option<String>) -> Read<Instant> {
         let text = given.unwrap_or_else(|| "2024-03-04T00:00:00Z".to_owned());
         let read = text.parse::<jiff::Timestamp>().ok().filter(|at| START_S.contains(&at.as_second()));
-        let problem =
-            "must be a moment from 1970-01-01T00:00:00Z to 2199-12-31T23:59:59Z as RFC 3339 writes it, such as 2024-03-04T00:00:00Z";
+        let problem = "must be a moment from 1970-01-01T00:00:00Z to 2199-12-31T23:59:59Z as RFC 3339 writes it, such as 2024-03-04T00:00:00Z";
         let at = read.ok_or_else(|| self.0.error("start", &text, problem))?;
         Ok(Instant::from_millis(at.as_millisecond()))
     }

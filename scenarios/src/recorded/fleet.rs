@@ -59,7 +59,11 @@ pub fn read_fleet(path: &Path) -> Result<Vec<DeviceFacts>, ReadError> {
     settle(path, rows, |line| format!("line {line}"))
 }
 
-fn settle(path: &Path, rows: Vec<(u64, FleetRow)>, place: impl Fn(u64) -> String) -> Result<Vec<DeviceFacts>, ReadError> {
+fn settle(
+    path: &Path,
+    rows: Vec<(u64, FleetRow)>,
+    place: impl Fn(u64) -> String,
+) -> Result<Vec<DeviceFacts>, ReadError> {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut fleet = Vec::with_capacity(rows.len());
     for (line, row) in rows {

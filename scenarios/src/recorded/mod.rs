@@ -39,9 +39,8 @@ impl ReadError {
 /// A column that stands twice leaves open which of the two is meant.
 fn once_each(path: &Path, header: &csv::StringRecord) -> Result<(), ReadError> {
     let twice = header.iter().enumerate().find(|(i, name)| header.iter().take(*i).any(|other| other == *name));
-    twice.map_or(Ok(()), |(_, name)| {
-        Err(ReadError::row(path, 1, name, "stands twice; a header names each column once"))
-    })
+    twice
+        .map_or(Ok(()), |(_, name)| Err(ReadError::row(path, 1, name, "stands twice; a header names each column once")))
 }
 
 impl fmt::Display for ReadError {

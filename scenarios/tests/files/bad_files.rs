@@ -92,7 +92,9 @@ const FREE: [&str; 8] = ["name", "summary", "teaches", "function", "demand_metri
 fn mistakes(field: &Field) -> Vec<(&'static str, &'static str)> {
     let free = field.path.last().is_some_and(|last| FREE.contains(&last.as_str()));
     match field.kind {
-        Kind::Number => ["1e300", "-1e300", "nan", "inf", "\"many\"", "[1]"].map(|bad| (bad, "must be a number in ")).to_vec(),
+        Kind::Number => {
+            ["1e300", "-1e300", "nan", "inf", "\"many\"", "[1]"].map(|bad| (bad, "must be a number in ")).to_vec()
+        }
         // The one whole number with a type of its own, of 8 bits.
         Kind::Whole if field.path.last().is_some_and(|last| last == "priority") => {
             ["-1", "256", "1.5", "\"many\""].map(|bad| (bad, "must be a whole number in 0..=255")).to_vec()
@@ -104,7 +106,9 @@ fn mistakes(field: &Field) -> Vec<(&'static str, &'static str)> {
         Kind::Text => ["\"-5m\"", "\"5 parsecs\"", "\"\"", "7"].map(|bad| (bad, "")).to_vec(),
         Kind::Truth => vec![("\"yes\"", "must be true or false"), ("1", "must be true or false")],
         Kind::Word => vec![("\"guess\"", "must be one of "), ("7", "must be one of ")],
-        Kind::NumberOrWord => vec![("-1", "must be a"), ("nan", "must be a"), ("\"guess\"", "must be a"), ("true", "must be a")],
+        Kind::NumberOrWord => {
+            vec![("-1", "must be a"), ("nan", "must be a"), ("\"guess\"", "must be a"), ("true", "must be a")]
+        }
         Kind::Numbers => vec![("[nan, 1]", "must "), ("\"x\"", "must be a list"), ("[]", "must ")],
         Kind::Words if free => vec![("7", "must be a list"), ("[7]", "")],
         Kind::Words => vec![("7", "must be a list"), ("[\"guess\"]", "")],
@@ -144,9 +148,13 @@ fn companions(path: &[String]) -> Vec<(&'static str, Toml)> {
     let last = path.last().map(String::as_str).unwrap_or_default();
     let number = Toml::Float(1.0);
     match path.iter().rev().nth(1).map(String::as_str) {
-        Some("bad_release") if matches!(last, "ramp" | "variants" | "version") => vec![("regression_cpu_points", number)],
+        Some("bad_release") if matches!(last, "ramp" | "variants" | "version") => {
+            vec![("regression_cpu_points", number)]
+        }
         Some("rate") if last != "base_per_minute" => vec![("base_per_minute", number)],
-        Some("0") if path.iter().any(|step| step == "waves") && last != "share_percent" => vec![("share_percent", Toml::Float(100.0))],
+        Some("0") if path.iter().any(|step| step == "waves") && last != "share_percent" => {
+            vec![("share_percent", Toml::Float(100.0))]
+        }
         Some("0") if path.iter().any(|step| step == "stones") && last != "version" => vec![("version", "1.5".into())],
         _ => Vec::new(),
     }
@@ -184,7 +192,9 @@ impl Tally {
                 let whole = at && error.line == Some(line) && error.source_name == "bad.toml";
                 if !whole || !error.problem.contains(says) || error.problem.contains("invalid type") {
                     complain(format!("line {line}, wanted `{says}`; said {error}"));
-                } else if error.value.is_empty() && ![shown.contains("\"\""), says.contains("did you mean"), says == "missing"].contains(&true) {
+                } else if error.value.is_empty()
+                    && ![shown.contains("\"\""), says.contains("did you mean"), says == "missing"].contains(&true)
+                {
                     complain(format!("the value is not named: {error}"));
                 }
             }
@@ -198,7 +208,12 @@ impl Tally {
 }
 
 /// Every field, every mistake of its kind; bases take turns.
-fn every_field(schema: &Value, bases: &[toml::Table], read: impl Fn(&str) -> Result<(), InputError>, tally: &mut Tally) {
+fn every_field(
+    schema: &Value,
+    bases: &[toml::Table],
+    read: impl Fn(&str) -> Result<(), InputError>,
+    tally: &mut Tally,
+) {
     for (i, field) in all_fields(schema).into_iter().enumerate() {
         let base = &bases[i % bases.len()];
         let region = base.get("pools").and_then(|p| p[0].get("regions")).and_then(|r| r[0].as_str()).unwrap_or("eu");
@@ -254,7 +269,12 @@ fn every_field_of_a_policy_refuses_every_mistake_and_says_where() {
 /// Mistakes that take more than one field: text, line, field, and what the answer must hold.
 const TOGETHER: [(&str, usize, &str, &str); 21] = [
     ("tick = \"7m\"\n[[pools]]\n", 1, "tick", "must divide the policy's slot of 15m"),
-    ("[[pools]]\n[policy_overrides.plan]\nslot = \"16m\"\n", 3, "policy_overrides.plan.slot", "multiple of the scenario's tick"),
+    (
+        "[[pools]]\n[policy_overrides.plan]\nslot = \"16m\"\n",
+        3,
+        "policy_overrides.plan.slot",
+        "multiple of the scenario's tick",
+    ),
     ("start = \"2024-02-30T00:00:00Z\"\n[[pools]]\n", 1, "start", "such as 2024-03-04T00:00:00Z"),
     ("start = \"9999-12-31T00:00:00Z\"\n[[pools]]\n", 1, "start", "to 2199-12-31"),
     ("pools = []\n", 1, "pools", "at least one"),
@@ -266,14 +286,54 @@ const TOGETHER: [(&str, usize, &str, &str); 21] = [
     ("[[pools]]\n[package]\ntarget = \"version <\"\n", 3, "package.target", "column"),
     ("[[pools]]\n[package]\nversion = \"1.0\"\nversion = \"2.0\"\n", 4, "package.version", "each key stands once"),
     ("[[pools]]\n[package]\n[package]\n", 3, "package", "each key stands once"),
-    ("[[pools]]\n[[failures.outages]]\nevery = \"3d\"\nafter = \"1h\"\n", 4, "failures.outages[0].after", "one of them"),
-    ("[[pools]]\n[[failures.outages]]\nonly = [\n\"eu-1\",\n\"eu-9\"]\n", 5, "failures.outages[0].only[1]", "did you mean"),
-    ("[[pools]]\n[failures.bad_release]\nregression_cpu_points = 3\ncrash_loop_percent = 5\n", 2, "failures.bad_release", "needs one of"),
-    ("[[pools]]\n[failures.bad_release]\ncrash_loop_percent = 5\nramp = \"1h\"\n", 4, "failures.bad_release.ramp", "regression_cpu_points only"),
-    ("[[pools]]\n[failures.bad_release]\ncrash_loop_percent = 5\nvariants = [\"z\"]\n", 4, "failures.bad_release.variants[0]", "There are a"),
-    ("[[pools]]\n[policy_overrides]\nwaves = [{ share_percent = 50 }]\n", 3, "policy_overrides.waves[0].share_percent", "must have 100"),
-    ("[[pools]]\n[policy_overrides]\n[[policy_overrides.windows]]\nto = \"25:00\"\n", 4, "policy_overrides.windows[0].to", "HH:MM"),
-    ("[[pools]]\n[policy_overrides]\n[[policy_overrides.windows]]\ndays = [\"mon\", \"day\"]\n", 4, "policy_overrides.windows[0].days[1]", "write mon"),
+    (
+        "[[pools]]\n[[failures.outages]]\nevery = \"3d\"\nafter = \"1h\"\n",
+        4,
+        "failures.outages[0].after",
+        "one of them",
+    ),
+    (
+        "[[pools]]\n[[failures.outages]]\nonly = [\n\"eu-1\",\n\"eu-9\"]\n",
+        5,
+        "failures.outages[0].only[1]",
+        "did you mean",
+    ),
+    (
+        "[[pools]]\n[failures.bad_release]\nregression_cpu_points = 3\ncrash_loop_percent = 5\n",
+        2,
+        "failures.bad_release",
+        "needs one of",
+    ),
+    (
+        "[[pools]]\n[failures.bad_release]\ncrash_loop_percent = 5\nramp = \"1h\"\n",
+        4,
+        "failures.bad_release.ramp",
+        "regression_cpu_points only",
+    ),
+    (
+        "[[pools]]\n[failures.bad_release]\ncrash_loop_percent = 5\nvariants = [\"z\"]\n",
+        4,
+        "failures.bad_release.variants[0]",
+        "There are a",
+    ),
+    (
+        "[[pools]]\n[policy_overrides]\nwaves = [{ share_percent = 50 }]\n",
+        3,
+        "policy_overrides.waves[0].share_percent",
+        "must have 100",
+    ),
+    (
+        "[[pools]]\n[policy_overrides]\n[[policy_overrides.windows]]\nto = \"25:00\"\n",
+        4,
+        "policy_overrides.windows[0].to",
+        "HH:MM",
+    ),
+    (
+        "[[pools]]\n[policy_overrides]\n[[policy_overrides.windows]]\ndays = [\"mon\", \"day\"]\n",
+        4,
+        "policy_overrides.windows[0].days[1]",
+        "write mon",
+    ),
 ];
 
 #[test]
@@ -289,7 +349,13 @@ fn fields_that_do_not_go_together_are_refused_where_they_stand() {
         });
         tally.judge(text, read, line, field, says);
     }
-    tally.judge("[[waves]]\nsoak = \"1h\"\n", policy("[[waves]]\nsoak = \"1h\"\n"), 1, "waves[0].share_percent", "missing");
+    tally.judge(
+        "[[waves]]\nsoak = \"1h\"\n",
+        policy("[[waves]]\nsoak = \"1h\"\n"),
+        1,
+        "waves[0].share_percent",
+        "missing",
+    );
     tally.done(TOGETHER.len());
 }
 
