@@ -76,6 +76,14 @@ pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// Text of a journal whose chain holds: no table or page is made of one that was cut or changed.
+pub(crate) fn read_whole(path: &Path) -> Result<String> {
+    let text = files::read_journal(path)?;
+    let intact = verify(text.lines());
+    intact.with_context(|| format!("{}: the chain is broken; see `slacktide journal verify`", path.display()))?;
+    Ok(text)
+}
+
 /// The journal of an `--out` folder; a file is itself.
 fn in_folder(path: PathBuf) -> PathBuf {
     if path.is_dir() { path.join("journal.jsonl") } else { path }
@@ -111,7 +119,7 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
             Ok(Outcome::Good)
         }
         Verb::Export { journal, to } => {
-            let lines = files::read_journal(&journal)?;
+            let lines = read_whole(&journal)?;
             let name = to.to_string_lossy().into_owned();
             if name.ends_with(".csv") {
                 let tables = Tables::read(lines.lines())?;

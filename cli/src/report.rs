@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         let document = std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
         (String::new(), comparison::html(&document).with_context(|| source.display().to_string())?)
     } else {
-        let tables = Tables::read(files::read_journal(&source)?.lines())?;
+        let tables = Tables::read(crate::journal::read_whole(&source)?.lines())?;
         (text::summary(&tables), page::html(&tables))
     };
     let out = args.out.clone().unwrap_or_else(|| source.with_file_name("report.html"));

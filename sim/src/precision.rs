@@ -136,7 +136,7 @@ mod tests {
             events: 0,
             device_ticks: 0,
             commands: 0,
-            faults: BTreeMap::new(),
+            faults: std::collections::BTreeMap::new(),
         }
     }
 

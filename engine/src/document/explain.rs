@@ -48,6 +48,9 @@ impl Document {
             let (wanted, instead) = wanted(expected);
             error.problem = format!("must be {wanted}");
             probe = found.map(|found| found.place).zip(instead);
+        } else if message.starts_with("wanted string") {
+            error.problem = "must be a word in quotation marks".to_owned();
+            probe = found.map(|found| found.place).zip(Some("\"?\""));
         } else if message.contains("duplicate key") {
             error.problem = "is there already: each key stands once, and so does each table".to_owned();
         }

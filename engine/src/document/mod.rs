@@ -75,11 +75,15 @@ impl Document {
         let mut error = trouble.error;
         if let Some((place, instead)) = trouble.probe
             && let (Some(before), Some(after)) = (text.get(..place.start), text.get(place.end..))
-            && let Ok(given) = toml::from_str::<T>(&format!("{before}{instead}{after}"))
-            && let Err(asked) = settle(given, &document)
-            && asked.field == error.field
         {
-            error.problem = asked.problem;
+            let probe = Self { text: format!("{before}{instead}{after}"), ..document };
+            let asked = match toml::from_str::<T>(&probe.text) {
+                Ok(given) => settle(given, &probe).err(),
+                Err(error) => Some(probe.explain(&error).error),
+            };
+            if let Some(asked) = asked.filter(|asked| asked.field == error.field) {
+                error.problem = asked.problem;
+            }
         }
         Err(error)
     }

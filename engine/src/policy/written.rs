@@ -45,7 +45,7 @@ fn plan(plan: &PlanRules) -> PlanFragment {
         demand_quantile: Some(plan.demand_quantile),
         load_limit_percent: Some(plan.load_limit_percent),
         pool_reserve_percent: Some(plan.pool_reserve_percent),
-        pool_members_min: Some((plan.pool_members_min).into()),
+        pool_members_min: Some(plan.pool_members_min.into()),
         pool_out_max: count(plan.pool_out_max),
         region_out_max: count(plan.region_out_max),
         batch_requirement_max: limit(plan.batch_requirement_max, "unlimited"),
@@ -63,7 +63,7 @@ fn plan(plan: &PlanRules) -> PlanFragment {
 fn wave(wave: &Wave) -> WaveFragment {
     WaveFragment {
         share_percent: Some(wave.share_percent),
-        devices_min: Some((wave.devices_min).into()),
+        devices_min: Some(wave.devices_min.into()),
         soak: span(wave.soak),
         // What hardly any wave has would only be noise in most files.
         opens_after: wave.opens_after.and_then(span),
@@ -125,14 +125,14 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
         regions: Some(policy.regions.iter().map(|(name, rules)| (name.clone(), region(rules))).collect()),
         monitor: Some(MonitorFragment {
             capacity_floor: limit(monitor.capacity_floor, "off"),
-            floor_devices_min: Some((monitor.floor_devices_min).into()),
+            floor_devices_min: Some(monitor.floor_devices_min.into()),
             watch_pools: Some(monitor.watch_pools),
             critical_load_percent: Some(monitor.critical_load_percent),
             lookahead: span(monitor.lookahead),
             nowcast: Some(monitor.nowcast),
             failure_percent_max: Some(monitor.failure_percent_max),
-            failure_count_min: Some((monitor.failure_count_min).into()),
-            failure_settled_min: Some((monitor.failure_settled_min).into()),
+            failure_count_min: Some(monitor.failure_count_min.into()),
+            failure_settled_min: Some(monitor.failure_settled_min.into()),
             failures_abort: Some(monitor.failures_abort),
             false_alarm_rate: limit(monitor.false_alarm_rate, "off"),
             regression_tolerance_points: Some(monitor.regression_tolerance_points),
@@ -142,7 +142,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             on_bad_release: Some(policy.rollback.on_bad_release),
             on_failures: Some(policy.rollback.on_failures),
             resume_after: span_or_off(policy.rollback.resume_after),
-            resumes_max: Some((policy.rollback.resumes_max).into()),
+            resumes_max: Some(policy.rollback.resumes_max.into()),
             hold_max: span(policy.rollback.hold_max),
         }),
         forecast: Some(ForecastFragment {
@@ -154,7 +154,7 @@ pub(super) fn unsettle(policy: &Policy) -> PolicyFragment {
             seed: Some((policy.forecast.seed as u32).into()),
         }),
         attempts: Some(AttemptFragment {
-            attempts_max: Some((attempts.attempts_max).into()),
+            attempts_max: Some(attempts.attempts_max.into()),
             retry_pause: span(attempts.retry_pause),
             timeout: span(attempts.timeout),
             rollout_timeout: span(attempts.rollout_timeout),

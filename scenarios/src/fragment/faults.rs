@@ -187,7 +187,7 @@ impl Reader<'_> {
             )?),
         };
         let only = given.only.unwrap_or_default();
-        for (i, name) in only.iter().enumerate().filter(|(_, name)| !stands(pools, scope, name)) {
+        if let Some((i, name)) = only.iter().enumerate().find(|(_, name)| !stands(pools, scope, name)) {
             let problem = format!("no device stands there{}", hint(name, &areas(pools, scope)));
             return Err(self.0.error(&path(&format!("only[{i}]")), name, problem));
         }

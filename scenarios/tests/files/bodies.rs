@@ -13,7 +13,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A scenario; a valid one has a valid policy, and is the same when it is read again.
-pub fn scenario(bytes: &[u8], _: &Path) {
+pub(crate) fn scenario(bytes: &[u8], _: &Path) {
     let text = text(bytes);
     match Scenario::from_toml("fuzz.toml", &text) {
         Ok(scenario) => {
@@ -25,21 +25,21 @@ pub fn scenario(bytes: &[u8], _: &Path) {
 }
 
 /// A policy; a valid one comes back from the file it writes.
-pub fn policy(bytes: &[u8], _: &Path) {
+pub(crate) fn policy(bytes: &[u8], _: &Path) {
     if let Ok(policy) = Policy::from_toml("fuzz.toml", &text(bytes)) {
         assert_eq!(Policy::from_toml("again.toml", &policy.to_toml()).as_ref(), Ok(&policy));
     }
 }
 
 /// `--set FIELD=VALUE`.
-pub fn set(bytes: &[u8], _: &Path) {
+pub(crate) fn set(bytes: &[u8], _: &Path) {
     let text = text(bytes);
     let (field, value) = text.split_once('=').unwrap_or((&text, ""));
     let _ = Policy::default().with_field(field.trim(), value.trim()).map_err(|e| e.to_string());
 }
 
 /// A filter; a valid one comes back from its own words.
-pub fn filter(bytes: &[u8], _: &Path) {
+pub(crate) fn filter(bytes: &[u8], _: &Path) {
     if let Ok(filter) = Filter::parse(&text(bytes)) {
         let again = Filter::parse(&filter.to_string()).unwrap_or_else(|e| panic!("{filter} does not read: {e}"));
         assert_eq!(again.to_string(), filter.to_string());
@@ -47,7 +47,7 @@ pub fn filter(bytes: &[u8], _: &Path) {
 }
 
 /// A package file.
-pub fn package_file(bytes: &[u8], _: &Path) {
+pub(crate) fn package_file(bytes: &[u8], _: &Path) {
     let _ = package::parse("fuzz.toml", &text(bytes)).map_err(|e| e.to_string());
 }
 
@@ -69,7 +69,7 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// A telemetry file, read strictly and leniently.
-pub fn telemetry_csv(bytes: &[u8], folder: &Path) {
+pub(crate) fn telemetry_csv(bytes: &[u8], folder: &Path) {
     let path = file(folder, "telemetry.csv", bytes);
     let lenient = ReadOptions { lenient: true, clip: true, ..ReadOptions::default() };
     for options in [ReadOptions::default(), lenient] {
@@ -81,7 +81,7 @@ pub fn telemetry_csv(bytes: &[u8], folder: &Path) {
 }
 
 /// A fleet file in both of its forms.
-pub fn fleet_csv(bytes: &[u8], folder: &Path) {
+pub(crate) fn fleet_csv(bytes: &[u8], folder: &Path) {
     for name in ["fleet.csv", "fleet.toml"] {
         match read_fleet(&file(folder, name, bytes)) {
             Ok(fleet) => assert!(fleet.iter().all(|facts| facts.weight > 0.0 && facts.weight <= 1e9)),
@@ -91,7 +91,7 @@ pub fn fleet_csv(bytes: &[u8], folder: &Path) {
 }
 
 /// A file of down-times.
-pub fn downtime_csv(bytes: &[u8], folder: &Path) {
+pub(crate) fn downtime_csv(bytes: &[u8], folder: &Path) {
     match read_down_times(&file(folder, "down.csv", bytes)) {
         Ok(down) => assert!(down.rows.iter().all(|row| row.from < row.to)),
         Err(error) => assert!(error.to_string().contains("down.csv")),
@@ -99,7 +99,7 @@ pub fn downtime_csv(bytes: &[u8], folder: &Path) {
 }
 
 /// A journal: followed, and replayed though its chain is broken, as if somebody had written the hashes anew.
-pub fn journal(bytes: &[u8], _: &Path) {
+pub(crate) fn journal(bytes: &[u8], _: &Path) {
     let text = text(bytes);
     let _ = verify(text.lines());
     let mut reader = ChainReader::default();
@@ -109,10 +109,10 @@ pub fn journal(bytes: &[u8], _: &Path) {
 }
 
 /// What is done with bytes, with a folder for a file that may be written.
-pub type Body = fn(&[u8], &Path);
+pub(crate) type Body = fn(&[u8], &Path);
 
 /// All of them, by the names of their folders in the corpus.
-pub const ALL: [(&str, Body); 9] = [
+pub(crate) const ALL: [(&str, Body); 9] = [
     ("scenario", scenario),
     ("policy", policy),
     ("set", set),

@@ -44,6 +44,7 @@ fn survive(name: &str, body: Body, what: &str, bytes: &[u8], folder: &Path) {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the seed")]
 fn all_of(name: &str, damaged_count: usize) {
     let (_, body) = *ALL.iter().find(|(known, _)| *known == name).unwrap();
     let folder = tempfile::tempdir().unwrap();
