@@ -1,6 +1,6 @@
 //! Learns a generator of synthetic load from recorded load: a scenario whose families have a [`crate::shape::Shape`].
 //!
-//! Devices are put into a few groups that are alike ([`groups`]). Of each group are learned the daily curve and the week ([`profile`]),
+//! Devices are put into a few groups that are alike (`groups`). Of each group are learned the daily curve and the week (`profile`),
 //! bursts, the distribution and the memory of what is left (`noise`), what devices of a pool have in common beyond the time of day
 //! (`correlation`), and the other metrics (`follower`). Pure: a recording in, a scenario out, nothing drawn by chance.
 
