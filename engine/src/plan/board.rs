@@ -1,6 +1,6 @@
 //! A plan under construction: who stands where, in what order devices are served, and what is left of every limit.
 
-use super::room::{Room, SlotSets, sane, weight};
+use super::room::{Room, SlotSets, download_slots, sane, weight};
 use super::why::{not_now, why};
 use super::{Batch, Plan, PlanInput, PlanLimits, Waiting};
 use crate::ids::PlanNumber;
@@ -111,8 +111,9 @@ impl<'a> Board<'a> {
         for (slot, rank) in last_first {
             let d = self.order[rank];
             let Some(latest) = slot.checked_sub(PlanLimits::earlier_min(slot)) else { continue };
-            // Windows that overlap its own can only be judged without it.
-            let clear = (slot + 1).saturating_sub(self.out(d));
+            // Windows and downloads that overlap its own can only be judged without it.
+            let holds = self.out(d).max(download_slots(self.room.downloads[d]));
+            let clear = (slot + 1).saturating_sub(holds);
             let is_before = |s: &usize| *s < clear && *s <= latest;
             let mut better = self.possible.from(d, 0).take_while(is_before).find(|s| self.room.fits(d, *s));
             if better.is_none() && clear <= latest {

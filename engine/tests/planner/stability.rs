@@ -73,6 +73,19 @@ fn each_reason_is_named() {
     assert_eq!(why(&|i| i.limits.batch_devices_max = Some(1)), Some("batch-full"));
 }
 
+/// Its own download, longer than it is out, is no reason for a device not to start a slot sooner.
+#[test]
+fn a_long_download_is_not_in_its_own_way() {
+    let mut input = calm(1);
+    input.devices[0].out_slots = 1;
+    input.devices[0].download_bytes = 150.0;
+    input.regions[0].download_bytes_max = Some(100.0);
+    let (parent, _) = plan(&input, PlanNumber(1), None);
+    let late = put(&parent, &input, DeviceIndex(0), 1);
+    let (next, _) = again(&input, &late);
+    assert_eq!(next.batches[0].slot, 0);
+}
+
 #[test]
 fn the_heaviest_goes_where_one_must() {
     let mut input = calm(3);
