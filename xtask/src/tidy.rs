@@ -11,7 +11,7 @@ const FUNCTION_LINES_MAX: usize = 90;
 const LINE_CHARS_MAX: usize = 170;
 
 /// Crates that a room must never depend on, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 4] = [
+const FORBIDDEN: [(&str, &[&str], &str); 5] = [
     (
         "engine",
         &[
@@ -44,6 +44,11 @@ const FORBIDDEN: [(&str, &[&str], &str); 4] = [
         "scenarios",
         &["slacktide-sim", "slacktide-reports", "slacktide-live-bridge"],
         "a scenario is read without running it",
+    ),
+    (
+        "live-bridge",
+        &["slacktide-sim", "slacktide-scenarios", "slacktide-reports"],
+        "what runs on devices knows no simulated world",
     ),
 ];
 

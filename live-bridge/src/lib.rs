@@ -1,0 +1,3 @@
+//! The only room with sockets, tokio, TLS and wall time: the controller around the engine, and the agent on a device.
+
+pub mod wire;
