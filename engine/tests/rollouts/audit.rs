@@ -11,7 +11,7 @@ use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::{AttemptState, RolloutState};
 use slacktide_engine::time::Instant;
 use slacktide_engine::version::Version;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The documented way of a rollout, as text.
 const WAYS: &str = "\
@@ -58,7 +58,8 @@ pub(crate) struct Audit {
     versions: Vec<Version>,
     /// Devices whose belief may go down in this drain.
     may_go_back: Vec<String>,
-    is_first_order: bool,
+    /// Rollouts that go back and have not yet said with whom.
+    first_orders: BTreeSet<RolloutId>,
     pub(crate) room: crate::rollback::Room,
 }
 
@@ -74,7 +75,7 @@ impl Audit {
             busy: BTreeMap::new(),
             versions: facts.iter().map(|facts| facts.version).collect(),
             may_go_back: Vec::new(),
-            is_first_order: false,
+            first_orders: BTreeSet::new(),
             room: crate::rollback::Room::new(policy, facts),
         }
     }
@@ -102,7 +103,9 @@ impl Audit {
                 let known = self.rollouts.insert(*rollout, *to).unwrap_or(RolloutState::Draft);
                 assert_eq!(known, *from, "{at}: rollout {rollout} leaves a state it is not in");
                 assert!(is_way(*from, *to), "{at}: rollout {rollout} goes from {from} to {to}");
-                self.is_first_order = *to == RolloutState::RollingBack && *from != RolloutState::RollingBack;
+                if *to == RolloutState::RollingBack && *from != RolloutState::RollingBack {
+                    self.first_orders.insert(*rollout);
+                }
             }
             Entry::Fleet { rollout, targets, .. } => {
                 self.targets.insert(*rollout, *targets);
@@ -144,7 +147,7 @@ impl Audit {
 
     /// Who is down already costs nothing, and goes with the first order.
     fn nobody_is_left_down(&mut self, at: Instant, rollout: RolloutId, devices: &[DeviceId]) {
-        if std::mem::take(&mut self.is_first_order) {
+        if self.first_orders.remove(&rollout) {
             for (device, attempt) in &self.busy {
                 let left = self.attempts[attempt].rollout == rollout && self.room.is_out(device);
                 assert!(
