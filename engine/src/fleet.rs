@@ -291,6 +291,13 @@ impl Fleet {
         }
     }
 
+    /// Nobody knows whether a device serves, until it is heard of again.
+    pub fn mark_silent(&mut self, device: DeviceIndex) {
+        if let Some(at) = self.last_at.get_mut(device.index()) {
+            *at = None;
+        }
+    }
+
     /// In service: in the fleet, not taken out by us, and heard.
     pub fn is_serving(&self, device: usize, now: Instant) -> bool {
         !self.removed[device] && !self.out[device] && self.is_heard(device, now)

@@ -95,6 +95,11 @@ impl Span {
         (self.0 / step.0) as usize
     }
 
+    /// What is left of this span without another; nothing when that is longer.
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// This span `n` times over, saturating.
     pub const fn times(self, n: usize) -> Self {
         Self(self.0.saturating_mul(n as u64))

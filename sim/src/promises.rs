@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What has been seen of the course.
 #[derive(Debug, Default)]
 pub(crate) struct Promises {
-    states: BTreeMap<RolloutId, (RolloutState, Instant, Option<Cause>)>,
+    states: BTreeMap<RolloutId, Stand>,
     targets: BTreeMap<RolloutId, u32>,
     /// Commands that a record has named.
     recorded: std::ops::Range<u64>,
@@ -28,7 +28,17 @@ pub(crate) struct Promises {
     /// Attempts that were told to go back.
     going_back: BTreeSet<AttemptId>,
     down_since: Option<Instant>,
+    /// Time without a controller so far.
     down: Span,
+}
+
+/// Where a rollout stands.
+#[derive(Debug, Clone, Copy)]
+struct Stand {
+    state: RolloutState,
+    since: Instant,
+    cause: Option<Cause>,
+    down_before: Span,
 }
 
 /// One install command.
@@ -46,7 +56,7 @@ impl Promises {
     pub(crate) fn install(&mut self, now: Instant, told: Told, policy: &Policy) -> Option<String> {
         let Told { command, attempt, generation, rollout, requirement } = told;
         self.ordered(command, attempt);
-        let state = self.states.get(&rollout).map(|(state, ..)| *state);
+        let state = self.states.get(&rollout).map(|stand| stand.state);
         if state != Some(RolloutState::Running) {
             let state = state.map_or("unknown", RolloutState::name);
             return Some(format!("{now}: command {command} is of rollout {rollout}, which is {state}"));
@@ -97,7 +107,7 @@ impl Promises {
         (devices, sum) = (devices + 1, sum + requirement);
         self.batch = Some((now, devices, sum));
         let rules = &policy.plan;
-        let running = self.states.iter().filter(|(_, (state, ..))| *state == RolloutState::Running);
+        let running = self.states.iter().filter(|(_, stand)| stand.state == RolloutState::Running);
         let targets = running.filter_map(|(rollout, _)| self.targets.get(rollout)).max().copied().unwrap_or(0);
         if rules.batch_devices_max.of(targets).is_some_and(|max| devices > max) {
             return Some(format!("{now}: a batch has {devices} devices of {targets}"));
@@ -147,8 +157,7 @@ impl Promises {
             Entry::Forecast(_) => self.forecast_at = Some(now),
             Entry::Rollout { rollout, to, cause, .. } => {
                 let broken = self.long_pause(now, *rollout, policy, scenario);
-                self.states.insert(*rollout, (*to, now, *cause));
-                self.down = Span::ZERO;
+                self.states.insert(*rollout, Stand { state: *to, since: now, cause: *cause, down_before: self.down });
                 return broken;
             }
             _ => {}
@@ -158,13 +167,14 @@ impl Promises {
 
     /// Was a rollout paused for longer than the policy and the person in the loop let it be? Telemetry that is missing may be missing for ever.
     fn long_pause(&self, now: Instant, rollout: RolloutId, policy: &Policy, scenario: &Scenario) -> Option<String> {
-        let (state, since, cause) = self.states.get(&rollout)?;
-        if *state != RolloutState::Paused || *cause == Some(Cause::StaleTelemetry) {
+        let stand = self.states.get(&rollout)?;
+        if stand.state != RolloutState::Paused || stand.cause == Some(Cause::StaleTelemetry) {
             return None;
         }
         let person = scenario.operator.resumes_after.unwrap_or(Span::from_secs(3600));
-        let most = person.max(policy.rollback.resume_after.unwrap_or(Span::ZERO)) + policy.plan.slot + self.down;
-        let paused = now.since(*since);
+        let down = self.down.saturating_sub(stand.down_before);
+        let most = person.max(policy.rollback.resume_after.unwrap_or(Span::ZERO)) + policy.plan.slot + down;
+        let paused = now.since(stand.since);
         (paused > most)
             .then(|| format!("{now}: rollout {rollout} was paused for {paused}; {most} should have been enough"))
     }

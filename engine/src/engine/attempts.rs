@@ -45,11 +45,17 @@ impl Engine {
 
     fn settle(&mut self, issued: Issued, result: &CommandResult) {
         let Some(attempt) = self.ledger.attempt(issued.attempt).copied() else { return };
-        if *result != CommandResult::TimedOut {
+        if *result == CommandResult::TimedOut {
+            // Given up, and perhaps out all the same: its load before it went is no sign that it serves.
+            self.fleet.mark_silent(attempt.device);
+        } else {
             self.fleet.mark_heard(attempt.device, self.now);
         }
         if issued.what == CommandFor::Install && attempt.state == AttemptState::RollingBack {
-            // Taken back while it was installing: the rollback's own outcome will say how that ended.
+            // Taken back while it was installing: the rollback's own outcome will say how that ended. Until then it runs the new release.
+            if *result == CommandResult::Succeeded {
+                self.is_on_after_all(issued.attempt, &attempt);
+            }
             return;
         }
         let event = match (issued.what, result) {
@@ -181,19 +187,23 @@ impl Engine {
             (CommandFor::Install, AttemptState::TimedOut, CommandResult::Succeeded)
                 if idle && self.fleet.facts[d].version < attempt.to =>
             {
-                self.fleet.facts[d].version = attempt.to;
-                self.ledger.set_brought(device, Some(issued.attempt));
+                self.is_on_after_all(issued.attempt, &attempt);
                 if let Some(run) = self.run_mut(attempt.rollout)
                     && attempt.to >= run.package.version
                 {
                     run.set_stage(device, Stage::Updated);
                 }
-                self.fleet.mark_heard(device, self.now);
-                self.version_changed(device, attempt.rollout);
-                self.ignore(format!(
-                    "late success of command {command}: device {device} is on {} after all",
-                    attempt.to
-                ));
+                self.say_it_is_on(command, &attempt);
+            }
+            (CommandFor::Install, AttemptState::RollbackFailed, CommandResult::Succeeded)
+                if idle && self.fleet.facts[d].version < attempt.to =>
+            {
+                self.is_on_after_all(issued.attempt, &attempt);
+                self.say_it_is_on(command, &attempt);
+            }
+            (CommandFor::Install, AttemptState::RollingBack, CommandResult::Succeeded) => {
+                self.is_on_after_all(issued.attempt, &attempt);
+                self.ignore(format!("late success of command {command}: device {device} is going back already"));
             }
             (CommandFor::Rollback, AttemptState::RollbackFailed, CommandResult::Succeeded) if idle => {
                 self.fleet.facts[d].version = attempt.from;
@@ -204,6 +214,19 @@ impl Engine {
             }
             _ => self.ignore(format!("{result:?} for command {command}, whose attempt is {} already", attempt.state)),
         }
+    }
+
+    /// An install that was given up, or is being taken back, did come to its end: should the way back fail, that is what the device runs.
+    fn is_on_after_all(&mut self, id: AttemptId, attempt: &Attempt) {
+        self.fleet.facts[attempt.device.index()].version = attempt.to;
+        self.ledger.set_brought(attempt.device, Some(id));
+    }
+
+    fn say_it_is_on(&mut self, command: CommandId, attempt: &Attempt) {
+        self.fleet.mark_heard(attempt.device, self.now);
+        self.version_changed(attempt.device, attempt.rollout);
+        let (device, to) = (attempt.device, attempt.to);
+        self.ignore(format!("late success of command {command}: device {device} is on {to} after all"));
     }
 
     /// Silence becomes an outcome.
