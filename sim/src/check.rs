@@ -53,13 +53,16 @@ struct Busy {
 }
 
 impl Busy {
-    /// Whom the policy has stopped waiting for is nobody's budget any more: `given_up`.
-    fn count(now: Instant, world: &World, devices: &Devices, given_up: &dyn Fn(usize) -> bool) -> Self {
+    /// Whom the policy has stopped waiting for (`given_up`) counts while it is out, unless its telemetry comes late or twice (not
+    /// `sees_true`): then it seems to serve.
+    fn count(now: Instant, scene: &Scene<'_>, told: usize, given_up: &dyn Fn(usize) -> bool) -> Self {
+        let Scene { world, devices, sees_true, .. } = *scene;
         let mut sets: BTreeMap<(&'static str, &str), (u32, u32)> = BTreeMap::new();
         for (d, facts) in world.facts.iter().enumerate() {
             let condition = &world.conditions[d];
-            let is_out = (devices.is_busy(d) || condition.out) && !condition.crashed;
-            let busy = u32::from(is_out && !given_up(d));
+            let is_excused = given_up(d) && !(condition.out && sees_true);
+            let is_under_way = (devices.is_busy(d) || condition.out) && !is_excused;
+            let busy = u32::from(is_under_way && !condition.crashed && d != told);
             for key in [("pool", facts.pool.as_str()), ("region", facts.region.as_str())] {
                 let set = sets.entry(key).or_default();
                 *set = (set.0 + 1, set.1 + busy);
@@ -122,7 +125,7 @@ impl Checks {
                 if !self.hours.are_open(world.facts[d].region.as_str(), now) {
                     self.violated(format!("{now}: device {d} was told to install outside its window"));
                 }
-                self.budgets(now, d, policy, world, devices);
+                self.budgets(now, d, scene);
                 let requirement = world.facts[d].requirement;
                 let told = Told { command: id, attempt, generation, rollout, requirement };
                 let broken = [self.pace.told(now, d, policy), self.promises.install(now, told, policy)];
@@ -138,7 +141,7 @@ impl Checks {
                 let condition = &world.conditions[d];
                 // Who is down already costs nothing.
                 if !condition.crashed && !condition.out {
-                    self.budgets(now, d, policy, world, devices);
+                    self.budgets(now, d, scene);
                     if sees_true {
                         self.demand(now, d, policy, world);
                     }
@@ -185,11 +188,12 @@ impl Checks {
 
     /// The device told last is counted with those of its pool and region that are busy. Counted once a moment, then
     /// carried on until somebody is free again.
-    fn budgets(&mut self, now: Instant, device: usize, policy: &Policy, world: &World, devices: &Devices) {
+    fn budgets(&mut self, now: Instant, device: usize, scene: &Scene<'_>) {
+        let Scene { policy, world, devices, .. } = *scene;
         if self.busy.at != Some((now, devices.ends)) {
             // The device that is told is added below.
-            let given_up = |d: usize| d == device || self.last_end(d) == Some(AttemptState::TimedOut);
-            self.busy = Busy::count(now, world, devices, &given_up);
+            let given_up = |d: usize| self.last_end(d) == Some(AttemptState::TimedOut);
+            self.busy = Busy::count(now, scene, device, &given_up);
         }
         let facts = &world.facts[device];
         let region_max = policy.region(facts.region.as_str()).out_max.unwrap_or(policy.plan.region_out_max);

@@ -22,6 +22,10 @@ impl Engine {
             self.ledger.set_state(id, next);
             self.fleet.out[device.index()] = next.is_out();
             self.fleet.mark_heard(device, self.now);
+        } else if known.state == AttemptState::TimedOut && state.is_out() && self.ledger.holder(known.device).is_none()
+        {
+            // Given up, and out all the same.
+            self.fleet.mark_silent(known.device);
         }
     }
 
