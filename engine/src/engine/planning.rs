@@ -1,6 +1,7 @@
 //! When a plan is made, for all rollouts together, and from a checked plan to the one in force. What it is made from: [`super::believed`].
 
 use super::Engine;
+use super::ledger::Attempt;
 use super::run::Stage;
 use super::standing::Candidate;
 use crate::ids::{DeviceIndex, PlanNumber, PoolIndex, RolloutId};
@@ -27,6 +28,8 @@ pub(super) struct Planning {
     /// Why a new one is wanted.
     wanted: Option<&'static str>,
     pub(super) planned_slot: Option<Instant>,
+    /// Slots a device is out, as the plan in force reckons.
+    planned_window: usize,
     /// What each candidate of the plan goes for, by device.
     chosen: BTreeMap<DeviceIndex, (RolloutId, Hop)>,
     /// The rollouts in the order they were served in.
@@ -94,12 +97,13 @@ impl Engine {
     }
 
     /// Is a batch due in the slot that counts on devices being back that are still out? They began within a slot, or take longer than
-    /// the quantile that was planned with.
+    /// the quantile that was planned with, or updates have been seen to take longer since.
     pub(super) fn is_behind(&self, slot_start: Instant) -> bool {
         let is_due =
             self.planning.plan.as_ref().is_some_and(|p| p.batches.first().is_some_and(|b| b.start <= slot_start));
         let slot = self.policy.plan.slot;
-        is_due && self.ledger.open().any(|(_, a)| a.begun.floor_to(slot) + a.until.since(a.begun) <= slot_start)
+        let is_late = |a: &Attempt| a.begun.floor_to(slot) + a.until.since(a.begun) <= slot_start;
+        is_due && (self.window_slots() > self.planning.planned_window || self.ledger.open().any(|(_, a)| is_late(a)))
     }
 
     /// Slots a device is out, at an upper quantile: the policy's guess until enough durations are known.
@@ -228,6 +232,7 @@ impl Engine {
         };
         let violations = check::check(&plan, &input);
         self.planning.planned_slot = Some(slot_start);
+        self.planning.planned_window = self.window_slots();
         if !violations.is_empty() {
             let violations = violations.iter().map(ToString::to_string).collect();
             self.record(Entry::PlanRefused { number, violations });
