@@ -117,7 +117,8 @@ impl Checks {
                 }
                 // Who was silent for as long as the policy allows may be told again; nobody else.
                 let before = self.last.insert(d, attempt).and_then(|last| self.attempts.get(&last).copied());
-                let is_given_up = before == Some(Some(AttemptState::TimedOut));
+                let at = devices.busy_with(d).and_then(|at| self.attempts.get(&at).copied());
+                let is_given_up = at.or(before) == Some(Some(AttemptState::TimedOut));
                 if before == Some(None) || devices.is_busy(d) && !world.conditions[d].crashed && !is_given_up {
                     self.violated(format!("{now}: device {d} was told to install while it installs"));
                 }
@@ -192,7 +193,10 @@ impl Checks {
         let Scene { policy, world, devices, .. } = *scene;
         if self.busy.at != Some((now, devices.ends)) {
             // The device that is told is added below.
-            let given_up = |d: usize| self.last_end(d) == Some(AttemptState::TimedOut);
+            let given_up = |d: usize| {
+                let at = devices.busy_with(d).and_then(|at| self.attempts.get(&at).copied());
+                at.unwrap_or_else(|| self.last_end(d)) == Some(AttemptState::TimedOut)
+            };
             self.busy = Busy::count(now, scene, device, &given_up);
         }
         let facts = &world.facts[device];

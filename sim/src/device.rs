@@ -152,6 +152,11 @@ impl Devices {
         self.jobs[device].is_some()
     }
 
+    /// The attempt that a device is busy with.
+    pub(crate) fn busy_with(&self, device: usize) -> Option<AttemptId> {
+        self.jobs[device].as_ref().map(|job| job.order.attempt)
+    }
+
     /// A command reaches its device.
     pub(crate) fn carry(&mut self, command: &Command, around: &mut Around<'_>) {
         let d = command.device.index();
