@@ -44,6 +44,13 @@ pub enum Input {
         /// What came of it.
         result: CommandResult,
     },
+    /// A device states the release it runs, such as when it comes back. While an attempt is under way its outcome says more.
+    Statement {
+        /// Who.
+        device: DeviceIndex,
+        /// What it runs.
+        version: Version,
+    },
     /// A person's word.
     Operator(OperatorAction),
     /// The time asked for by [`crate::Output::Wake`] has come.
@@ -61,6 +68,7 @@ impl Input {
                 | Self::Requests { .. }
                 | Self::Progress { .. }
                 | Self::Outcome { .. }
+                | Self::Statement { .. }
                 | Self::Wake
         )
     }

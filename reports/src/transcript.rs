@@ -111,6 +111,9 @@ impl Transcript {
                 self.say(at, Some(verdict.rollout), &format!("watch: {word}: {}", verdict.evidence));
                 self.evidence.clone_from(&verdict.evidence);
             }
+            Entry::Stated { device, believed, runs } => {
+                self.say(at, None, &format!("{device} states that it runs {runs}; {believed} was believed"));
+            }
             Entry::Ignored { reason } => self.say(at, None, &format!("ignored: {reason}")),
             Entry::Measures { measures, invariant_violations } => {
                 let figure = |name: &str| measures.get(name).copied().unwrap_or(0.0);

@@ -8,6 +8,7 @@ use crate::input::CommandResult;
 use crate::journal::Entry;
 use crate::journal::entry::SettledAttempt;
 use crate::rollout::{AttemptEvent, AttemptState};
+use crate::version::Version;
 
 impl Engine {
     /// A device says where it is.
@@ -231,6 +232,36 @@ impl Engine {
         self.version_changed(attempt.device, attempt.rollout);
         let (device, to) = (attempt.device, attempt.to);
         self.ignore(format!("late success of command {command}: device {device} is on {to} after all"));
+    }
+
+    /// A device states what it runs. Where that is not what is believed (an outcome was lost, somebody installed by hand), it is right.
+    pub(super) fn take_statement(&mut self, device: DeviceIndex, version: Version) {
+        let d = device.index();
+        if self.fleet.removed.get(d) != Some(&false) {
+            self.ignore(format!("statement of device {device}, which is not in the fleet"));
+            return;
+        }
+        self.fleet.mark_heard(device, self.now);
+        let believed = self.fleet.facts[d].version;
+        if self.ledger.holder(device).is_some() || believed == version {
+            return;
+        }
+        self.fleet.facts[d].version = version;
+        let leads_there = |id: &AttemptId| self.ledger.attempt(*id).is_some_and(|attempt| attempt.to == version);
+        let tried = self.rollouts.iter().filter_map(|run| run.devices.get(d)?.attempt);
+        let brought = tried.filter(leads_there).max();
+        self.ledger.set_brought(device, brought);
+        for run in self.rollouts.iter_mut().filter(|run| !run.state.is_end()) {
+            match run.stage(device) {
+                Stage::Waiting | Stage::Failed if version >= run.package.version => {
+                    run.set_stage(device, Stage::Updated);
+                }
+                Stage::Updated if version < run.package.version => run.set_stage(device, Stage::Waiting),
+                _ => {}
+            }
+        }
+        let id = self.fleet.facts[d].id.clone();
+        self.record(Entry::Stated { device: id, believed, runs: version });
     }
 
     /// Silence becomes an outcome.

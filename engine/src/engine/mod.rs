@@ -156,6 +156,7 @@ impl Engine {
             Input::Requests { devices } => self.take_requests(&devices),
             Input::Progress { attempt, state } => self.take_progress(attempt, state),
             Input::Outcome { command, result } => self.take_outcome(command, result),
+            Input::Statement { device, version } => self.take_statement(device, version),
             Input::Operator(action) => self.obey(action),
             Input::Wake => {}
         }

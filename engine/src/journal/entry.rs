@@ -139,6 +139,15 @@ pub enum Entry {
     Forecast(Box<ForecastEntry>),
     /// The watch said something new.
     Verdict(Box<VerdictEntry>),
+    /// A device states that it runs another release than was believed; it is believed.
+    Stated {
+        /// Who.
+        device: DeviceId,
+        /// What was believed.
+        believed: Version,
+        /// What it runs.
+        runs: Version,
+    },
     /// An input made no sense and changed nothing.
     Ignored {
         /// What and why.

@@ -138,6 +138,7 @@ impl Audit {
                 self.nobody_is_left_down(at, *rollout, devices);
             }
             Entry::Settled { attempts, .. } => attempts.iter().for_each(|settled| self.settled(at, settled)),
+            Entry::Stated { device, .. } => self.may_go_back.push(device.to_string()),
             Entry::Ignored { reason } if reason.starts_with("late success") && reason.contains("is back on") => {
                 self.may_go_back.extend(self.names.iter().cloned());
             }

@@ -84,6 +84,8 @@ fn any_input() -> impl Strategy<Value = Input> {
         (any::<u64>(), prop::sample::select(AttemptState::ALL.to_vec()))
             .prop_map(|(attempt, state)| Input::Progress { attempt: AttemptId(attempt), state }),
         (any::<u64>(), result).prop_map(|(command, result)| Input::Outcome { command: CommandId(command), result }),
+        ((0_u32..20).prop_map(DeviceIndex), 0_u16..4)
+            .prop_map(|(device, major)| Input::Statement { device, version: version(&format!("{major}.0")) }),
         any_action().prop_map(Input::Operator),
         Just(Input::Wake),
     ]

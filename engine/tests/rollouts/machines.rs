@@ -4,8 +4,9 @@ use crate::rig::{Does, Rig, Script, fleet, package, policy};
 use proptest::prelude::*;
 use slacktide_engine::ids::{AttemptId, CommandId, DeviceIndex, RolloutId};
 use slacktide_engine::input::{CommandResult, Input, OperatorAction, TelemetryBatch};
+use slacktide_engine::journal::Entry;
 use slacktide_engine::rollout::{AttemptState, RolloutState};
-use slacktide_engine::time::Span;
+use slacktide_engine::time::{Instant, Span};
 
 const DEVICES: usize = 9;
 
@@ -32,6 +33,10 @@ enum Op {
     Outcome {
         back: u64,
         result: CommandResult,
+    },
+    State {
+        device: u32,
+        version: u8,
     },
     Remove {
         device: u32,
@@ -75,6 +80,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         4 => (0_u8..101, any::<u16>()).prop_map(|(load, mask)| Op::Telemetry { load, mask }),
         1 => Just(Op::Malformed),
         2 => (0_u32..14).prop_map(|device| Op::Requests { device }),
+        2 => (0_u32..14, 1_u8..5).prop_map(|(device, version)| Op::State { device, version }),
         2 => Just(Op::Wake),
         8 => seconds.prop_map(|seconds| Op::Pass { seconds }),
     ]
@@ -117,6 +123,10 @@ fn apply(rig: &mut Rig, op: Op) {
                 columns: vec![vec![5.0]],
             }));
             rig.put(Input::Telemetry(TelemetryBatch { devices: None, columns: vec![vec![5.0]; 3] }));
+        }
+        Op::State { device, version } => {
+            let version = package(&format!("{version}.0")).version;
+            rig.put(Input::Statement { device: DeviceIndex(device), version });
         }
         Op::Requests { device } => rig.put(Input::Requests { devices: vec![DeviceIndex(device)] }),
         Op::Wake => rig.put(Input::Wake),
@@ -162,4 +172,30 @@ proptest! {
         rig.until(within, "the end of every rollout", |rig| rig.engine.rollouts().all(|(_, state)| !is_begun(state)));
         rig.audit.finish();
     }
+}
+
+/// What a device states is believed, once nothing is under way on it; rollouts count it anew.
+#[test]
+fn a_device_that_states_its_release_is_believed() {
+    let mut rig = Rig::new(
+        &policy("[[waves]]\nshare_percent = 100\n[monitor]\nfailure_percent_max = 100\n[attempts]\nattempts_max = 1\n"),
+        fleet(3, 1),
+    );
+    rig.play = Box::new(|_, _, _| Script::does(Does::SucceedUnheard));
+    let rollout = rig.start(package("2.0"), 0);
+    rig.run_for(Span::from_secs(2 * 86_400));
+    let failed = rig.engine.state_counts(rollout).failed;
+    assert!(failed > 0, "{}", rig.told());
+    let state = |rig: &mut Rig, d: u32, version: &str| {
+        let version = package(version).version;
+        rig.put(Input::Statement { device: DeviceIndex(d), version });
+    };
+    for d in 0..3 {
+        state(&mut rig, d, "2.0");
+    }
+    assert!(rig.engine.fleet().facts.iter().all(|facts| facts.version == package("2.0").version));
+    state(&mut rig, 0, "1.0");
+    assert_eq!(rig.engine.fleet().facts[0].version, package("1.0").version);
+    let stated = |(_, entry): &&(Instant, Entry)| matches!(entry, Entry::Stated { .. });
+    assert_eq!(rig.journal.iter().filter(stated).count(), 4);
 }

@@ -48,6 +48,11 @@ impl Room {
 
     pub(crate) fn input(&mut self, at: Instant, input: &Input) {
         match input {
+            Input::Statement { device, .. } => {
+                if let Some(heard) = self.heard.get_mut(device.index()) {
+                    *heard = Some(at);
+                }
+            }
             Input::Removed { devices } => {
                 devices.iter().for_each(|d| {
                     if let Some(present) = self.present.get_mut(d.index()) {
