@@ -145,7 +145,7 @@ impl Tables {
             Entry::PlanRefused { number, violations } => {
                 self.violations.extend(violations.iter().map(|v| format!("plan {number} was refused: {v}")));
             }
-            Entry::Input { .. } | Entry::End { .. } => {}
+            Entry::Input { .. } | Entry::Stated { .. } | Entry::End { .. } => {}
         }
     }
 
