@@ -142,6 +142,8 @@ pub struct Forecasting {
     /// First slot the forecasts in force speak of; `None` before the first round.
     first_slot: Option<i64>,
     devices: Vec<Current>,
+    /// The emptied room of the last answers.
+    spent: Vec<Fit>,
     points: Points,
     pools: Vec<Current>,
     /// Expected demand of each pool.
@@ -168,6 +170,7 @@ impl Forecasting {
             horizon: reach.steps_up(policy.plan.slot),
             first_slot: None,
             devices: Vec::new(),
+            spent: Vec::new(),
             points: Points::default(),
             pools: Vec::new(),
             demand: Vec::new(),
@@ -354,6 +357,11 @@ impl Forecasting {
         into_fit(state, forecast, 0, panel)
     }
 
+    /// Room for the next answers: that of the last, emptied. In a large fleet it is what a round would otherwise have the system clear.
+    pub fn spent(&mut self) -> Vec<Fit> {
+        std::mem::take(&mut self.spent)
+    }
+
     /// Puts answers in force. Returns their summary, or why they were refused.
     ///
     /// # Errors
@@ -391,7 +399,8 @@ impl Forecasting {
         self.points.reset(fleet.len(), self.horizon);
         let mut summary = RoundSummary::default();
         let mut block = Vec::with_capacity(Points::BLOCK);
-        for (key, fit) in asked.keys.iter().zip(answers.fits) {
+        let mut fits = answers.fits;
+        for (key, fit) in asked.keys.iter().zip(fits.drain(..)) {
             summary.add(*key, &fit);
             let current = Current { upper: fit.upper, state: fit.state };
             match key {
@@ -411,6 +420,7 @@ impl Forecasting {
             }
         }
         self.points.set(&block);
+        self.spent = fits;
         self.first_slot = Some(asked.first_slot);
         self.next_at = Some((now + every).floor_to(self.slot));
         Ok(summary)

@@ -447,13 +447,15 @@ impl<'a> Driver<'a> {
                 }
                 Output::Command(command) => self.carry(now, &command),
                 Output::Forecast(request) => {
+                    let mut fits = self.engine.spent_fits();
                     let engine = &self.engine;
                     let oracle = self.oracle.as_ref();
                     let fit = |room: &mut FitRoom, key: &SeriesKey| match oracle {
                         Some(oracle) => oracle.fit(engine, *key, now),
                         None => engine.fit(*key, room),
                     };
-                    let fits = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit).collect();
+                    let answers = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit);
+                    answers.collect_into_vec(&mut fits);
                     let answers = Forecasts { round: request.round, fits };
                     self.queue.push(now, Event::Say(Input::Forecasts(answers)));
                 }

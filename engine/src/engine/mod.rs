@@ -131,6 +131,11 @@ impl Engine {
         self.forecasting.fit(key, &self.fleet, &self.policy, self.window_slots(), room)
     }
 
+    /// Empty room for answers to a forecast request, worth using again in a large fleet.
+    pub fn spent_fits(&mut self) -> Vec<Fit> {
+        self.forecasting.spent()
+    }
+
     /// Load that the forecast in force expects of a device in the slot of `at`, percent.
     pub fn load_point(&self, device: DeviceIndex, at: Instant) -> Option<f32> {
         self.forecasting.load_point(device, at)
