@@ -26,6 +26,7 @@ mod run;
 pub mod selection;
 mod setup;
 pub mod sweep;
+pub mod twin;
 pub mod whatif;
 mod world;
 

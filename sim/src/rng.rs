@@ -31,6 +31,7 @@ pub(crate) enum Purpose {
     Agent,
     Overload,
     Chaos,
+    Twin,
 }
 
 fn mix(mut z: u64) -> u64 {

@@ -51,8 +51,11 @@ impl Engine {
     fn settle(&mut self, issued: Issued, result: &CommandResult) {
         let Some(attempt) = self.ledger.attempt(issued.attempt).copied() else { return };
         if *result == CommandResult::TimedOut {
-            // Given up, and perhaps out all the same: its load before it went is no sign that it serves.
-            self.fleet.mark_silent(attempt.device);
+            if attempt.state.is_out() {
+                // Given up, and perhaps out all the same: its load before it went is no sign that it serves.
+                self.fleet.mark_silent(attempt.device);
+                self.replan("a device was given up");
+            }
         } else {
             self.fleet.mark_heard(attempt.device, self.now);
         }

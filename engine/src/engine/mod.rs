@@ -33,7 +33,7 @@ use run::Run;
 use std::collections::VecDeque;
 
 /// The deciding core. See the [crate] documentation for how to drive it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
     policy: Policy,
     now: Instant,
@@ -81,6 +81,27 @@ impl Engine {
     #[cfg(feature = "planted-faults")]
     fn has(&self, fault: crate::planted::Fault) -> bool {
         self.planted == Some(fault)
+    }
+
+    /// This engine as it stands, under another policy from here on: what would come of it? What rests on the old one's slots, scores and
+    /// forecasts must be the same in both.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn under(&self, policy: Policy) -> Result<Self, &'static str> {
+        let (own, other) = (&self.policy, &policy);
+        if own.plan.slot != other.plan.slot || own.plan.horizon != other.plan.horizon {
+            return Err("plan.slot or plan.horizon");
+        } else if own.scores != other.scores {
+            return Err("[scores]");
+        } else if own.forecast != other.forecast {
+            return Err("[forecast]");
+        } else if own.monitor.lookahead != other.monitor.lookahead {
+            return Err("monitor.lookahead");
+        }
+        let mut engine = Self { policy, ..self.clone() };
+        engine.replan("another policy took over");
+        Ok(engine)
     }
 
     /// Record every input, for a full journal (otherwise only those nobody could make again).

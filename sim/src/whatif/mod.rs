@@ -5,20 +5,20 @@
 //! a world model made of the journal takes over (`model`): every device carries the load it was recorded with, less what it took over
 //! from others; new updates take as long, and fail as often, as the recorded ones did.
 
+mod drive;
 mod model;
 mod own;
 mod recorded;
 
-use model::Model;
-use rayon::prelude::*;
-use recorded::Recorded;
+pub(crate) use drive::Drive;
+pub(crate) use model::{Model, OwnLoads};
+pub(crate) use own::OwnLoad;
+pub(crate) use recorded::Recorded;
 use slacktide_engine::Engine;
-use slacktide_engine::forecasting::{FitRoom, ForecastRequest, Forecasts};
 use slacktide_engine::ids::{CommandId, DeviceId, RolloutId};
 use slacktide_engine::input::Input;
 use slacktide_engine::journal::entry::{Entry, Header, Line};
 use slacktide_engine::journal::{ChainWriter, JournalMode};
-use slacktide_engine::output::{Command, Output};
 use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::RolloutState;
 use slacktide_engine::time::Instant;
@@ -61,7 +61,7 @@ pub enum WhatIfError {
 
 /// A decision, as far as devices feel it. The words and figures of two policies may differ where their commands do not.
 #[derive(Debug, Clone, PartialEq)]
-enum Decision {
+pub(crate) enum Decision {
     Batch { rollout: RolloutId, devices: Vec<DeviceId>, first_command: CommandId },
     Rollback { rollout: RolloutId, devices: Vec<DeviceId>, canceled: Vec<DeviceId> },
     State { rollout: RolloutId, to: RolloutState },
@@ -103,28 +103,24 @@ pub fn what_if(lines: &[Line], policy: &Policy, progress: &dyn Fn(Instant)) -> R
     let mut asked = Asked::new(&recorded, policy.clone());
     let parted = asked.follow(lines, &recorded);
     if let Some((parting, rest)) = &parted {
-        let mut model = Model::new(&recorded, &lines[*rest..], parting.at, asked.now);
+        let mut model = Model::new(&recorded, Box::new(OwnLoad::new(&recorded)), asked.drive.now, 0);
+        model.keep_what_holds(&lines[*rest..], parting.at);
         asked.go_on(&mut model, parting.at, &recorded, progress);
     }
-    let closing = asked.chain.close(asked.now);
+    let closing = asked.chain.close(asked.drive.now);
     asked.journal.push(closing);
     Ok(WhatIf {
         journal: asked.journal,
         parted: parted.map(|(parting, _)| parting),
-        states: asked.engine.rollouts().map(|(_, state)| state).collect(),
+        states: asked.drive.engine.rollouts().map(|(_, state)| state).collect(),
     })
 }
 
 /// The other policy's engine under way.
 struct Asked {
-    engine: Engine,
-    now: Instant,
-    wake: Option<Instant>,
-    /// Forecasts that were asked for, fitted when they were asked for, as a driver does.
-    forecasts: Option<Forecasts>,
-    /// Decisions said so far, and commands not carried yet.
+    drive: Drive,
+    /// Decisions said so far.
     decisions: Vec<(Instant, Decision)>,
-    commands: Vec<(Instant, Command)>,
     chain: ChainWriter,
     journal: Vec<String>,
 }
@@ -144,24 +140,17 @@ impl Asked {
             ..recorded.header.clone()
         };
         let journal = vec![chain.line(recorded.start, Entry::Header(Box::new(header)))];
-        Self {
-            engine: Engine::new(policy, &recorded.header.metrics),
-            now: recorded.start,
-            wake: None,
-            forecasts: None,
-            decisions: Vec::new(),
-            commands: Vec::new(),
-            chain,
-            journal,
-        }
+        let engine = Engine::new(policy, &recorded.header.metrics);
+        Self { drive: Drive::new(engine, recorded.start, true), decisions: Vec::new(), chain, journal }
     }
 
     /// Hands in recorded inputs while the decisions agree. Returns where they part, and the position of the first line not handed in.
     fn follow(&mut self, lines: &[Line], recorded: &Recorded) -> Option<(Parting, usize)> {
         for (n, line) in lines.iter().enumerate().skip(1) {
             let Entry::Input { input } = &line.entry else { continue };
-            while let Some(at) = self.due_before(line.at) {
-                self.wake_up(at);
+            while let Some(at) = self.drive.due_before(line.at) {
+                self.drive.serve(at);
+                self.write();
                 if let Some(parting) = self.parting(recorded, at) {
                     return Some((parting, n));
                 }
@@ -172,35 +161,20 @@ impl Asked {
             }
             match &**input {
                 // Its own forecasts come when the recorded ones came, so that equal policies stay equal to the end.
-                Input::Forecasts(_) => self.answer(line.at),
+                Input::Forecasts(_) => self.drive.answer(line.at),
                 Input::Wake => {
-                    if self.wake.is_some_and(|at| at <= line.at) {
-                        self.hand_in(line.at, Input::Wake);
+                    if self.drive.wake.is_some_and(|at| at <= line.at) {
+                        self.drive.hand_in(line.at, Input::Wake);
                     }
                 }
-                input => self.hand_in(line.at, input.clone()),
+                input => self.drive.hand_in(line.at, input.clone()),
             }
+            self.write();
             if let Some(parting) = self.parting(recorded, line.at) {
                 return Some((parting, n + 1));
             }
         }
         None
-    }
-
-    /// When the engine must be served before a later input can be handed in.
-    fn due_before(&self, at: Instant) -> Option<Instant> {
-        if self.forecasts.is_some() && self.now < at {
-            return Some(self.now);
-        }
-        self.wake.filter(|wake| *wake < at).map(|wake| wake.max(self.now))
-    }
-
-    fn wake_up(&mut self, at: Instant) {
-        if self.forecasts.is_some() {
-            self.answer(at);
-        } else {
-            self.hand_in(at, Input::Wake);
-        }
     }
 
     /// The first decision up to `at` that was not made then, or was made then and is not now.
@@ -221,62 +195,25 @@ impl Asked {
         })
     }
 
-    fn answer(&mut self, at: Instant) {
-        if let Some(forecasts) = self.forecasts.take() {
-            self.hand_in(at, Input::Forecasts(forecasts));
-        }
-    }
-
-    fn fit(&self, request: &ForecastRequest) -> Forecasts {
-        let fits = request
-            .keys
-            .par_iter()
-            .with_min_len(16)
-            .map_init(FitRoom::default, |room, key| self.engine.fit(*key, room))
-            .collect();
-        Forecasts { round: request.round, fits }
-    }
-
-    fn hand_in(&mut self, at: Instant, input: Input) {
-        self.now = self.now.max(at);
-        self.engine.handle_input(self.now, input);
-        loop {
-            match self.engine.poll_output() {
-                Output::Record(entry) => {
-                    self.decisions.extend(Decision::of(&entry).map(|decision| (self.now, decision)));
-                    let line = self.chain.line(self.now, *entry);
-                    self.journal.push(line);
-                }
-                Output::Command(command) => self.commands.push((self.now, command)),
-                Output::Forecast(request) => self.forecasts = Some(self.fit(&request)),
-                Output::Wake { at, .. } => {
-                    self.wake = at;
-                    break;
-                }
-            }
+    /// What was said since goes into the journal.
+    fn write(&mut self) {
+        for (at, entry) in self.drive.entries.drain(..) {
+            self.decisions.extend(Decision::of(&entry).map(|decision| (at, decision)));
+            let line = self.chain.line(at, entry);
+            self.journal.push(line);
         }
     }
 
     /// The world model carries the commands from the parting on.
     fn go_on(&mut self, model: &mut Model<'_>, parted: Instant, recorded: &Recorded, progress: &dyn Fn(Instant)) {
-        let is_new = |(at, _): &(Instant, Command)| *at >= parted;
-        let first: Vec<Command> = self.commands.drain(..).filter(is_new).map(|(_, command)| command).collect();
-        model.carry(self.now, &first);
+        self.drive.commands.retain(|(at, _)| *at >= parted);
         let end = recorded.end + Model::BEYOND;
-        while self.now < end && !self.engine.rollouts().all(|(_, state)| state.is_end()) {
-            if self.forecasts.is_some() {
-                self.answer(self.now);
-            } else {
-                let event = model.next_at();
-                let Some(at) = [event, self.wake].into_iter().flatten().min() else { break };
-                let input = if event == Some(at) { model.next(&self.engine) } else { Some(Input::Wake) };
-                if let Some(input) = input {
-                    self.hand_in(at, input);
-                }
-            }
-            let commands: Vec<Command> = self.commands.drain(..).map(|(_, command)| command).collect();
-            model.carry(self.now, &commands);
-            progress(self.now);
-        }
+        let mut drive = self.drive.clone();
+        drive.go_on(model, end, &mut |drive| {
+            std::mem::swap(&mut self.drive.entries, &mut drive.entries);
+            self.write();
+            progress(drive.now);
+        });
+        self.drive = drive;
     }
 }

@@ -1,6 +1,5 @@
 //! The world model: what goes on once the recorded outcomes no longer apply.
 
-use super::own::OwnLoad;
 use super::recorded::{Course, Recorded};
 use crate::queue::Queue;
 use crate::rng::{Purpose, Stream};
@@ -25,6 +24,15 @@ const ROLLBACK: Span = Span::from_secs(300);
 const PERSON_AFTER: Span = Span::from_secs(7200);
 const PERSON_MAX: u32 = 3;
 
+/// Load of their own that devices carry.
+pub(crate) trait OwnLoads: std::fmt::Debug {
+    /// Time between ticks.
+    fn period(&self) -> Span;
+
+    /// Percent by metric, then device, at a moment no earlier than any asked for before; `None` where nothing is known.
+    fn at(&mut self, at: Instant) -> Option<Vec<Vec<f32>>>;
+}
+
 #[derive(Debug)]
 enum Event {
     Tick,
@@ -32,9 +40,11 @@ enum Event {
     Person(RolloutId),
 }
 
-pub(super) struct Model<'a> {
+#[derive(Debug)]
+pub(crate) struct Model<'a> {
     recorded: &'a Recorded,
-    own: OwnLoad,
+    load: Box<dyn OwnLoads + 'a>,
+    seed: u64,
     world: World,
     queue: Queue<Event>,
     /// Words of an older job than this are void.
@@ -47,15 +57,14 @@ pub(super) struct Model<'a> {
 
 impl<'a> Model<'a> {
     /// How long beyond the recording the model goes on at most.
-    pub(super) const BEYOND: Span = Span::from_secs(14 * 86_400);
+    pub(crate) const BEYOND: Span = Span::from_secs(14 * 86_400);
 
-    /// `rest` are the recorded lines not handed in: what was said of attempts begun before the parting still holds, and so does what
-    /// persons began and devices asked.
-    pub(super) fn new(recorded: &'a Recorded, rest: &[Line], parted: Instant, now: Instant) -> Self {
+    /// A world in which devices carry `load` of their own; `now` is the moment reached.
+    pub(crate) fn new(recorded: &'a Recorded, load: Box<dyn OwnLoads + 'a>, now: Instant, seed: u64) -> Self {
         let mut scenario =
             Scenario::from_toml("journal", "[[pools]]\n").unwrap_or_else(|_| unreachable!("a whole scenario"));
         scenario.devices = recorded.facts.len();
-        let own = OwnLoad::new(recorded);
+        let period = load.period();
         let mut model = Self {
             world: World::new(&scenario, recorded.facts.clone()),
             tokens: vec![0; recorded.facts.len()],
@@ -64,18 +73,19 @@ impl<'a> Model<'a> {
             queue: Queue::new(),
             resumes: BTreeMap::new(),
             called: BTreeMap::new(),
-            own,
+            load,
             recorded,
+            seed,
         };
-        model.keep_what_holds(rest, parted);
-        let period = model.own.period;
         let last = recorded.ticks.iter().rev().find(|(at, _)| *at <= now).map_or(now, |(at, _)| *at);
         let next = std::iter::successors(Some(last), |at| Some(*at + period)).find(|at| *at > now);
         model.queue.push(next.unwrap_or(now), Event::Tick);
         model
     }
 
-    fn keep_what_holds(&mut self, rest: &[Line], parted: Instant) {
+    /// What was said in the recorded lines `rest`, which were not handed in, of attempts begun before the parting still holds, and so does
+    /// what persons began and devices asked.
+    pub(crate) fn keep_what_holds(&mut self, rest: &[Line], parted: Instant) {
         for line in rest {
             let Entry::Input { input } = &line.entry else { continue };
             let device = match &**input {
@@ -102,12 +112,12 @@ impl<'a> Model<'a> {
         (*begun < parted).then_some(DeviceIndex(*d as u32))
     }
 
-    pub(super) fn next_at(&self) -> Option<Instant> {
+    pub(crate) fn next_at(&self) -> Option<Instant> {
         self.queue.next_at()
     }
 
     /// The next event happens. Returns what the engine hears of it.
-    pub(super) fn next(&mut self, engine: &Engine) -> Option<Input> {
+    pub(crate) fn next(&mut self, engine: &Engine) -> Option<Input> {
         let (now, event) = self.queue.pop()?;
         match event {
             Event::Tick => Some(self.tick(now, engine)),
@@ -137,12 +147,10 @@ impl<'a> Model<'a> {
 
     /// Telemetry of a tick: the devices' own load, moved by who is out now.
     fn tick(&mut self, now: Instant, engine: &Engine) -> Input {
-        let period = self.own.period;
+        let period = self.load.period();
         let devices = self.recorded.facts.len();
-        let mut columns = match self.own.at(now) {
-            Some(columns) => columns.clone(),
-            None => vec![vec![f32::NAN; devices]; self.recorded.header.metrics.len()],
-        };
+        let nothing = || vec![vec![f32::NAN; devices]; self.recorded.header.metrics.len()];
+        let mut columns = self.load.at(now).unwrap_or_else(nothing);
         let fleet = engine.fleet();
         for (d, condition) in self.world.conditions.iter_mut().enumerate() {
             condition.out = fleet.out[d];
@@ -171,7 +179,7 @@ impl<'a> Model<'a> {
     }
 
     /// Commands reach their devices.
-    pub(super) fn carry(&mut self, now: Instant, commands: &[Command]) {
+    pub(crate) fn carry(&mut self, now: Instant, commands: &[Command]) {
         for command in commands {
             let d = command.device.index();
             match command.kind {
@@ -179,7 +187,7 @@ impl<'a> Model<'a> {
                 CommandKind::Rollback { command: id, .. } => {
                     self.tokens[d] += 1;
                     self.jobs.insert(d, id);
-                    let mut stream = Stream::new(0, Purpose::Rollback, d as u64);
+                    let mut stream = Stream::new(self.seed, Purpose::Rollback, d as u64);
                     let known = &self.recorded.rollbacks;
                     let took = known.get(stream.below(known.len())).copied().unwrap_or(ROLLBACK);
                     let input = Input::Outcome { command: id, result: CommandResult::Succeeded };
@@ -210,7 +218,7 @@ impl<'a> Model<'a> {
         self.tokens[d] += 1;
         self.tries[d] += 1;
         self.jobs.insert(d, command);
-        let mut stream = Stream::new(0, Purpose::Attempt, (d as u64) << 16 | self.tries[d]);
+        let mut stream = Stream::new(self.seed, Purpose::Attempt, (d as u64) << 16 | self.tries[d]);
         let known = &self.recorded.courses;
         let course = known.get(stream.below(known.len())).copied().unwrap_or(COURSE);
         let drained = now + course.serving.max(WORD);
@@ -221,6 +229,34 @@ impl<'a> Model<'a> {
             CommandResult::Failed { reason: "as a recorded update failed".to_owned() }
         };
         self.say(drained + course.out, device, Input::Outcome { command, result });
+    }
+
+    /// What was under way when the recording ended goes on: it takes as long as a recorded update that had taken longer so far.
+    pub(crate) fn go_on_with(&mut self, now: Instant) {
+        for (command, (attempt, is_rollback, told)) in &self.recorded.open.commands {
+            let Some((_, d)) = self.recorded.attempts.get(attempt).copied() else { continue };
+            let mut stream = Stream::new(self.seed, Purpose::Attempt, (d as u64) << 16);
+            let result = if *is_rollback || stream.uniform() < self.success_share() {
+                CommandResult::Succeeded
+            } else {
+                CommandResult::Failed { reason: "as a recorded update failed".to_owned() }
+            };
+            let so_far = now.since(*told);
+            let known = self.recorded.courses.iter().filter(|_| !is_rollback).map(|course| course.serving + course.out);
+            let known = known.chain(self.recorded.rollbacks.iter().filter(|_| *is_rollback).copied());
+            let longer: Vec<Span> = known.filter(|took| *took > so_far).collect();
+            let usual = if *is_rollback { ROLLBACK } else { COURSE.serving + COURSE.out };
+            let took = longer.get(stream.below(longer.len())).copied().unwrap_or(usual);
+            self.jobs.insert(d, *command);
+            let end = (*told + took).max(now + WORD);
+            self.say(end, DeviceIndex(d as u32), Input::Outcome { command: *command, result });
+        }
+    }
+
+    /// Share of recorded updates that succeeded, with one success and one failure in fifty added: few say little.
+    fn success_share(&self) -> f64 {
+        let good = self.recorded.courses.iter().filter(|course| course.succeeded).count() as f64;
+        (good + 0.98) / (self.recorded.courses.len() as f64 + 1.0)
     }
 
     fn say(&mut self, at: Instant, device: DeviceIndex, input: Input) {

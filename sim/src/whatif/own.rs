@@ -1,5 +1,6 @@
 //! Own load: what each device would have carried had nobody been out, tick by tick.
 
+use super::model::OwnLoads;
 use super::recorded::Recorded;
 use slacktide_engine::time::{Instant, Span};
 use std::collections::BTreeMap;
@@ -7,16 +8,16 @@ use std::collections::BTreeMap;
 const DAY_MS: i64 = 86_400_000;
 
 #[derive(Debug)]
-pub(super) struct OwnLoad {
+pub(crate) struct OwnLoad {
     ticks: Vec<(Instant, Vec<Vec<f32>>)>,
     /// Time between ticks.
-    pub(super) period: Span,
+    pub(crate) period: Span,
 }
 
 impl OwnLoad {
     /// Load that members took over from those that were out is taken off them again, and given back to the others: each gets the mean of
     /// its pool, scaled by how it stood to it while it served.
-    pub(super) fn new(recorded: &Recorded) -> Self {
+    pub(crate) fn new(recorded: &Recorded) -> Self {
         let mut pools: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (d, facts) in recorded.facts.iter().enumerate() {
             pools.entry(facts.pool.as_str()).or_default().push(d);
@@ -34,8 +35,19 @@ impl OwnLoad {
         Self { period: period(&ticks), ticks }
     }
 
-    /// The load at a moment: as recorded, and beyond the recording as at the same time of the day before.
-    pub(super) fn at(&self, at: Instant) -> Option<&Vec<Vec<f32>>> {
+    /// Tick by tick, by metric, then device.
+    pub(crate) fn ticks(&self) -> &[(Instant, Vec<Vec<f32>>)] {
+        &self.ticks
+    }
+}
+
+impl OwnLoads for OwnLoad {
+    fn period(&self) -> Span {
+        self.period
+    }
+
+    /// As recorded, and beyond the recording as at the same time of the day before.
+    fn at(&mut self, at: Instant) -> Option<Vec<Vec<f32>>> {
         let mut at = at;
         let last = self.ticks.last()?.0;
         let first = self.ticks.first()?.0;
@@ -43,7 +55,7 @@ impl OwnLoad {
             at = Instant::from_millis(at.as_millis() - DAY_MS);
         }
         let after = self.ticks.partition_point(|(when, _)| *when <= at);
-        self.ticks.get(after.checked_sub(1)?).map(|(_, columns)| columns)
+        self.ticks.get(after.checked_sub(1)?).map(|(_, columns)| columns.clone())
     }
 }
 

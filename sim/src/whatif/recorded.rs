@@ -11,35 +11,37 @@ use std::collections::BTreeMap;
 
 /// How one recorded update went.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Course {
+pub(crate) struct Course {
     /// From the command until the device was out of service.
-    pub(super) serving: Span,
+    pub(crate) serving: Span,
     /// From then until its word.
-    pub(super) out: Span,
-    pub(super) succeeded: bool,
+    pub(crate) out: Span,
+    pub(crate) succeeded: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Recorded {
-    pub(super) header: Header,
-    pub(super) start: Instant,
-    pub(super) end: Instant,
-    pub(super) facts: Vec<DeviceFacts>,
-    pub(super) decisions: Vec<(Instant, Decision)>,
+pub(crate) struct Recorded {
+    pub(crate) header: Header,
+    pub(crate) start: Instant,
+    pub(crate) end: Instant,
+    pub(crate) facts: Vec<DeviceFacts>,
+    pub(crate) decisions: Vec<(Instant, Decision)>,
     /// Telemetry in order; a device that did not report is NaN.
-    pub(super) ticks: Vec<(Instant, Vec<Vec<f32>>)>,
+    pub(crate) ticks: Vec<(Instant, Vec<Vec<f32>>)>,
     /// Who was out of service for an update at each tick.
-    pub(super) out: Vec<Vec<bool>>,
-    pub(super) courses: Vec<Course>,
-    pub(super) rollbacks: Vec<Span>,
+    pub(crate) out: Vec<Vec<bool>>,
+    pub(crate) courses: Vec<Course>,
+    pub(crate) rollbacks: Vec<Span>,
     /// When each attempt began, and on whom.
-    pub(super) attempts: BTreeMap<AttemptId, (Instant, usize)>,
+    pub(crate) attempts: BTreeMap<AttemptId, (Instant, usize)>,
     /// The attempt of each command.
-    pub(super) commands: BTreeMap<CommandId, AttemptId>,
+    pub(crate) commands: BTreeMap<CommandId, AttemptId>,
+    /// What had not ended when the recording did.
+    pub(crate) open: Open,
 }
 
 impl Recorded {
-    pub(super) fn read(lines: &[Line]) -> Result<Self, WhatIfError> {
+    pub(crate) fn read(lines: &[Line]) -> Result<Self, WhatIfError> {
         let Some(Entry::Header(header)) = lines.first().map(|line| &line.entry) else {
             return Err(WhatIfError::NoHeader);
         };
@@ -58,6 +60,7 @@ impl Recorded {
             rollbacks: Vec::new(),
             attempts: BTreeMap::new(),
             commands: BTreeMap::new(),
+            open: Open::default(),
         };
         let mut open = Open::default();
         for line in lines {
@@ -89,6 +92,7 @@ impl Recorded {
                 _ => {}
             }
         }
+        recorded.open = open;
         if recorded.ticks.is_empty() {
             return Err(WhatIfError::Lacks("telemetry"));
         }
@@ -162,9 +166,9 @@ impl Recorded {
 
 /// What is under way while a journal is read.
 #[derive(Debug, Default)]
-struct Open {
+pub(crate) struct Open {
     drained: BTreeMap<AttemptId, Instant>,
     /// By command: its attempt, whether it is a rollback, and when it was told.
-    commands: BTreeMap<CommandId, (AttemptId, bool, Instant)>,
+    pub(crate) commands: BTreeMap<CommandId, (AttemptId, bool, Instant)>,
     out: BTreeMap<usize, bool>,
 }
