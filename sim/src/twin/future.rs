@@ -15,7 +15,7 @@ const DAYS_MAX: usize = 7;
 /// A stretch: long enough to hold an evening's mood, short enough that there are many.
 const STRETCH: Span = Span::from_secs(3 * 3600);
 /// Half the width over which the profile of a day is smoothed.
-const SMOOTH: Span = Span::from_secs(45 * 60);
+const SMOOTH: Span = Span::from_secs(15 * 60);
 /// Stretches are drawn from this much earlier or later in the day at most, for nights are calmer than evenings.
 const ASIDE: Span = Span::from_secs(3 * 3600);
 

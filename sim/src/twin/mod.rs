@@ -183,6 +183,7 @@ fn carry_on(drive: &Drive, recorded: &Recorded, past: &Past, question: &Question
     let mut drive = drive.clone();
     let from = drive.now;
     let mut model = Model::new(recorded, Box::new(Future::new(past, seed)), from, seed);
+    model.spread_by_doubt();
     model.go_on_with(from);
     let mut course = Course {
         capacity: Vec::new(),

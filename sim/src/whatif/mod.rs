@@ -5,6 +5,7 @@
 //! a world model made of the journal takes over (`model`): every device carries the load it was recorded with, less what it took over
 //! from others; new updates take as long, and fail as often, as the recorded ones did.
 
+mod doubt;
 mod drive;
 mod model;
 mod own;

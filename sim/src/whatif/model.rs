@@ -1,5 +1,6 @@
 //! The world model: what goes on once the recorded outcomes no longer apply.
 
+use super::doubt::Spread;
 use super::recorded::{Course, Recorded};
 use crate::queue::Queue;
 use crate::rng::{Purpose, Stream};
@@ -40,11 +41,19 @@ enum Event {
     Person(RolloutId),
 }
 
+fn result_of(succeeded: bool) -> CommandResult {
+    if succeeded {
+        return CommandResult::Succeeded;
+    }
+    CommandResult::Failed { reason: "as a recorded update failed".to_owned() }
+}
+
 #[derive(Debug)]
 pub(crate) struct Model<'a> {
     recorded: &'a Recorded,
     load: Box<dyn OwnLoads + 'a>,
     seed: u64,
+    spread: Spread,
     world: World,
     queue: Queue<Event>,
     /// Words of an older job than this are void.
@@ -76,6 +85,7 @@ impl<'a> Model<'a> {
             load,
             recorded,
             seed,
+            spread: Spread::NONE,
         };
         let last = recorded.ticks.iter().rev().find(|(at, _)| *at <= now).map_or(now, |(at, _)| *at);
         let next = std::iter::successors(Some(last), |at| Some(*at + period)).find(|at| *at > now);
@@ -223,12 +233,9 @@ impl<'a> Model<'a> {
         let course = known.get(stream.below(known.len())).copied().unwrap_or(COURSE);
         let drained = now + course.serving.max(WORD);
         self.say(drained, device, Input::Progress { attempt, state: AttemptState::Draining });
-        let result = if course.succeeded {
-            CommandResult::Succeeded
-        } else {
-            CommandResult::Failed { reason: "as a recorded update failed".to_owned() }
-        };
-        self.say(drained + course.out, device, Input::Outcome { command, result });
+        let result = result_of(!self.fails(course.succeeded, &mut stream));
+        let out = self.spread.stretch(course.out, &mut stream);
+        self.say(drained + out, device, Input::Outcome { command, result });
     }
 
     /// What was under way when the recording ended goes on: it takes as long as a recorded update that had taken longer so far.
@@ -236,11 +243,7 @@ impl<'a> Model<'a> {
         for (command, (attempt, is_rollback, told)) in &self.recorded.open.commands {
             let Some((_, d)) = self.recorded.attempts.get(attempt).copied() else { continue };
             let mut stream = Stream::new(self.seed, Purpose::Attempt, (d as u64) << 16);
-            let result = if *is_rollback || stream.uniform() < self.success_share() {
-                CommandResult::Succeeded
-            } else {
-                CommandResult::Failed { reason: "as a recorded update failed".to_owned() }
-            };
+            let fails = !is_rollback && self.fails(true, &mut stream);
             let so_far = now.since(*told);
             let known = self.recorded.courses.iter().filter(|_| !is_rollback).map(|course| course.serving + course.out);
             let known = known.chain(self.recorded.rollbacks.iter().filter(|_| *is_rollback).copied());
@@ -248,15 +251,22 @@ impl<'a> Model<'a> {
             let usual = if *is_rollback { ROLLBACK } else { COURSE.serving + COURSE.out };
             let took = longer.get(stream.below(longer.len())).copied().unwrap_or(usual);
             self.jobs.insert(d, *command);
-            let end = (*told + took).max(now + WORD);
-            self.say(end, DeviceIndex(d as u32), Input::Outcome { command: *command, result });
+            let end = (*told + self.spread.stretch(took, &mut stream)).max(now + WORD);
+            let input = Input::Outcome { command: *command, result: result_of(!fails) };
+            self.say(end, DeviceIndex(d as u32), input);
         }
     }
 
-    /// Share of recorded updates that succeeded, with one success and one failure in fifty added: few say little.
-    fn success_share(&self) -> f64 {
-        let good = self.recorded.courses.iter().filter(|course| course.succeeded).count() as f64;
-        (good + 0.98) / (self.recorded.courses.len() as f64 + 1.0)
+    /// How sure the few recorded updates are: this run's own share of failures and length of an update, drawn from what they leave open.
+    pub(crate) fn spread_by_doubt(&mut self) {
+        self.spread = Spread::draw(self.recorded, self.seed);
+    }
+
+    fn fails(&self, course_succeeded: bool, stream: &mut Stream) -> bool {
+        match self.spread.failure_share {
+            None => !course_succeeded,
+            Some(share) => stream.uniform() < share,
+        }
     }
 
     fn say(&mut self, at: Instant, device: DeviceIndex, input: Input) {
