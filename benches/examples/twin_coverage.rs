@@ -33,35 +33,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         let ahead = Span::from_secs(48 * 3600);
         let question = Question { ahead, runs, seed: 1000 + seed, alternatives: Vec::new() };
         let twin = look_ahead(&lines[..cut], &question, &|| {})?;
-        if std::env::var_os("TWIN_DEBUG").is_some() {
-            let ended = lines[cut..]
-                .iter()
-                .rev()
-                .find_map(|line| matches!(&line.entry, Entry::Rollout { to, .. } if to.is_end()).then_some(line.at));
-            let arm = &twin.arms[0];
-            let h = |q| arm.completion_s(twin.at, q).map(|s| (s / 360.0).round() / 10.0);
-            println!(
-                "{seed} truth {:?} p10 {:?} p50 {:?} p90 {:?} updated {:?} states {:?}",
-                ended.map(|e| e.since(twin.at).as_secs_f64() / 3600.0),
-                h(0.1),
-                h(0.5),
-                h(0.9),
-                arm.courses[0].updated,
-                arm.courses[0].states
-            );
-            let t: Vec<_> = lines[cut..]
-                .iter()
-                .filter_map(|l| match &l.entry {
-                    Entry::Tick(t) if l.at == l.at.floor_to(slot) => Some((l.at, 100.0 - t.fleet_load, t.states)),
-                    _ => None,
-                })
-                .collect();
-            for (at, q) in arm.capacity(&[0.1, 0.5, 0.9]).iter().step_by(4) {
-                if let Some(x) = t.iter().find(|x| x.0 == *at) {
-                    println!("   {at} truth {:.1} {:.1?} updated {}", x.1, q, x.2.updated);
-                }
-            }
-        }
         scores.add(&twin, &lines[cut..], slot);
         eprint!("\r{} of {seeds}", seed + 1);
     }

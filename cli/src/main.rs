@@ -12,6 +12,7 @@ mod plan;
 mod report;
 mod simulate;
 mod sweep;
+mod twin;
 mod whatif;
 mod worlds;
 
@@ -52,6 +53,8 @@ enum Verb {
     Policy(libraries::Verb),
     /// Run a journal again and say whether everything came out the same
     Replay(journal::ReplayArgs),
+    /// What may come of the rollouts of a journal: many courses from where it ends, under its policy and others
+    Twin(twin::Args),
     /// Journals: show as plain lines, verify the chain, export as CSV or packed
     #[command(subcommand)]
     Journal(journal::Verb),
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Verb::Scenario(verb) => libraries::scenario(verb),
         Verb::Policy(verb) => libraries::policy(verb),
         Verb::Replay(args) => journal::replay(&args),
+        Verb::Twin(args) => twin::run(&args),
         Verb::Journal(verb) => journal::run(verb),
         Verb::Report(args) => report::run(&args),
     };

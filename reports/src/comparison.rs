@@ -1,15 +1,16 @@
 //! From the text of a comparison.json to its page, by the schema it names.
 
-use crate::{accuracy, arms, calibration, sweep};
+use crate::{accuracy, arms, calibration, sweep, twin};
 use serde::Deserialize;
 
 /// Schemas that have a page.
-const SCHEMAS: [&str; 5] = [
+const SCHEMAS: [&str; 6] = [
     "slacktide/forecast-backtest/1",
     "slacktide/forecast-compare/1",
     "slacktide/compare/1",
     "slacktide/sweep/1",
     "slacktide/calibrate/1",
+    "slacktide/twin/1",
 ];
 
 /// A document that has no page.
@@ -50,6 +51,7 @@ pub fn html(text: &str) -> Result<String, ComparisonError> {
         "slacktide/compare/1" => serde_json::from_str(text).map(|document| arms::html(&document)),
         "slacktide/sweep/1" => serde_json::from_str(text).map(|document| sweep::html(&document)),
         "slacktide/calibrate/1" => serde_json::from_str(text).map(|document| calibration::html(&document)),
+        "slacktide/twin/1" => serde_json::from_str(text).map(|document| twin::html(&document)),
         _ => return Err(ComparisonError::UnknownSchema(schema)),
     };
     page.map_err(|source| ComparisonError::Shape { schema, source })

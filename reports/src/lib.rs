@@ -15,3 +15,4 @@ pub mod sweep;
 pub mod tables;
 pub mod text;
 pub mod transcript;
+pub mod twin;

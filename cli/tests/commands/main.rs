@@ -6,6 +6,7 @@ mod forecast;
 mod plan;
 mod stories;
 mod sweep;
+mod twin;
 
 use serde_json::Value;
 use std::path::Path;

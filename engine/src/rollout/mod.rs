@@ -121,6 +121,11 @@ impl RolloutState {
         matches!(self, Self::Finished | Self::RolledBack | Self::Stopped)
     }
 
+    /// Did it end otherwise than by bringing its release?
+    pub const fn is_unhappy_end(self) -> bool {
+        matches!(self, Self::RolledBack | Self::Stopped)
+    }
+
     /// May devices be touched because of this rollout?
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::Paused | Self::Aborting | Self::RollingBack)

@@ -7,6 +7,7 @@ mod faults;
 mod curves;
 mod ramps;
 mod several;
+mod twin;
 mod whatif;
 mod worlds;
 
