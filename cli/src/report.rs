@@ -5,10 +5,13 @@ use anyhow::{Context, Result, bail};
 use slacktide_reports::{comparison, files, page, tables::Tables, text};
 use std::path::{Path, PathBuf};
 
+/// What an `--out` folder may hold that has a page.
+const KNOWN: [&str; 5] = ["journal.jsonl", "comparison.json", "sweep.json", "calibration.json", "twin.json"];
+
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A journal, or a folder with journal.jsonl, comparison.json or sweep.json in it
+    /// A journal, a document (.json) that --out wrote, or a folder that holds one of them
     path: PathBuf,
     /// Where to write the page (default: report.html beside what it is made of)
     #[arg(long, value_name = "FILE")]
@@ -18,7 +21,7 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let source = source(&args.path)?;
-    let (summary, html) = if source.file_name().is_some_and(|name| name == "comparison.json" || name == "sweep.json") {
+    let (summary, html) = if source.extension().is_some_and(|extension| extension == "json") {
         let document = std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
         (String::new(), comparison::html(&document).with_context(|| source.display().to_string())?)
     } else {
@@ -39,9 +42,8 @@ fn source(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let known = ["journal.jsonl", "comparison.json", "sweep.json"].map(|name| path.join(name));
-    match known.into_iter().find(|file| file.is_file()) {
+    match KNOWN.map(|name| path.join(name)).into_iter().find(|file| file.is_file()) {
         Some(file) => Ok(file),
-        None => bail!("{} holds neither journal.jsonl nor comparison.json nor sweep.json", path.display()),
+        None => bail!("{} holds none of {}", path.display(), KNOWN.join(", ")),
     }
 }
