@@ -239,7 +239,7 @@ fn mistakes_exit_2_with_one_clear_message() {
     refused(&simulate(&["--devices", "0"]), dir.path(), &["--devices"]);
     refused(&["replay", "nowhere.jsonl"], dir.path(), &["nowhere.jsonl"]);
     refused(&["report", "text.csv"], dir.path(), &["line 1: is not a journal entry"]);
-    refused(&["report", "empty"], dir.path(), &["empty holds neither journal.jsonl nor comparison.json"]);
+    refused(&["report", "empty"], dir.path(), &["empty holds none of journal.jsonl, comparison.json"]);
     std::fs::create_dir(dir.path().join("newer")).unwrap();
     write("newer/comparison.json", br#"{"schema": "slacktide/compare/9"}"#);
     refused(
