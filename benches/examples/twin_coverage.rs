@@ -61,6 +61,6 @@ fn middle(lines: &[Line]) -> Option<Instant> {
             .map(|line| line.at)
     };
     let begun = at(|state| state == RolloutState::Running).next()?;
-    let ended = at(RolloutState::is_end).last()?;
+    let ended = at(RolloutState::is_end).next_back()?;
     Some(begun + Span::from_millis(ended.since(begun).as_millis() / 2))
 }
