@@ -328,9 +328,6 @@ fn scripts(
 fn entry_of(document: &Document, at: &str, given: EntryFile) -> Result<FileEntry, InputError> {
     let field = |name: &str| format!("{at}{name}");
     let path = file::needed(document, &field("path"), given.path, "path = \"bin/app\"")?;
-    if let Some(problem) = bad_path(path.as_bytes()) {
-        return Err(document.error(&field("path"), &path, problem));
-    }
     let hash = file::needed(document, &field("sha256"), given.sha256, "64 hexadecimal digits")?;
     let sha256 = unhex(&hash)
         .ok_or_else(|| document.error(&field("sha256"), &hash, "must be a SHA-256 hash, 64 digits of 0-9 and a-f"))?;
@@ -363,6 +360,9 @@ fn agree(document: &Document, files: &[FileEntry]) -> Result<(), InputError> {
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
     for (i, entry) in files.iter().enumerate() {
         let field = format!("files[{i}].path");
+        if let Some(problem) = bad_path(entry.path.as_bytes()) {
+            return Err(document.error(&field, &entry.path, problem));
+        }
         if i > 0 && files[i - 1].path.as_bytes() > entry.path.as_bytes() {
             return Err(document.error(
                 &field,

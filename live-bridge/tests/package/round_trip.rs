@@ -1,7 +1,7 @@
 //! What should work.
 
-use crate::world::{World, example, files, now, wait};
-use slacktide_live_bridge::package::{Limits, Manifest, Role, ScriptKind, archive};
+use crate::world::{World, example, files};
+use slacktide_live_bridge::package::{Limits, Manifest, ScriptKind, archive};
 use std::os::unix::fs::PermissionsExt as _;
 
 #[test]

@@ -29,13 +29,13 @@ pub(crate) fn example() -> PathBuf {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::at(now())
+        Self::with(&Expiries::default(), now())
     }
 
     /// With a repository made at that time.
-    pub(crate) fn at(then: Instant) -> Self {
+    pub(crate) fn with(expiries: &Expiries, then: Instant) -> Self {
         let world = Self { folder: tempfile::tempdir().unwrap() };
-        wait(world.repository().init(&world.root_keys(), &world.keys(), &Expiries::default(), then)).unwrap();
+        wait(world.repository().init(&world.root_keys(), &world.keys(), expiries, then)).unwrap();
         world
     }
 
