@@ -90,7 +90,10 @@ pub fn read_folder(folder: &Path) -> Result<Manifest, Error> {
 }
 
 /// SHA-256 and size of a file.
-pub(super) fn hash_file(path: &Path) -> Result<([u8; 32], u64), Error> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn hash_file(path: &Path) -> Result<([u8; 32], u64), Error> {
     hash(&mut File::open(path).map_err(failed("read", path))?).map_err(failed("read", path))
 }
 

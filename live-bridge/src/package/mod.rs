@@ -23,5 +23,5 @@ pub use manifest::{FileEntry, Manifest, Script, ScriptKind};
 pub use refusal::{Error, Refusal};
 pub use release::{Release, Target};
 pub use repository::{Expiries, Repository, RoleStatus, Rotation, Status};
-pub use trusted::{Checked, Folder, Source, Trusted};
+pub use trusted::{Checked, Folder, METADATA_BYTES_MAX, Source, Trusted};
 pub use unpack::Limits;
