@@ -129,7 +129,9 @@ fn header(path: &str, size_bytes: u64, mode: u32) -> io::Result<Header> {
     header.set_entry_type(EntryType::Regular);
     header.set_size(size_bytes);
     header.set_mode(mode);
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header.set_cksum();
     Ok(header)
 }

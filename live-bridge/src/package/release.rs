@@ -3,7 +3,7 @@
 use super::manifest::Manifest;
 use slacktide_engine::rollout::Package;
 
-/// A signed release. Made only by checking a repository, so whoever holds one may believe it.
+/// A signed release, as checking a repository gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Release {
     /// What is in it.

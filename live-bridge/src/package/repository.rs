@@ -167,7 +167,7 @@ impl Repository {
         let _held = self.lock()?;
         self.finish()?;
         let repository = self.load(ExpirationEnforcement::Unsafe).await?;
-        let has = Checked::of(&repository)?.releases;
+        let has = Checked::of(&repository).releases;
         let mut editor = self.editor(&repository).await?;
         let mut added: Vec<Manifest> = Vec::new();
         for archive in archives {
@@ -269,7 +269,7 @@ impl Repository {
         let (sha256, _) = hash_file(&self.path.join(format!("metadata/{}.root.json", root.version)))?;
         Ok(Status {
             roles: Role::ALL.into_iter().map(of).collect::<Result<_, Error>>()?,
-            releases: Checked::of(&repository)?.releases,
+            releases: Checked::of(&repository).releases,
             root_sha256: hex(&sha256),
         })
     }
@@ -279,7 +279,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Refused`] when there is no such release, or devices would refuse the repository.
     pub async fn release(&self, name: &str, version: Version) -> Result<Release, Error> {
-        let checked = Checked::of(&self.load(ExpirationEnforcement::Safe).await?)?;
+        let checked = Checked::of(&self.load(ExpirationEnforcement::Safe).await?);
         Ok(checked.release(name, version)?.clone())
     }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use slacktide_engine::time::Instant;
 use slacktide_engine::version::Version;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -61,6 +62,9 @@ pub struct Trusted {
 pub struct Checked {
     /// Its releases, by name and version.
     pub releases: Vec<Release>,
+    /// Signed targets that are no releases to this program, with what is wrong: a newer one may know more kinds. They are in nobody's way
+    /// until they are asked for.
+    pub unreadable: BTreeMap<String, String>,
     /// The metadata must be fetched anew by then.
     pub expires: Instant,
     /// Version of the root that is trusted now.
@@ -82,7 +86,7 @@ impl Trusted {
         Self { root, state: state.into() }
     }
 
-    /// Checks the metadata of a repository as of now, and remembers it.
+    /// Checks the metadata of a repository as of now, and remembers it. One check at a time for one memory.
     ///
     /// # Errors
     /// [`Error::Refused`], after which the newest root that was proven is remembered and nothing else; [`Error::Io`] for the memory.
@@ -102,7 +106,7 @@ impl Trusted {
         let seen = std::fs::read(aside.join("root.json")).ok();
         let root = seen.as_ref().unwrap_or(&self.root);
         let loaded = load(root, source, Some(aside.clone()), ExpirationEnforcement::Safe).await;
-        let checked = loaded.map_err(Error::from).and_then(|repository| Checked::of(&repository));
+        let checked = loaded.map_err(Error::from).map(|repository| Checked::of(&repository));
         self.remember(&aside, root, checked.is_ok())?;
         checked
     }
@@ -163,19 +167,13 @@ fn clear(folder: &Path) -> Result<(), Error> {
 }
 
 impl Checked {
-    pub(super) fn of(repository: &tough::Repository) -> Result<Self, Error> {
-        let mut releases = Vec::new();
+    pub(super) fn of(repository: &tough::Repository) -> Self {
+        let (mut releases, mut unreadable) = (Vec::new(), BTreeMap::new());
         for (name, target) in repository.all_targets() {
-            let bad = |problem: &str| Refusal::Unreadable { problem: format!("target {:?}: {problem}", name.raw()) };
-            let text =
-                target.custom.get("manifest").and_then(Value::as_str).ok_or_else(|| bad("there is no manifest"))?;
-            let manifest = Manifest::parse(name.raw(), text).map_err(Refusal::Manifest)?;
-            if manifest.archive_name() != name.raw() {
-                return Err(bad("its manifest is another's").into());
+            match release(name.raw(), target) {
+                Ok(release) => releases.push(release),
+                Err(problem) => drop(unreadable.insert(name.raw().to_owned(), problem)),
             }
-            let sha256: [u8; 32] = (*target.hashes.sha256).try_into().map_err(|_| bad("its hash is no SHA-256"))?;
-            let file = format!("targets/{}.{}", super::manifest::hex(&sha256), name.raw());
-            releases.push(Release { manifest, target: Target { file, size_bytes: target.length, sha256 } });
         }
         releases.sort_by(|a, b| (&a.manifest.name, a.manifest.version).cmp(&(&b.manifest.name, b.manifest.version)));
         let expires = [
@@ -184,19 +182,23 @@ impl Checked {
             repository.snapshot().signed.expires.as_second(),
             repository.timestamp().signed.expires.as_second(),
         ];
-        Ok(Self {
+        Self {
             releases,
+            unreadable,
             expires: Instant::from_secs(expires.into_iter().min().unwrap_or_default()),
             root_version: repository.root().signed.version.get(),
             timestamp_version: repository.timestamp().signed.version.get(),
-        })
+        }
     }
 
     /// The release of that name and version (`2.4` is `2.4.0`).
     ///
     /// # Errors
-    /// [`Refusal::Unknown`], naming some that there are.
+    /// [`Refusal::Unknown`], naming some that there are; [`Refusal::Unreadable`] for one this program cannot read.
     pub fn release(&self, name: &str, version: Version) -> Result<&Release, Refusal> {
+        if let Some(problem) = self.unreadable.get(&format!("{name}-{version}.stp")) {
+            return Err(Refusal::Unreadable { problem: format!("{name} {version}: {problem}") });
+        }
         let found = self.releases.iter().find(|r| r.manifest.name == name && r.manifest.version == version);
         found.ok_or_else(|| {
             let of_name = self.releases.iter().filter(|r| r.manifest.name == name).rev();
@@ -205,6 +207,18 @@ impl Checked {
             Refusal::Unknown { name: name.to_owned(), version: version.to_string(), has: has.collect() }
         })
     }
+}
+
+/// A target as a release, or what is wrong with it.
+fn release(name: &str, target: &tough::schema::Target) -> Result<Release, String> {
+    let text = target.custom.get("manifest").and_then(Value::as_str).ok_or("it has no manifest")?;
+    let manifest = Manifest::parse(name, text).map_err(|e| e.to_string())?;
+    if manifest.archive_name() != name {
+        return Err("its manifest is another's".to_owned());
+    }
+    let sha256: [u8; 32] = (*target.hashes.sha256).try_into().map_err(|_| "its hash is no SHA-256")?;
+    let file = format!("targets/{}.{name}", super::manifest::hex(&sha256));
+    Ok(Release { manifest, target: Target { file, size_bytes: target.length, sha256 } })
 }
 
 /// Loads and verifies metadata from `root` on.
@@ -258,13 +272,11 @@ fn refusal(error: &ToughError) -> Refusal {
     match error {
         ToughError::ExpiredMetadata { role: r, .. } => Refusal::Expired { role: role(r) },
         ToughError::OlderMetadata { role: r, current_version, new_version, .. } => {
-            Refusal::Older { role: role(r), seen: (*current_version).into(), offered: (*new_version).into() }
+            Refusal::Older { role: role(r), seen: *current_version, offered: *new_version }
         }
-        ToughError::OlderSnapshotInTimestamp { snapshot_old, snapshot_new, .. } => Refusal::Older {
-            role: "snapshot".to_owned(),
-            seen: (*snapshot_old).into(),
-            offered: (*snapshot_new).into(),
-        },
+        ToughError::OlderSnapshotInTimestamp { snapshot_old, snapshot_new, .. } => {
+            Refusal::Older { role: "snapshot".to_owned(), seen: *snapshot_old, offered: *snapshot_new }
+        }
         ToughError::VerifyMetadata { role: r, source, .. } if unsigned(source) => Refusal::Signer { role: role(r) },
         ToughError::VerifyRoleMetadata { role: r, source, .. } if unsigned(source) => {
             Refusal::Signer { role: r.clone() }

@@ -3,8 +3,8 @@
 use crate::hostile::{Forge, pack};
 use crate::world::files;
 use proptest::prelude::*;
+use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use rand::{RngExt as _, SeedableRng as _};
 use slacktide_live_bridge::package::{FileEntry, Limits, Manifest, archive};
 
 /// A change or several, of the kinds that break parsers.

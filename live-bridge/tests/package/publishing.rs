@@ -9,7 +9,7 @@ use std::io::Read as _;
 fn a_release_never_changes() {
     let world = World::new();
     let first = world.build("os", "1.0", b"one");
-    world.publish(&[first.clone()]);
+    world.publish(std::slice::from_ref(&first));
     world.publish(&[first]);
     let other = world.build("os", "1.0", b"two");
     let publish = |archives: &[std::path::PathBuf]| {
@@ -23,6 +23,53 @@ fn a_release_never_changes() {
     std::fs::write(&damaged, b"no archive").unwrap();
     assert!(publish(&[damaged]).contains("the archive is damaged"));
     assert_eq!(world.check(&world.device("device")).unwrap().releases.len(), 1);
+}
+
+/// A package of a kind that this program does not know is signed into the repository by a newer one.
+#[test]
+fn a_release_of_the_future_is_in_nobodys_way() {
+    use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
+    use tough::key_source::{KeySource, LocalKeySource};
+    let world = World::new();
+    world.published("os", "1.0");
+    let mut keys: Vec<Box<dyn KeySource>> = Vec::new();
+    for file in files(&world.path("keys")) {
+        let der = PrivatePkcs8KeyDer::from_pem_file(world.path("keys").join(&file)).unwrap();
+        let path = world.path(&format!("{file}.der"));
+        std::fs::write(&path, der.secret_pkcs8_der()).unwrap();
+        keys.push(Box::new(LocalKeySource { path }));
+    }
+    let target = |name: &str, custom: serde_json::Value| {
+        let json = serde_json::json!({"length": 3, "hashes": {"sha256": "0a".repeat(32)}, "custom": custom});
+        (tough::TargetName::new(name).unwrap(), serde_json::from_value::<tough::schema::Target>(json).unwrap())
+    };
+    let metadata = world.path("repository/metadata");
+    let os = world.check(&world.device("device")).unwrap().releases.remove(0);
+    let os_text = serde_json::json!({"manifest": os.manifest.text()});
+    wait(async {
+        let mut editor = tough::editor::RepositoryEditor::new(metadata.join("1.root.json")).await.unwrap();
+        for (name, target) in [
+            target("os-1.0.stp", os_text.clone()),
+            target("os-2.0.stp", serde_json::json!({"manifest": "name = \"os\"\nkind = \"container\"\n"})),
+            target("os-3.0.stp", os_text),
+            target("../../evil", serde_json::json!({})),
+        ] {
+            editor.add_target(name, target).unwrap();
+        }
+        let year = || "2999-01-01T00:00:00Z".parse().unwrap();
+        let version = |n| std::num::NonZeroU64::new(n).unwrap();
+        editor.targets_version(version(9)).unwrap().targets_expires(year()).unwrap();
+        editor.snapshot_version(version(9)).snapshot_expires(year());
+        editor.timestamp_version(version(9)).timestamp_expires(year());
+        editor.sign(&keys).await.unwrap().write(&metadata).await.unwrap();
+    });
+    let checked = world.check(&world.device("device")).unwrap();
+    let names: Vec<&str> = checked.unreadable.keys().map(String::as_str).collect();
+    assert_eq!((checked.releases.len(), names), (1, vec!["../../evil", "os-2.0.stp", "os-3.0.stp"]));
+    checked.release("os", "1.0".parse().unwrap()).unwrap();
+    let said = |version: &str| checked.release("os", version.parse().unwrap()).unwrap_err().to_string();
+    assert!(said("2.0").contains("os 2.0: os-2.0.stp:2: field `kind`: there is no such key"), "{}", said("2.0"));
+    assert!(said("3.0").contains("its manifest is another's"), "{}", said("3.0"));
 }
 
 #[test]

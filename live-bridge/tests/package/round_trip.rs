@@ -9,7 +9,7 @@ fn a_folder_arrives_as_it_was() {
     let world = World::new();
     let archive = world.path("greeting.stp");
     let built = archive::build(&example(), &archive).unwrap();
-    world.publish(&[archive.clone()]);
+    world.publish(std::slice::from_ref(&archive));
     let device = world.device("device");
     let checked = world.check(&device).unwrap();
     let release = checked.release("greeting", "1.1".parse().unwrap()).unwrap();
