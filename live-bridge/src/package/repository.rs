@@ -307,7 +307,7 @@ impl Repository {
             )),
             _ => failed("read", &first)(error),
         })?;
-        Ok(load(&root, Arc::new(Folder(metadata)), None, expiry).await?)
+        load(&root, Arc::new(Folder(metadata)), None, expiry).await
     }
 
     async fn editor(&self, repository: &tough::Repository) -> Result<RepositoryEditor, Error> {

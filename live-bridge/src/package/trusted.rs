@@ -21,8 +21,8 @@ use url::Url;
 
 /// Where metadata comes from: a folder, or the controller.
 pub trait Source: Send + Sync {
-    /// The metadata file `name` (such as `timestamp.json`), whole; an error of kind `NotFound` where there is none. What is longer than
-    /// `bytes_max` need not be read to its end.
+    /// The metadata file `name` (such as `timestamp.json`), whole. An error of kind `NotFound` says that there is none, `InvalidData` that
+    /// it is longer than `bytes_max` or otherwise no metadata; any other is the way's, and no reason to mistrust the repository.
     fn fetch<'a>(
         &'a self,
         name: &'a str,
@@ -43,7 +43,8 @@ impl Source for Folder {
         Box::pin(async move {
             let path = self.0.join(name);
             if tokio::fs::metadata(&path).await?.len() > bytes_max {
-                return Err(io::Error::other(format!("{} is larger than {bytes_max} bytes", path.display())));
+                let problem = format!("{} is larger than {bytes_max} bytes", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
             tokio::fs::read(&path).await
         })
@@ -89,7 +90,8 @@ impl Trusted {
     /// Checks the metadata of a repository as of now, and remembers it. One check at a time for one memory.
     ///
     /// # Errors
-    /// [`Error::Refused`], after which the newest root that was proven is remembered and nothing else; [`Error::Io`] for the memory.
+    /// [`Error::Refused`]; [`Error::Io`] where metadata did not arrive or the memory cannot be written. After an error the newest root that
+    /// was proven is remembered, and nothing else.
     pub async fn check(&self, source: Arc<dyn Source>) -> Result<Checked, Error> {
         std::fs::create_dir_all(&self.state).map_err(failed("make the folder", &self.state))?;
         // The library writes as it goes, in place: it works on a copy, and each file of that is put in place whole.
@@ -106,7 +108,7 @@ impl Trusted {
         let seen = std::fs::read(aside.join("root.json")).ok();
         let root = seen.as_ref().unwrap_or(&self.root);
         let loaded = load(root, source, Some(aside.clone()), ExpirationEnforcement::Safe).await;
-        let checked = loaded.map_err(Error::from).map(|repository| Checked::of(&repository));
+        let checked = loaded.map(|repository| Checked::of(&repository));
         self.remember(&aside, root, checked.is_ok())?;
         checked
     }
@@ -133,7 +135,7 @@ impl Trusted {
         };
         if good {
             REMEMBERED.into_iter().try_for_each(place)?;
-        } else if let Ok(after) = std::fs::read(aside.join("root.json")) {
+        } else if let Some(after) = std::fs::read(aside.join("root.json")).ok().filter(|after| after != before) {
             // A root that is proven holds even when the rest is bad. Where it takes a key away from the roles that count versions, what
             // they counted goes too, or a thief of that key could have counted to the end of numbers for all time.
             let counting = |root: &[u8]| {
@@ -227,7 +229,7 @@ pub(super) async fn load(
     source: Arc<dyn Source>,
     datastore: Option<PathBuf>,
     expiry: ExpirationEnforcement,
-) -> Result<tough::Repository, Refusal> {
+) -> Result<tough::Repository, Error> {
     let base = |folder: &str| {
         Url::parse(&format!("file:///{folder}/")).map_err(|e| Refusal::Unreadable { problem: e.to_string() })
     };
@@ -238,7 +240,12 @@ pub(super) async fn load(
     if let Some(datastore) = datastore {
         loader = loader.datastore(datastore);
     }
-    loader.load().await.map_err(|error| refusal(&error))
+    loader.load().await.map_err(|error| match &error {
+        ToughError::Transport { source, .. } if on_the_way(source) => {
+            Error::Io { doing: format!("fetch {}", source.url()), source: io::Error::other(whole(source)) }
+        }
+        _ => refusal(&error).into(),
+    })
 }
 
 /// A source as the library wants it.
@@ -313,6 +320,12 @@ fn wrong_bytes(error: &TransportError) -> bool {
         cause = inner.source();
     }
     false
+}
+
+/// Whether a file did not come for reasons that are not its own.
+fn on_the_way(error: &TransportError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| !matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData))
 }
 
 /// An error and what it comes from, each once.

@@ -2,8 +2,11 @@
 
 use crate::world::{World, now, wait};
 use slacktide_engine::time::{Instant, Span};
-use slacktide_live_bridge::package::{Expiries, Refusal, Role};
+use slacktide_live_bridge::package::{Error, Expiries, Folder, Refusal, Role, Source};
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -51,7 +54,9 @@ fn one_flipped_bit_is_refused_in_every_file() {
             flipped[at] ^= 1 << (n % 8);
             std::fs::write(&file, &flipped).unwrap();
             tried += 1;
-            match world.check(&world.device(&format!("device-{tried}"))) {
+            // A device that knows the root asks for it no more.
+            let device = if file.ends_with("2.root.json") { format!("device-{tried}") } else { "good".to_owned() };
+            match world.check(&world.device(&device)) {
                 Err(error) => {
                     assert!(error.refusal().is_some(), "{error}");
                     refused += 1;
@@ -171,4 +176,45 @@ fn missing_files_and_a_clock_that_went_back_are_refused() {
     let unknown = checked.release("os", "3.0".parse().unwrap()).unwrap_err();
     assert_eq!(unknown.to_string(), "the repository has no os 3.0; it has os 1.0");
     assert!(checked.release("os", "1.0.0".parse().unwrap()).is_ok());
+}
+
+/// A way that loses files or makes them too long.
+struct Way {
+    folder: Folder,
+    trouble: std::io::ErrorKind,
+    at: &'static str,
+}
+
+impl Source for Way {
+    fn fetch<'a>(
+        &'a self,
+        name: &'a str,
+        bytes_max: u64,
+    ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<u8>>> + Send + 'a>> {
+        if name == self.at {
+            let trouble = self.trouble;
+            return Box::pin(async move { Err(trouble.into()) });
+        }
+        self.folder.fetch(name, bytes_max)
+    }
+}
+
+#[test]
+fn a_bad_way_is_not_a_bad_repository() {
+    let world = World::new();
+    world.published("os", "1.0");
+    let device = world.device("device");
+    let check = |trouble, at| {
+        let way = Way { folder: Folder(world.path("repository/metadata")), trouble, at };
+        // It can run on any thread of the agent.
+        let task: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(device.check(Arc::new(way)));
+        wait(task)
+    };
+    for at in ["timestamp.json", "2.snapshot.json", "2.targets.json"] {
+        let error = check(std::io::ErrorKind::ConnectionReset, at).unwrap_err();
+        assert!(matches!(&error, Error::Io { doing, .. } if *doing == format!("fetch {at}")), "{error:?}");
+        let error = check(std::io::ErrorKind::InvalidData, at).unwrap_err();
+        assert_eq!(error.refusal().unwrap().name(), "unreadable");
+    }
+    assert_eq!(check(std::io::ErrorKind::ConnectionReset, "none").unwrap().releases.len(), 1);
 }
