@@ -9,7 +9,7 @@ use super::manifest::{Manifest, hex};
 use super::refusal::{Error, failed};
 use super::release::Release;
 use super::trusted::{Checked, Folder, load};
-use super::unpack::Limits;
+use super::unpack::{Limits, sync};
 use aws_lc_rs::rand::SystemRandom;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
@@ -343,8 +343,8 @@ impl Repository {
     /// From here on the change is made, whatever happens.
     fn commit(&self, staged: &Path) -> Result<(), Error> {
         let next = self.path.join("next");
+        sync(staged)?;
         let put = || {
-            rustix::fs::syncfs(File::open(staged)?)?;
             std::fs::rename(staged, &next)?;
             File::open(&self.path)?.sync_all()
         };

@@ -108,9 +108,22 @@ impl Release {
         };
         let manifest = archive::read(archive, Some(&self.manifest), limits, &mut take)?;
         write(&beside.join(Manifest::FILE), 0o644, Manifest::FILE, &mut manifest.text().as_bytes())?;
-        let sync = || rustix::fs::syncfs(File::open(beside)?).map_err(std::io::Error::from);
-        sync().map_err(failed("write", beside))
+        sync(beside)
     }
+}
+
+/// Brings a folder and all below it to the disk. After everything is written, so that the file system has little left to do for each;
+/// and not the whole file system at once, which would wait for everybody else's writes.
+pub(super) fn sync(folder: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(failed("read the folder", folder))? {
+        let path = entry.map_err(failed("read the folder", folder))?.path();
+        if path.is_dir() {
+            sync(&path)?;
+        } else {
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed("write", &path))?;
+        }
+    }
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write", folder))
 }
 
 fn clear(folder: &Path) -> Result<(), Error> {
