@@ -63,6 +63,24 @@ impl ClientFiles {
         self.exchange(certificate, authorities)
     }
 
+    /// Writes a certificate beside a key that is somewhere else, and the authorities to trust.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    pub fn write_certificate(&self, certificate: &str, authorities: &str) -> Result<(), TrustError> {
+        files::secret_folder(self.certificate.parent().unwrap_or_else(|| Path::new(".")))?;
+        files::write(&self.authorities, authorities.as_bytes(), PUBLIC)?;
+        Self::write_alone(&self.certificate, certificate)
+    }
+
+    /// Writes a certificate and nothing else.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_alone(path: &Path, certificate: &str) -> Result<(), TrustError> {
+        files::write(path, certificate.as_bytes(), PUBLIC)
+    }
+
     /// A key that waits for its certificate. Key and certificate are two files and cannot change in one step: the certificate comes
     /// first, and whoever finds that it goes with this key finishes the exchange.
     pub(crate) fn next_key(&self) -> PathBuf {
@@ -253,7 +271,8 @@ pub(crate) fn channel(
 ) -> Result<Channel, TrustError> {
     let unfit = |why: &str| TrustError::value("controller", controller, why);
     let address: Uri = controller.parse().map_err(|_| unfit("is no address such as https://HOST:PORT"))?;
-    if address.scheme_str() != Some("https") || address.host().is_none() || address.port_u16().is_none() {
+    if address.scheme_str() != Some("https") || address.host().is_none_or(str::is_empty) || address.port_u16().is_none()
+    {
         return Err(unfit("is no address such as https://HOST:PORT"));
     }
     // TLS is ours, so tonic must not look for its own behind an https address; requests carry the true one.

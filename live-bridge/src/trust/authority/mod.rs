@@ -34,7 +34,7 @@ use time::OffsetDateTime;
 /// What the state file says it is.
 const SCHEMA: &str = "slacktide/authority/1";
 /// Seconds a day.
-pub(crate) const DAY_S: u32 = 86_400;
+pub const DAY_S: u32 = 86_400;
 /// How much certificates and lists begin in the past: clocks of devices differ.
 const SKEW_S: i64 = 300;
 /// How long an authority lives, seconds (ten years).
