@@ -3,6 +3,7 @@
 //! Silence costs a socket and nothing else: a handshake's place is taken only after the client has spoken. Without a file descriptor
 //! left the loop sleeps instead of spinning.
 
+use super::addresses::Addresses;
 use super::counters::{Counters, count};
 use super::identity::CertificateFacts;
 use super::registry::{Facts, Gauge, Registered};
@@ -37,6 +38,8 @@ const READY_MAX: usize = 256;
 pub struct Limits {
     /// Handshakes at a time.
     pub handshakes_max: usize,
+    /// Of those, from one address: who stops in the middle of many handshakes holds up himself.
+    pub handshakes_per_address_max: usize,
     /// Sockets that were accepted and have no handshake behind them; beyond it the kernel's queue holds the rest.
     pub waiting_max: usize,
     /// Open connections, beyond which new ones are refused.
@@ -51,6 +54,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshakes_max: 256,
+            handshakes_per_address_max: 128,
             waiting_max: 8192,
             connections_max: 50_000,
             first_byte: Duration::from_secs(5),
@@ -119,6 +123,7 @@ pub(crate) fn start<P: Kind>(
     let sweep = sweep(Arc::clone(&trust));
     let door = Door {
         handshakes: Semaphore::new(limits.handshakes_max),
+        addresses: Addresses::new(limits.handshakes_per_address_max),
         connections: Arc::new(Semaphore::new(limits.connections_max)),
         waiting: Arc::new(Semaphore::new(limits.waiting_max)),
         trust,
@@ -148,6 +153,7 @@ struct Door {
     limits: Limits,
     counters: Arc<Counters>,
     handshakes: Semaphore,
+    addresses: Addresses,
     connections: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
@@ -207,6 +213,8 @@ impl Door {
             Ok(Err(_) | Ok(0)) => return Err(Refusal::Network),
             Ok(Ok(_)) => {}
         }
+        let queue = self.addresses.queue(address.ip());
+        let _among_neighbours = queue.acquire().await.map_err(|_| Refusal::Full)?;
         let _turn = self.handshakes.acquire().await.map_err(|_| Refusal::Full)?;
         let room = Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Refusal::Full)?;
         stream.set_nodelay(true).map_err(|_| Refusal::Network)?;

@@ -89,7 +89,13 @@ pub async fn serve(
     let failed = |why: String| TrustError::Controller { controller: address.to_string(), why };
     let listener = listen(address).map_err(|e| failed(e.to_string()))?;
     // Strangers get a tenth of the room.
-    let limits = Limits { handshakes_max: 32, waiting_max: 1024, connections_max: 512, ..Limits::default() };
+    let limits = Limits {
+        handshakes_max: 32,
+        handshakes_per_address_max: 16,
+        waiting_max: 1024,
+        connections_max: 512,
+        ..Limits::default()
+    };
     let incoming = trust.guests(listener, limits, Arc::clone(&service.counters));
     tonic::transport::Server::builder()
         .timeout(ENROL_MAX)
@@ -135,6 +141,7 @@ async fn in_background<T: Send + 'static>(
 fn status(error: &TrustError) -> Status {
     match error {
         TrustError::Token | TrustError::NotRenewable(_) => Status::permission_denied(error.to_string()),
+        TrustError::TooOften(_) => Status::resource_exhausted(error.to_string()),
         TrustError::Request(_) | TrustError::Value { .. } => Status::invalid_argument(error.to_string()),
         _ => Status::internal("the authority cannot sign now: its log says why"),
     }

@@ -42,6 +42,9 @@ pub enum TrustError {
     /// The certificate at hand is revoked or unknown to the authority, so it opens no way to a new one.
     #[error("the certificate {0} is revoked or not of this authority")]
     NotRenewable(String),
+    /// Whoever asks has had many certificates within the hour.
+    #[error("{0} has renewed too often within the hour")]
+    TooOften(String),
     /// Nothing was ever issued under that name or serial number.
     #[error("nothing was issued for {0}")]
     NotIssued(String),

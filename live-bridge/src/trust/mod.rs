@@ -5,6 +5,7 @@
 //! [`registry`] (the kill switch of open connections) · [`client`] (the other side of the door) · [`enrolment`] (the first certificate).
 
 pub mod acceptor;
+mod addresses;
 pub mod authority;
 pub mod client;
 pub mod counters;

@@ -50,6 +50,27 @@ async fn who_stops_in_the_middle_of_a_handshake_loses_the_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_in_the_middle_holds_up_his_own_address_only() {
+    use tokio::io::AsyncWriteExt as _;
+    let limits = Limits { handshakes_max: 8, handshakes_per_address_max: 4, ..Limits::default() };
+    let world = World::start(limits).await;
+    let mut halves = Vec::new();
+    for _ in 0..40 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut half = socket.connect(world.address).await.unwrap();
+        half.write_all(&[22, 3, 1]).await.unwrap();
+        halves.push(half);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let shown = Shown::issued(&world.authority, &device("cam-1"));
+    let start = Instant::now();
+    world.raw(Some(&shown)).poll().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(world.counters.refused(Refusal::Slow), 0, "they still hang");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_most_connections_new_ones_are_refused_and_room_comes_back() {
     let world = World::start(Limits { connections_max: 2, ..Limits::default() }).await;
     let shown = Shown::issued(&world.authority, &device("cam-1"));

@@ -155,9 +155,15 @@ async fn renewal_is_for_oneself_and_not_for_the_revoked() {
         let request = RenewRequest { certificate_signing_request: bad.to_owned() };
         assert_eq!(world.link(&client).renew(request).await.unwrap_err().code(), tonic::Code::InvalidArgument);
     }
+    for _ in 0..8 {
+        renew(&world, &other).await;
+    }
+    // One at first and nine by renewal are all for this hour.
+    let request = RenewRequest { certificate_signing_request: other.begin_renewal().unwrap() };
+    assert_eq!(world.link(&other).renew(request).await.unwrap_err().code(), tonic::Code::ResourceExhausted);
     // Revoked in the folder, and the door does not know yet.
     world.authority.revoke("device/cam-1", None).unwrap();
     let request = RenewRequest { certificate_signing_request: client.begin_renewal().unwrap() };
     assert_eq!(world.link(&client).renew(request).await.unwrap_err().code(), tonic::Code::PermissionDenied);
-    assert_eq!(world.counters.renewed.load(Relaxed), 2);
+    assert_eq!(world.counters.renewed.load(Relaxed), 10);
 }

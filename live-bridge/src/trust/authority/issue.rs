@@ -13,6 +13,8 @@ use std::net::IpAddr;
 const LIFE_S_MAX: u32 = 825 * super::DAY_S;
 /// Longest signing request, bytes.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
+/// Most certificates somebody may get an hour by renewing: the list of issued ones must not grow with one that runs wild.
+const RENEWALS_PER_HOUR_MAX: usize = 10;
 /// Most names of a controller besides its identity.
 const HOSTS_MAX: usize = 32;
 
@@ -134,8 +136,12 @@ impl Authority {
     pub fn renew(&self, serial: &str, identity: &Identity, request: &str) -> Result<Issued, TrustError> {
         let key = request_key(request)?;
         let held = self.hold()?;
-        let entry = held.ledger.find(serial)?;
-        let owner = entry.filter(|entry| entry.revoked_at_s.is_none() && entry.identity == identity.path());
+        let (entries, hour_ago) = (held.ledger.entries()?, now_s() - 3600);
+        let own = || entries.iter().filter(|entry| entry.identity == identity.path());
+        if own().filter(|entry| entry.issued_at_s > hour_ago).count() >= RENEWALS_PER_HOUR_MAX {
+            return Err(TrustError::TooOften(identity.path()));
+        }
+        let owner = own().find(|entry| entry.serial == serial && entry.revoked_at_s.is_none());
         if owner.is_none() {
             return Err(TrustError::NotRenewable(serial.to_owned()));
         }

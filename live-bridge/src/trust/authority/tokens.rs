@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Longest life of a token, seconds (30 days).
 const LIFE_S_MAX: u32 = 30 * super::DAY_S;
+/// How often one key may be answered: answers get lost, but not for ever.
+const ANSWERS_MAX: u8 = 10;
 /// A token is 32 random bytes, written as hexadecimal digits.
 const TOKEN_CHARS: usize = 64;
 
@@ -31,6 +33,9 @@ struct Stored {
     /// SHA-256 of the public key it was spent on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// How many certificates it brought.
+    #[serde(default)]
+    answers: u8,
 }
 
 impl Authority {
@@ -47,7 +52,8 @@ impl Authority {
         let held = self.hold()?;
         self.forget_ended_tokens()?;
         let text = hex(&random::<32>()?);
-        let stored = Stored { device: device.to_owned(), expires_at_s: now_s() + i64::from(life_s), key: None };
+        let stored =
+            Stored { device: device.to_owned(), expires_at_s: now_s() + i64::from(life_s), key: None, answers: 0 };
         write(&self.token_file("open", &text), &stored)?;
         drop(held);
         Ok(MadeToken { text, device: stored.device, expires_at_s: stored.expires_at_s })
@@ -72,17 +78,14 @@ impl Authority {
             Some(_) => return Err(TrustError::Token),
             None => read(&open)?.ok_or(TrustError::Token)?,
         };
-        if now_s() > stored.expires_at_s {
+        if now_s() > stored.expires_at_s || stored.answers >= ANSWERS_MAX {
             return Err(TrustError::Token);
         }
-        let issued = {
-            let stored = Stored { key: Some(proof), ..stored };
-            write(&spent, &stored)?;
-            remove(&open)?;
-            let issued = held.make_and_list(&Subject::new(Identity::Device(stored.device.clone())), &key)?;
-            (stored.device, issued)
-        };
-        Ok(issued)
+        let stored = Stored { key: Some(proof), answers: stored.answers + 1, ..stored };
+        write(&spent, &stored)?;
+        remove(&open)?;
+        let issued = held.make_and_list(&Subject::new(Identity::Device(stored.device.clone())), &key)?;
+        Ok((stored.device, issued))
     }
 
     fn token_file(&self, state: &str, token: &str) -> PathBuf {
