@@ -8,9 +8,12 @@ mod compare;
 mod forecast;
 mod journal;
 mod libraries;
+mod logs;
 mod package;
 mod plan;
 mod report;
+mod rollout;
+mod serve;
 mod simulate;
 mod sweep;
 mod whatif;
@@ -58,6 +61,11 @@ enum Verb {
     Journal(journal::Verb),
     /// Make the HTML page of a journal or of an --out folder
     Report(report::Args),
+    /// Run the controller of real devices
+    Serve(serve::Args),
+    /// Rollouts on real devices: create, approve, start, pause, resume, abort, status, watch, stop-everything
+    #[command(subcommand)]
+    Rollout(rollout::Verb),
     /// Packages: build, sign into a repository, verify as a device would, inspect, rotate keys
     #[command(subcommand)]
     Package(package::Verb),
@@ -100,6 +108,8 @@ fn main() -> ExitCode {
         Verb::Replay(args) => journal::replay(&args),
         Verb::Journal(verb) => journal::run(verb),
         Verb::Report(args) => report::run(&args),
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Rollout(verb) => rollout::run(verb),
         Verb::Package(verb) => package::run(&verb),
     };
     match result {

@@ -17,10 +17,10 @@ use tonic::transport::Channel;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct To {
     /// Host and port of the controller
-    #[arg(long, value_name = "HOST:PORT", env = "SLACKTIDE_CONTROLLER")]
+    #[arg(long, value_name = "HOST:PORT")]
     controller: String,
     /// Folder with certificate.pem, key.pem and authorities.pem of the person who asks
-    #[arg(long, value_name = "DIR", env = "SLACKTIDE_IDENTITY")]
+    #[arg(long, value_name = "DIR")]
     identity: PathBuf,
     /// Print JSON documents
     #[arg(long)]

@@ -25,6 +25,8 @@ pub struct Config {
     pub signs: bool,
     /// The store's file (default `controller.db`).
     pub store: PathBuf,
+    /// The store stops growing at this size, MB, 1 to 1000000 (default: as large as the disk lets it). Full, it acknowledges nothing.
+    pub store_mb_max: Option<u32>,
     /// The fleet file, CSV or TOML.
     pub fleet: PathBuf,
     /// Name or file of the policy (default `predictive`).
@@ -80,6 +82,7 @@ struct Trust {
 #[serde(default, deny_unknown_fields)]
 struct Store {
     path: Option<String>,
+    size_mb_max: Option<Whole>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -172,6 +175,7 @@ fn settle(file: File, document: &Document, folder: &Path) -> Result<Config, Inpu
     let span = |field: &str, given: Option<String>, default: &str, min: Span, max: Span| {
         document.span(field, given.as_deref().unwrap_or(default), min, max)
     };
+    let store_mb_max = file.store.size_mb_max.map(|mb| document.whole_in_range("store.size_mb_max", mb, 1, 1_000_000));
     let (second, hour) = (Span::from_secs(1), Span::from_secs(3600));
     let per_s = file.limits.messages_per_s.unwrap_or_else(|| Whole::from(50));
     let devices = file.listen.devices.as_deref().unwrap_or("0.0.0.0:7443");
@@ -185,6 +189,7 @@ fn settle(file: File, document: &Document, folder: &Path) -> Result<Config, Inpu
         authority: path("trust.authority", file.trust.authority, None)?,
         signs,
         store: path("store.path", file.store.path, Some("controller.db"))?,
+        store_mb_max: store_mb_max.transpose()?,
         fleet: path("fleet.file", file.fleet.file, None)?,
         policy,
         packages: path("packages.repository", file.packages.repository, None)?,

@@ -92,6 +92,8 @@ pub(super) struct Driver {
     pub(super) jobs: Sender<Job>,
     /// Set when all is lost: nothing more is written or sent.
     pub(super) dead: Arc<AtomicBool>,
+    /// Set when it should end in peace: a store that cannot be written is not waited for.
+    pub(super) ending: Arc<AtomicBool>,
     pub(super) changes: watch::Sender<u64>,
     pub(super) commands: Vec<Command>,
     pub(super) queue: VecDeque<Input>,
@@ -348,7 +350,9 @@ impl Driver {
             let sent = self.jobs.send(Job::Decided(job)).is_ok();
             match written.recv() {
                 Ok(Ok(())) => return true,
-                Ok(Err(_)) if sent && !self.dead.load(Ordering::Acquire) => std::thread::sleep(STORE_AGAIN),
+                Ok(Err(_)) if sent && !self.dead.load(Ordering::Acquire) && !self.ending.load(Ordering::Acquire) => {
+                    std::thread::sleep(STORE_AGAIN)
+                }
                 _ => return false,
             }
         }

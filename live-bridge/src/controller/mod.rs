@@ -96,6 +96,8 @@ pub struct Setup {
     pub retry_after: Span,
     /// The store's file.
     pub store: PathBuf,
+    /// The store stops growing at this size, bytes.
+    pub store_bytes_max: Option<u64>,
     /// Packages.
     pub shelf: Arc<dyn PackageShelf>,
     /// Time.
@@ -141,6 +143,7 @@ pub struct Controller {
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     dead: Arc<AtomicBool>,
+    ending: Arc<AtomicBool>,
     jobs: Sender<Job>,
     told: Sender<Told>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -152,7 +155,7 @@ impl Controller {
     /// # Errors
     /// [`StartError`] when the store cannot be used.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let store = Store::open(&setup.store)?;
+        let store = Store::open(&setup.store, setup.store_bytes_max)?;
         let inbox = recovery::inbox(&store)?;
         let stored = recovery::stored(&store, &inbox)?;
         let epoch = store.next_epoch()?;
@@ -162,6 +165,7 @@ impl Controller {
         let (stop, stops) = watch::channel(false);
         let (changes, changed) = watch::channel(0);
         let dead = Arc::new(AtomicBool::new(false));
+        let ending = Arc::new(AtomicBool::new(false));
         let registry = Arc::new(Registry::new(setup.fleet.clone(), &stored));
         let outbox = Arc::new(Outbox::new(epoch));
         let shared = Shared {
@@ -170,6 +174,7 @@ impl Controller {
             metrics: Arc::clone(&metrics),
             jobs: jobs.clone(),
             dead: Arc::clone(&dead),
+            ending: Arc::clone(&ending),
             changes,
         };
         let driver = recovery::driver(&store, &setup, shared, &inbox)?;
@@ -197,7 +202,7 @@ impl Controller {
             retry_after_ms: setup.retry_after.as_millis() as u32,
             messages_per_s: setup.messages_per_s,
         };
-        Ok(Self { front: Arc::new(front), metrics, stop, dead, jobs, told, threads: Mutex::new(threads) })
+        Ok(Self { front: Arc::new(front), metrics, stop, dead, ending, jobs, told, threads: Mutex::new(threads) })
     }
 
     /// What it tells of itself.
@@ -262,6 +267,7 @@ impl Controller {
     /// Ends in peace: what is under way is written first. Call [`Self::begin_stop`] before, and let the server end.
     pub fn finish(&self) {
         self.begin_stop();
+        self.ending.store(true, Ordering::Release);
         let _ = self.told.send(Told::Stop);
         self.join(|position| {
             if position == 0 {

@@ -34,6 +34,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) jobs: Sender<Job>,
     pub(super) dead: Arc<AtomicBool>,
+    pub(super) ending: Arc<AtomicBool>,
     pub(super) changes: watch::Sender<u64>,
 }
 
@@ -103,6 +104,7 @@ pub(super) fn driver(
         meta: Vec::new(),
         jobs: shared.jobs,
         dead: shared.dead,
+        ending: shared.ending,
         changes: shared.changes,
         commands: Vec::new(),
         queue: VecDeque::new(),

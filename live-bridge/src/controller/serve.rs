@@ -50,6 +50,7 @@ pub async fn serve(
         messages_per_s: config.messages_per_s,
         retry_after: config.retry_after,
         store: config.store.clone(),
+        store_bytes_max: config.store_mb_max.map(|mb| u64::from(mb) * 1_000_000),
         shelf: Arc::new(repository.clone()),
         clock,
         authority: authority.clone(),
@@ -68,7 +69,7 @@ pub async fn serve(
         .map_err(io(format!("listen at {}", config.metrics)))?;
     let follower = tokio::spawn(Arc::clone(&trust).follow(FOLLOW));
     if let (Some(address), Some(authority)) = (config.enrolment, authority) {
-        let root = config.packages.join("metadata").join("root.json");
+        let root = config.packages.join("metadata").join("1.root.json");
         let service = EnrolmentService::new(authority, Some(root), Arc::clone(&counters));
         let (trust, over) = (Arc::clone(&trust), super::stopped(controller.stops()));
         tokio::spawn(async move {

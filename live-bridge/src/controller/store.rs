@@ -46,11 +46,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store, or makes one.
+    /// Opens a store, or makes one. It grows to `bytes_max` at most; as large as the disk lets it where that is `None`.
     ///
     /// # Errors
     /// When the file cannot be read or written, is damaged, of another layout, or in use by another controller.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, bytes_max: Option<u64>) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Sqlite { path: path.to_owned(), source };
         let unfit = |problem: String| StoreError::Unfit { path: path.to_owned(), problem };
         let connection = Connection::open(path).map_err(failed)?;
@@ -88,6 +88,10 @@ impl Store {
         let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if sound != "ok" {
             return Err(unfit(format!("is damaged: {sound}")));
+        }
+        if let Some(bytes) = bytes_max {
+            let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(failed)?;
+            connection.pragma_update(None, "max_page_count", bytes as i64 / page).map_err(failed)?;
         }
         Ok(Self { path: path.to_owned(), connection })
     }

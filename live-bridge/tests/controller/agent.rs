@@ -2,10 +2,10 @@
 
 use super::world::World;
 use slacktide_live_bridge::wire::{
-    ControllerMessage, DeviceMessage, Hello, Install, Outcome, PollRequest, Progress, Report, Sample, UpdateRequest,
-    controller_message, device_message::Body, outcome,
+    ControllerMessage, DeviceMessage, Hello, Install, Outcome, PollRequest, PollResponse, Progress, Report, Sample,
+    UpdateRequest, controller_message, device_message::Body, outcome,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a device does with an install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Agent {
     unacked: Vec<DeviceMessage>,
     /// Commands it has obeyed, with the attempt.
     pub obeyed: BTreeMap<u64, u64>,
+    /// Commands it was told.
+    pub told: BTreeSet<u64>,
     /// Install scripts it has run, by attempt.
     pub runs: BTreeMap<u64, u32>,
     pub not_now: Vec<String>,
@@ -44,6 +46,7 @@ impl Agent {
             next: 1,
             unacked: Vec::new(),
             obeyed: BTreeMap::new(),
+            told: BTreeSet::new(),
             runs: BTreeMap::new(),
             not_now: Vec::new(),
             stored: 0,
@@ -84,6 +87,26 @@ impl Agent {
         Ok(answer)
     }
 
+    /// What it has to say, as a call.
+    pub fn poll_request(&self) -> PollRequest {
+        PollRequest { hello: Some(self.hello()), messages: self.unacked.clone() }
+    }
+
+    /// Hears an answer and only remembers what it was told: somebody else says what comes of it.
+    pub fn heard(&mut self, answer: tonic::Response<PollResponse>) {
+        for message in answer.into_inner().messages {
+            match message.body {
+                Some(controller_message::Body::Install(install)) => {
+                    self.told.insert(install.command);
+                }
+                Some(controller_message::Body::Rollback(rollback)) => {
+                    self.told.insert(rollback.command);
+                }
+                _ => self.obey(&message),
+            }
+        }
+    }
+
     pub fn obey(&mut self, message: &ControllerMessage) {
         assert!(message.epoch >= self.epoch, "an older controller speaks");
         self.epoch = message.epoch;
@@ -104,7 +127,12 @@ impl Agent {
     }
 
     fn acked(&mut self, sequence: u64) {
-        assert!(sequence >= self.stored, "{}: what was stored is no longer: {} then {sequence}", self.name, self.stored);
+        assert!(
+            sequence >= self.stored,
+            "{}: what was stored is no longer: {} then {sequence}",
+            self.name,
+            self.stored
+        );
         self.stored = sequence;
         self.unacked.retain(|message| message.sequence > sequence);
     }

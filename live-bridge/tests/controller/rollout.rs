@@ -53,7 +53,8 @@ async fn a_device_that_fails_is_tried_again_and_its_words_are_shown() {
 async fn a_silent_device_times_out() {
     let folder = tempfile::tempdir().unwrap();
     let mut plan = Plan::default();
-    plan.policy = plan.policy.with_field("attempts.timeout", "10m").unwrap().with_field("attempts.attempts_max", "1").unwrap();
+    plan.policy =
+        plan.policy.with_field("attempts.timeout", "10m").unwrap().with_field("attempts.attempts_max", "1").unwrap();
     let world = World::start(folder.path(), &plan).await;
     let mut agents = three();
     agents[2].manner = Manner::Hangs;
@@ -70,18 +71,19 @@ async fn a_silent_device_times_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_is_told_why() {
     let folder = tempfile::tempdir().unwrap();
-    let mut plan = Plan::default();
-    plan.policy = plan.policy.with_field("plan.device_load_max", "10").unwrap().with_field("plan.basis", "current").unwrap();
-    let world = World::start(folder.path(), &plan).await;
+    let world = World::start(folder.path(), &Plan::default()).await;
     let mut agents = three();
-    begin(&world, &mut agents).await;
+    everybody(&world, &mut agents).await;
+    world.create("2.0").await;
+    world.approve(0).await;
+    world.begin(0).await;
     live(&world, &mut agents, 20, "finished").await;
     let status = world.status().await;
     assert!(status.devices.iter().all(|device| device.state == "waiting"), "{status:?}");
-    assert!(status.devices[0].reason.starts_with("device-load (score 20"), "{}", status.devices[0].reason);
+    assert!(status.devices.iter().all(|device| device.reason == "not-requested"), "{status:?}");
     agents[0].asks(world.now().as_millis());
     agents[0].call(&world).await.unwrap();
     world.status().await;
     agents[0].call(&world).await.unwrap();
-    assert!(agents[0].not_now.iter().any(|reason| reason == "device-load"), "{:?}", agents[0].not_now);
+    assert_eq!(agents[0].not_now, ["next-plan"]);
 }

@@ -45,11 +45,17 @@ impl Clock for Hands {
 
 /// Any release of the package `app` there may be, of 1 MB.
 #[derive(Debug)]
-pub struct Shelf(pub PathBuf);
+pub struct Shelf {
+    folder: PathBuf,
+    package: Option<Package>,
+}
 
 #[tonic::async_trait]
 impl PackageShelf for Shelf {
     async fn find(&self, name: &str, version: Version) -> Result<Package, String> {
+        if let Some(package) = &self.package {
+            return Ok(package.clone());
+        }
         if name != "app" {
             return Err(format!("there is no package `{name}`"));
         }
@@ -64,7 +70,7 @@ impl PackageShelf for Shelf {
     }
 
     fn open(&self, file: &str) -> Result<(File, u64), String> {
-        let file = File::open(self.0.join(file)).map_err(|error| error.to_string())?;
+        let file = File::open(self.folder.join(file)).map_err(|error| error.to_string())?;
         let size = file.metadata().map_err(|error| error.to_string())?.len();
         Ok((file, size))
     }
@@ -135,6 +141,8 @@ pub struct Plan {
     pub policy: Policy,
     pub tick: Span,
     pub messages_per_s: u32,
+    pub store_bytes_max: Option<u64>,
+    pub package: Option<Package>,
 }
 
 impl Default for Plan {
@@ -147,6 +155,8 @@ impl Default for Plan {
             policy: policy.with_field("attempts.retry_pause", "1m").unwrap(),
             tick: Span::from_secs(60),
             messages_per_s: 1000,
+            store_bytes_max: None,
+            package: None,
         }
     }
 }
@@ -202,7 +212,8 @@ impl World {
             messages_per_s: plan.messages_per_s,
             retry_after: Span::from_secs(1),
             store: store.clone(),
-            shelf: Arc::new(Shelf(folder.to_owned())),
+            store_bytes_max: plan.store_bytes_max,
+            shelf: Arc::new(Shelf { folder: folder.to_owned(), package: plan.package.clone() }),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             authority: None,
             counters: Arc::default(),
@@ -268,7 +279,11 @@ impl World {
     }
 
     pub async fn create(&self, version: &str) {
-        let request = CreateRolloutRequest { package: "app".to_owned(), version: version.to_owned(), ..CreateRolloutRequest::default() };
+        let request = CreateRolloutRequest {
+            package: "app".to_owned(),
+            version: version.to_owned(),
+            ..CreateRolloutRequest::default()
+        };
         self.operator("olga", Role::Operator).create_rollout(request).await.unwrap();
     }
 
@@ -286,10 +301,11 @@ pub fn journal(store: &Path) -> Vec<Line> {
     let store = Store::open_to_read(store).unwrap();
     let mut reader = ChainReader::default();
     let mut lines = Vec::new();
-    store.each_line(0, &mut |_, text| {
-        lines.push(reader.read(&text).unwrap());
-        Ok(())
-    })
-    .unwrap();
+    store
+        .each_line(0, &mut |_, text| {
+            lines.push(reader.read(&text).unwrap());
+            Ok(())
+        })
+        .unwrap();
     lines
 }
