@@ -4,7 +4,7 @@ use crate::whatif::{self, Question};
 use crate::{Outcome, worlds};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use slacktide_engine::journal::{ChainReader, Entry, JournalMode, Line, replay as engine_replay, verify};
+use slacktide_engine::journal::{ChainReader, ChainWriter, Entry, JournalMode, Line, replay as engine_replay, verify};
 use slacktide_engine::policy::Policy;
 use slacktide_reports::{files, tables::Tables, transcript::transcript};
 use std::path::{Path, PathBuf};
@@ -51,13 +51,79 @@ pub(crate) enum Verb {
         /// A .jsonl or .jsonl.zst file, or an --out folder
         journal: PathBuf,
     },
-    /// Write the ticks as CSV, or the journal packed (.jsonl.zst) or plain (.jsonl)
+    /// Write the ticks as CSV, or the journal packed (.jsonl.zst) or plain (.jsonl); from a file, a controller's store, or a controller
+    #[command(
+        after_help = "Examples:\n  slacktide journal export out/journal.jsonl ticks.csv\n  slacktide journal export controller.db journal.jsonl\n  slacktide journal export --controller host:7443 --identity me journal.jsonl\n\nA journal that goes on is closed in the copy, so that replay and report read it."
+    )]
     Export {
-        /// A .jsonl or .jsonl.zst file
-        journal: PathBuf,
+        /// A .jsonl or .jsonl.zst file, or the store of a controller that does not run
+        #[arg(value_name = "JOURNAL", required_unless_present = "controller")]
+        journal: Option<PathBuf>,
         /// Where to: FILE.csv, FILE.jsonl or FILE.jsonl.zst
-        to: PathBuf,
+        #[arg(required_unless_present = "controller")]
+        to: Option<PathBuf>,
+        /// Host and port of a controller that runs; then the only file is where to
+        #[arg(long, value_name = "HOST:PORT", requires = "identity")]
+        controller: Option<String>,
+        /// Folder of the person who asks the controller
+        #[arg(long, value_name = "DIR")]
+        identity: Option<PathBuf>,
     },
+}
+
+/// Where an export comes from, and where it goes.
+fn export(
+    journal: Option<PathBuf>,
+    to: Option<PathBuf>,
+    controller: Option<String>,
+    identity: Option<PathBuf>,
+) -> Result<(String, PathBuf)> {
+    if let (Some(controller), Some(identity)) = (controller, identity) {
+        let (Some(to), None) = (journal, to) else { bail!("with --controller give one file: where to") };
+        return Ok((closed(&crate::rollout::journal_of(&controller, &identity)?)?, to));
+    }
+    let (Some(journal), Some(to)) = (journal, to) else { bail!("give a journal and where to") };
+    let text = if is_store(&journal)? { closed(&store_text(&journal)?)? } else { read_whole(&journal)? };
+    Ok((text, to))
+}
+
+/// Is it an SQLite file?
+fn is_store(path: &Path) -> Result<bool> {
+    use std::io::Read as _;
+    let mut file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut head = [0; 16];
+    Ok(file.read_exact(&mut head).is_ok() && head == *b"SQLite format 3\0")
+}
+
+fn store_text(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    slacktide_live_bridge::controller::Store::open_to_read(path)?.each_line(0, &mut |_, line| {
+        text.push_str(&line);
+        text.push('\n');
+        Ok(())
+    })?;
+    Ok(text)
+}
+
+/// A journal that goes on, with the closing entry it would have if it ended here.
+fn closed(text: &str) -> Result<String> {
+    let (mut reader, mut writer) = (ChainReader::default(), ChainWriter::default());
+    let mut whole = String::with_capacity(text.len() + 256);
+    let mut last = None;
+    for line in text.lines() {
+        let read = reader.read(line).context("the chain is broken")?;
+        last = Some(read.at);
+        let again = writer.line(read.at, read.entry);
+        if again != line {
+            bail!("line {} was written by another version of this program, which must export it", writer.entries());
+        }
+        whole.push_str(&again);
+        whole.push('\n');
+    }
+    let Some(at) = last else { bail!("the journal is empty") };
+    whole.push_str(&writer.close(at));
+    whole.push('\n');
+    Ok(whole)
 }
 
 /// Follows the chain and gives its lines.
@@ -118,8 +184,8 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
             crate::say!("{}", transcript(&lines).trim_end());
             Ok(Outcome::Good)
         }
-        Verb::Export { journal, to } => {
-            let lines = read_whole(&journal)?;
+        Verb::Export { journal, to, controller, identity } => {
+            let (lines, to) = export(journal, to, controller, identity)?;
             let name = to.to_string_lossy().into_owned();
             if name.ends_with(".csv") {
                 let tables = Tables::read(lines.lines())?;

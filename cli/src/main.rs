@@ -8,10 +8,13 @@ mod compare;
 mod forecast;
 mod journal;
 mod libraries;
+mod logs;
 mod package;
 mod pki;
 mod plan;
 mod report;
+mod rollout;
+mod serve;
 mod simulate;
 mod sweep;
 mod twin;
@@ -62,6 +65,11 @@ enum Verb {
     Journal(journal::Verb),
     /// Make the HTML page of a journal or of an --out folder
     Report(report::Args),
+    /// Run the controller of real devices
+    Serve(serve::Args),
+    /// Rollouts on real devices: create, approve, start, pause, resume, abort, status, watch, stop-everything
+    #[command(subcommand)]
+    Rollout(rollout::Verb),
     /// Packages: build, sign into a repository, verify as a device would, inspect, rotate keys
     #[command(subcommand)]
     Package(package::Verb),
@@ -108,6 +116,8 @@ fn main() -> ExitCode {
         Verb::Twin(args) => twin::run(&args),
         Verb::Journal(verb) => journal::run(verb),
         Verb::Report(args) => report::run(&args),
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Rollout(verb) => rollout::run(verb),
         Verb::Package(verb) => package::run(&verb),
         Verb::Pki(verb) => pki::run(verb),
     };

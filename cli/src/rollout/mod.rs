@@ -1,0 +1,187 @@
+//! `slacktide rollout …`: people and a controller that runs.
+
+mod show;
+
+use crate::Outcome;
+use anyhow::{Context, Result, anyhow};
+use slacktide_live_bridge::trust::{ClientFiles, ClientTrust};
+use slacktide_live_bridge::wire::operator_client::OperatorClient;
+use slacktide_live_bridge::wire::{
+    CreateRolloutRequest, JournalRequest, RolloutRequest, StatusRequest, StopEverythingRequest,
+};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use tonic::transport::Channel;
+
+/// Where the controller is and who asks.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct To {
+    /// Host and port of the controller
+    #[arg(long, value_name = "HOST:PORT")]
+    controller: String,
+    /// Folder with certificate.pem, key.pem and authorities.pem of the person who asks
+    #[arg(long, value_name = "DIR")]
+    identity: PathBuf,
+    /// Print JSON documents
+    #[arg(long)]
+    json: bool,
+}
+
+/// One rollout.
+#[derive(Debug, clap::Args)]
+pub(crate) struct One {
+    /// Its number
+    rollout: u32,
+    #[command(flatten)]
+    to: To,
+}
+
+/// What can be asked of a controller.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Make a rollout of a package in the controller's repository; it waits for approval
+    Create {
+        /// Name of the package
+        package: String,
+        /// Its version
+        version: String,
+        /// Of several rollouts at once the higher goes first, 0-255
+        #[arg(long, default_value_t = 0)]
+        priority: u8,
+        /// Which devices, as a filter, such as 'region == "north"'
+        #[arg(long, default_value = "")]
+        target: String,
+        #[command(flatten)]
+        to: To,
+    },
+    /// Consent to a rollout (approvers; by default not who created it)
+    Approve(One),
+    /// Begin
+    Start(One),
+    /// Hold
+    Pause(One),
+    /// Go on
+    Resume(One),
+    /// Stop for good; what is updated stays
+    Abort(One),
+    /// Every rollout and every device, with why it is where it is
+    Status {
+        #[command(flatten)]
+        to: To,
+        /// Leave out the devices
+        #[arg(long)]
+        summary: bool,
+    },
+    /// The status, again after every change. Redraws on a terminal; prints what changed elsewhere
+    Watch {
+        #[command(flatten)]
+        to: To,
+        /// Leave out the devices
+        #[arg(long)]
+        summary: bool,
+        /// End once every rollout is over (exit 1 when one did not finish)
+        #[arg(long)]
+        until_over: bool,
+    },
+    /// Pause everything at once and let nothing resume until the stop is released
+    StopEverything {
+        /// Why, for the others
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Release the stop; rollouts stay paused until they are resumed
+        #[arg(long)]
+        release: bool,
+        #[command(flatten)]
+        to: To,
+    },
+}
+
+fn said(status: &tonic::Status) -> anyhow::Error {
+    anyhow!("{}", status.message())
+}
+
+async fn connect(to: &To) -> Result<OperatorClient<Channel>> {
+    let trust = ClientTrust::open(ClientFiles::in_folder(&to.identity))?;
+    let channel = trust.channel(&to.controller).with_context(|| format!("--controller {}", to.controller))?;
+    // A status of a large fleet is large; whoever asks trusts the controller.
+    Ok(OperatorClient::new(channel).max_decoding_message_size(1 << 30))
+}
+
+/// `slacktide rollout …`
+pub(crate) fn run(verb: Verb) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(ask(verb))
+}
+
+async fn ask(verb: Verb) -> Result<Outcome> {
+    match verb {
+        Verb::Create { package, version, priority, target, to } => {
+            let request = CreateRolloutRequest { package, version, priority: u32::from(priority), target };
+            let reply = connect(&to).await?.create_rollout(request).await.map_err(|status| said(&status))?;
+            show::reply("create", &reply.into_inner(), to.json)
+        }
+        Verb::Approve(one) => act("approve", one).await,
+        Verb::Start(one) => act("start", one).await,
+        Verb::Pause(one) => act("pause", one).await,
+        Verb::Resume(one) => act("resume", one).await,
+        Verb::Abort(one) => act("abort", one).await,
+        Verb::Status { to, summary } => {
+            let status = connect(&to).await?.status(StatusRequest { summary }).await.map_err(|s| said(&s))?;
+            show::status("status", &status.into_inner(), to.json);
+            Ok(Outcome::Good)
+        }
+        Verb::Watch { to, summary, until_over } => watch(&to, summary, until_over).await,
+        Verb::StopEverything { reason, release, to } => {
+            let request = StopEverythingRequest { release, reason };
+            let status = connect(&to).await?.stop_everything(request).await.map_err(|status| said(&status))?;
+            show::status("stop-everything", &status.into_inner(), to.json);
+            Ok(Outcome::Good)
+        }
+    }
+}
+
+async fn act(verb: &str, one: One) -> Result<Outcome> {
+    let (mut client, request) = (connect(&one.to).await?, RolloutRequest { rollout: one.rollout });
+    let reply = match verb {
+        "approve" => client.approve_rollout(request).await,
+        "start" => client.start_rollout(request).await,
+        "pause" => client.pause_rollout(request).await,
+        "resume" => client.resume_rollout(request).await,
+        _ => client.abort_rollout(request).await,
+    };
+    show::reply(verb, &reply.map_err(|status| said(&status))?.into_inner(), one.to.json)
+}
+
+async fn watch(to: &To, summary: bool, until_over: bool) -> Result<Outcome> {
+    let asked = connect(to).await?.watch(StatusRequest { summary }).await;
+    let mut statuses = asked.map_err(|status| said(&status))?.into_inner();
+    let mut view = show::View::new(std::io::stdout().is_terminal() && !to.json);
+    while let Some(status) = statuses.message().await.map_err(|status| said(&status))? {
+        if to.json {
+            show::status("watch", &status, true);
+        } else {
+            view.show(&status);
+        }
+        if until_over && show::is_over(&status) {
+            return Ok(if show::is_good(&status) { Outcome::Good } else { Outcome::Bad });
+        }
+    }
+    Ok(Outcome::Good)
+}
+
+/// The journal of a controller that runs, as text. It is not closed: the controller goes on.
+pub(crate) fn journal_of(controller: &str, identity: &Path) -> Result<String> {
+    let to = To { controller: controller.to_owned(), identity: identity.to_owned(), json: false };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(async {
+        let request = JournalRequest { from: 0, follow: false };
+        let asked = connect(&to).await?.journal(request).await;
+        let mut lines = asked.map_err(|status| said(&status))?.into_inner();
+        let mut text = String::new();
+        while let Some(line) = lines.message().await.map_err(|status| said(&status))? {
+            text.push_str(&line.line);
+            text.push('\n');
+        }
+        Ok(text)
+    })
+}

@@ -1,0 +1,204 @@
+//! Where every device and every rollout stands, read off the records as they pass, for people who look.
+
+use super::registry::Registry;
+use crate::wire::{DeviceStatus, FleetStatus, RolloutStatus};
+use slacktide_engine::Engine;
+use slacktide_engine::ids::{AttemptId, DeviceId, DeviceIndex, RolloutId};
+use slacktide_engine::input::Input;
+use slacktide_engine::journal::Entry;
+use slacktide_engine::plan::outlook::Outlook;
+use slacktide_engine::rollout::Package;
+use slacktide_engine::time::Instant;
+use std::collections::BTreeMap;
+
+/// A device's last attempt.
+#[derive(Debug, Clone, Default)]
+struct View {
+    attempt: Option<AttemptId>,
+    state: &'static str,
+    words: String,
+}
+
+/// The board on the wall.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    packages: Vec<Package>,
+    /// Whose each command is, by its number.
+    commands: Vec<Option<DeviceIndex>>,
+    /// Whose each attempt is, by its number.
+    attempts: Vec<Option<DeviceIndex>>,
+    views: BTreeMap<DeviceIndex, View>,
+    batches: Vec<Instant>,
+}
+
+fn put<T: Copy>(table: &mut Vec<Option<T>>, at: usize, value: T) {
+    if table.len() <= at {
+        table.resize(at + 1, None);
+    }
+    table[at] = Some(value);
+}
+
+impl Board {
+    /// Whose a command is.
+    pub(super) fn owner(&self, command: u64) -> Option<DeviceIndex> {
+        self.commands.get(usize::try_from(command).ok()?).copied().flatten()
+    }
+
+    /// Whose an attempt is.
+    pub(super) fn holder(&self, attempt: AttemptId) -> Option<DeviceIndex> {
+        self.attempts.get(usize::try_from(attempt.0).ok()?).copied().flatten()
+    }
+
+    pub(super) fn issued(&mut self, device: DeviceIndex, command: u64, attempt: AttemptId) {
+        put(&mut self.commands, command as usize, device);
+        put(&mut self.attempts, attempt.index(), device);
+        let view = self.views.entry(device).or_default();
+        if view.attempt != Some(attempt) {
+            *view = View { attempt: Some(attempt), state: "dispatched", words: String::new() };
+        }
+    }
+
+    pub(super) fn package(&self, rollout: RolloutId) -> Option<&Package> {
+        self.packages.get(rollout.index())
+    }
+
+    pub(super) fn note_created(&mut self, engine: &Engine, package: Option<Package>) {
+        // Refused where there are too many under way.
+        if let Some(package) = package
+            && engine.rollouts().count() > self.packages.len()
+        {
+            self.packages.push(package);
+        }
+    }
+
+    pub(super) fn note_input(&mut self, input: &Input) {
+        if let Input::Progress { attempt, state } = input
+            && let Some(device) = self.holder(*attempt)
+            && let Some(view) = self.views.get_mut(&device)
+            && view.attempt == Some(*attempt)
+        {
+            view.state = state.name();
+        }
+    }
+
+    /// The device's words about its last attempt.
+    pub(super) fn said(&mut self, device: DeviceIndex, words: &str) {
+        self.views.entry(device).or_default().words = words.to_owned();
+    }
+
+    pub(super) fn note(&mut self, engine: &Engine, entry: &Entry) {
+        let find = |id: &DeviceId| engine.fleet().find(id);
+        match entry {
+            Entry::Settled { attempts, .. } => {
+                for one in attempts {
+                    let view = find(&one.device).and_then(|device| self.views.get_mut(&device));
+                    if let Some(view) = view.filter(|view| view.attempt == Some(one.attempt)) {
+                        view.state = one.end.name();
+                    }
+                }
+            }
+            Entry::Rollback { devices, .. } => {
+                for device in devices.iter().filter_map(find) {
+                    self.views.entry(device).or_default().state = "rolling_back";
+                }
+            }
+            Entry::Plan(plan) => self.batches = plan.batches.iter().map(|batch| batch.start).collect(),
+            _ => {}
+        }
+    }
+
+    /// One rollout.
+    pub(super) fn rollout(&self, engine: &Engine, rollout: RolloutId, now: Instant) -> Option<RolloutStatus> {
+        let state = engine.rollout_state(rollout)?;
+        let package = self.package(rollout)?;
+        let counts = engine.state_counts(rollout);
+        let devices = [
+            ("waiting", counts.waiting),
+            ("staging", counts.staging),
+            ("out", counts.out),
+            ("updated", counts.updated),
+            ("rolling-back", counts.rolling_back),
+            ("rolled-back", counts.rolled_back),
+            ("failed", counts.failed),
+        ];
+        let is_running = state == slacktide_engine::rollout::RolloutState::Running;
+        let next = self.batches.iter().find(|start| **start > now).filter(|_| is_running);
+        Some(RolloutStatus {
+            rollout: rollout.0,
+            package: package.name.clone(),
+            version: package.version.to_string(),
+            state: state.name().to_owned(),
+            cause: engine.pause_cause(rollout).map(|cause| cause.name().to_owned()),
+            devices: devices.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
+            next_batch_ms: next.map(|at| at.as_millis()),
+        })
+    }
+
+    /// Everything.
+    pub(super) fn status(
+        &self,
+        engine: &Engine,
+        registry: &Registry,
+        stopped: Option<&str>,
+        now: Instant,
+        with_devices: bool,
+    ) -> FleetStatus {
+        let rollouts = engine.rollouts().filter_map(|(id, _)| self.rollout(engine, id, now)).collect();
+        let devices = if with_devices { self.devices(engine, registry) } else { Vec::new() };
+        FleetStatus {
+            at_ms: now.as_millis(),
+            stopped: stopped.map(str::to_owned),
+            rollouts,
+            devices,
+            devices_total: registry.devices().len() as u32,
+            devices_connected: registry.connected() as u32,
+        }
+    }
+
+    fn devices(&self, engine: &Engine, registry: &Registry) -> Vec<DeviceStatus> {
+        let outlook = engine.dry_plan().map(|dry| dry.outlook).unwrap_or_default();
+        let waiting: BTreeMap<DeviceIndex, &Outlook> = outlook.iter().map(|one| (one.device, one)).collect();
+        let one = |device: &std::sync::Arc<super::registry::Device>| {
+            let index = engine.fleet().find(&device.facts.id);
+            let view = index.and_then(|index| self.views.get(&index));
+            let waits = index.and_then(|index| waiting.get(&index));
+            let (state, reason, earliest) = match (waits, view, index) {
+                (Some(waits), ..) => ("waiting", told(&waits.on), waits.earliest.or(waits.expected.map(|e| e.start))),
+                (None, Some(view), _) => (view.state, view.words.clone(), None),
+                (None, None, Some(_)) => ("idle", String::new(), None),
+                (None, None, None) => ("unknown", "never heard of".to_owned(), None),
+            };
+            let version = index.map(|index| engine.fleet().facts[index.index()].version.to_string());
+            DeviceStatus {
+                device_id: device.name().to_owned(),
+                pool: device.facts.pool.to_string(),
+                region: device.facts.region.to_string(),
+                version: version.unwrap_or_default(),
+                connected: device.is_connected(),
+                state: state.to_owned(),
+                reason,
+                earliest_ms: earliest.map(Instant::as_millis),
+                load_score: index.map(|index| engine.load_score_now(index) as f32),
+                last_heard_ms: device.last_heard_ms(),
+            }
+        };
+        registry.devices().iter().map(one).collect()
+    }
+}
+
+/// A typed reason with its numbers, as `name (field value, …)`.
+fn told(reason: &slacktide_engine::plan::WaitingOn) -> String {
+    let value = serde_json::to_value(reason).unwrap_or_default();
+    let fields = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "waiting_on");
+    let fields: Vec<String> =
+        fields.map(|(key, value)| format!("{} {}", key.replace('_', " "), plain(value))).collect();
+    if fields.is_empty() { reason.name().to_owned() } else { format!("{} ({})", reason.name(), fields.join(", ")) }
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) if number.is_f64() => format!("{:.2}", number.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,11 @@
+//! The controller with agents of its own kind in the same process, on a clock that the test turns.
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod agent;
+mod conformance;
+mod crash;
+mod hostile;
+mod people;
+mod rollout;
+mod world;
