@@ -1,3 +1,4 @@
 //! The only room with sockets, tokio, TLS and wall time: the controller around the engine, and the agent on a device.
 
+pub mod agent;
 pub mod wire;
