@@ -235,7 +235,9 @@ fn settle(given: Fragment, document: &Document, folder: &Path) -> Result<Setting
 fn controller(address: &str, document: &Document) -> Result<(), InputError> {
     let uri = address.parse::<tonic::transport::Uri>().ok();
     let good = uri.is_some_and(|u| {
-        matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty()) && u.port_u16().is_some()
+        matches!(u.scheme_str(), Some("http" | "https"))
+            && u.host().is_some_and(|h| !h.is_empty())
+            && u.port_u16().is_some()
     });
     let problem = "must be an address such as https://fleet.example:7443, with its port";
     if good { Ok(()) } else { Err(document.error("controller", address, problem)) }
@@ -261,9 +263,15 @@ mod tests {
         let base = "controller = \"https://h:1\"\n";
         for (line, wanted) in [
             ("period = \"0s\"", "agent.toml:2: field `period`: value `0s`: must be a time from 1s to 1h"),
-            ("buffer_reports = 0", "agent.toml:2: field `buffer_reports`: value `0`: must be a whole number in 1..=100000"),
+            (
+                "buffer_reports = 0",
+                "agent.toml:2: field `buffer_reports`: value `0`: must be a whole number in 1..=100000",
+            ),
             ("perod = \"1s\"", "period"),
-            ("[capacity]\nnetwork_bits_per_s = -1", "agent.toml:3: field `capacity.network_bits_per_s`: value `-1`: must be a number in"),
+            (
+                "[capacity]\nnetwork_bits_per_s = -1",
+                "agent.toml:3: field `capacity.network_bits_per_s`: value `-1`: must be a number in",
+            ),
             ("[limits]\nstall = \"1\"", "agent.toml:3: field `limits.stall`"),
         ] {
             let error = parse(&format!("{base}{line}")).unwrap_err();

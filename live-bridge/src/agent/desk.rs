@@ -54,8 +54,15 @@ impl Change {
     /// Answers a command, for good.
     pub fn answer(&mut self, command: u64, verdict: Verdict, reason: &str, version: &str) {
         let reason = tail(reason, REASON_BYTES_MAX).to_owned();
-        let answer =
-            Answer { command, verdict, reason, version: version.to_owned(), at_ms: now_ms(), sequence: 0, stored: false };
+        let answer = Answer {
+            command,
+            verdict,
+            reason,
+            version: version.to_owned(),
+            at_ms: now_ms(),
+            sequence: 0,
+            stored: false,
+        };
         self.state.remember(answer);
         self.said.push(Said::Answer(command));
     }
@@ -288,8 +295,7 @@ mod tests {
             desk.resume(0).unwrap();
             desk.change(|c| c.answer(life, Verdict::Failed, "so", "1")).unwrap();
             desk.report(0, Report { samples: Vec::new() });
-            let sent: Vec<u64> =
-                std::iter::from_fn(|| desk.next_to_send().unwrap()).map(|m| m.sequence).collect();
+            let sent: Vec<u64> = std::iter::from_fn(|| desk.next_to_send().unwrap()).map(|m| m.sequence).collect();
             assert_eq!(sent.len() as u64, life + 2, "the open answers of before, the new one, the report: {sent:?}");
             assert!(sent.is_sorted() && sent[sent.len() - 2] > highest, "{sent:?} after {highest}");
             highest = sent[sent.len() - 1];

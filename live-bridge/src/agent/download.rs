@@ -26,7 +26,13 @@ pub async fn fetch(source: &dyn PackageSource, found: &Found, partial: &Path, st
         match piece(source, found, partial, before, stall).await {
             Ok(()) if length(partial).await? == found.size_bytes => return Ok(()),
             Err(Trouble::Unreachable(why)) => {
-                tracing::info!(file = found.file, have = length(partial).await?, of = found.size_bytes, why, "download broke off");
+                tracing::info!(
+                    file = found.file,
+                    have = length(partial).await?,
+                    of = found.size_bytes,
+                    why,
+                    "download broke off"
+                );
             }
             Ok(()) => tracing::info!(file = found.file, "download ended early"),
             Err(other) => return Err(other),
@@ -59,7 +65,10 @@ async fn piece(
         if bytes.total().is_some_and(|total| total != found.size_bytes) || next.len() as u64 > found.size_bytes - have {
             drop(file);
             tokio::fs::remove_file(partial).await?;
-            return Err(Trouble::Refused(format!("{} is not of the size that is signed ({})", found.file, found.size_bytes)));
+            return Err(Trouble::Refused(format!(
+                "{} is not of the size that is signed ({})",
+                found.file, found.size_bytes
+            )));
         }
         have += next.len() as u64;
         file.write_all(&next).await?;

@@ -258,11 +258,23 @@ impl Link {
             Some(Said::Ack(ack)) => desk.ack(ack.sequence)?,
             Some(Said::Install(order)) => {
                 let taken = orders::install(desk, &order, &current)?;
-                tracing::info!(command = order.command, attempt = order.attempt, version = order.version, ?taken, "install");
+                tracing::info!(
+                    command = order.command,
+                    attempt = order.attempt,
+                    version = order.version,
+                    ?taken,
+                    "install"
+                );
             }
             Some(Said::Rollback(order)) => {
                 let taken = orders::rollback(desk, &order, &current)?;
-                tracing::info!(command = order.command, attempt = order.attempt, version = order.version, ?taken, "rollback");
+                tracing::info!(
+                    command = order.command,
+                    attempt = order.attempt,
+                    version = order.version,
+                    ?taken,
+                    "rollback"
+                );
             }
             Some(Said::Cancel(order)) => {
                 let taken = orders::cancel(desk, order.command, &current)?;
@@ -286,7 +298,8 @@ impl Link {
             tracing::warn!(resume_after, "the controller knows higher numbers than this device: going on after them");
         }
         if welcome.report_every_ms > 0 {
-            let wanted = Duration::from_millis(u64::from(welcome.report_every_ms)).clamp(PERIOD_RANGE.0, PERIOD_RANGE.1);
+            let wanted =
+                Duration::from_millis(u64::from(welcome.report_every_ms)).clamp(PERIOD_RANGE.0, PERIOD_RANGE.1);
             self.period.send_if_modified(|period| std::mem::replace(period, wanted) != wanted);
         }
         Ok(())
@@ -349,9 +362,11 @@ impl Bytes for Incoming {
 fn trouble(status: Status) -> Trouble {
     let words = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
-        Code::NotFound | Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition | Code::OutOfRange => {
-            Trouble::Refused(words)
-        }
+        Code::NotFound
+        | Code::InvalidArgument
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange => Trouble::Refused(words),
         _ => Trouble::Unreachable(words),
     }
 }

@@ -326,7 +326,8 @@ impl Machine {
             }
             let from = self.slots.active()?;
             let Some(to) = self.place_of(from, &work.version)? else {
-                return self.end(Verdict::Rejected, &format!("release {} is not on this device any more", work.version));
+                return self
+                    .end(Verdict::Rejected, &format!("release {} is not on this device any more", work.version));
             };
             return self.enter(Phase::RollingBack, |work| (work.from, work.to) = (from, to));
         }
@@ -389,7 +390,8 @@ impl Machine {
         let mark = format!("{}{}#", self.mark, work.command);
         let program = folder.join(&script.path);
         let environment = self.environment(work, folder);
-        let job = Job { program: &program, folder, environment, mark: Some(&mark), time_limit, grace: self.settings.grace };
+        let job =
+            Job { program: &program, folder, environment, mark: Some(&mark), time_limit, grace: self.settings.grace };
         let ran = script::run(job).await;
         tracing::info!(attempt = work.attempt, script = script.path, result = %ran, "script ended");
         ran
@@ -402,7 +404,8 @@ impl Machine {
         let environment = self.environment(work, &folder);
         let folder = if folder.exists() { folder } else { self.settings.slots.clone() };
         let (mark, time_limit, grace) = (None, hook.time_limit, self.settings.grace);
-        let ran = script::run(Job { program: &hook.program, folder: &folder, environment, mark, time_limit, grace }).await;
+        let ran =
+            script::run(Job { program: &hook.program, folder: &folder, environment, mark, time_limit, grace }).await;
         tracing::info!(attempt = work.attempt, hook = %hook.program.display(), result = %ran, "hook ended");
         Some(ran)
     }

@@ -7,6 +7,7 @@
 pub mod buffer;
 pub mod cgroup;
 pub mod config;
+pub mod connect;
 pub mod desk;
 pub mod disk;
 pub mod download;

@@ -26,7 +26,12 @@ pub trait PackageSource: Send + Sync {
 /// What knows which packages are to be trusted.
 pub trait Verifier: Send + Sync {
     /// Fetches what is said about the package and checks who says so. Nothing of the device is touched.
-    fn find<'a>(&'a self, source: &'a dyn PackageSource, package: &'a str, version: &'a str) -> Boxed<'a, Result<Found, Trouble>>;
+    fn find<'a>(
+        &'a self,
+        source: &'a dyn PackageSource,
+        package: &'a str,
+        version: &'a str,
+    ) -> Boxed<'a, Result<Found, Trouble>>;
 
     /// Checks the archive against what was found and unpacks it into the empty folder `into`. Nothing is run.
     ///

@@ -175,7 +175,9 @@ impl Load for Sampler {
         }
         let known = shares.into_iter().filter_map(|(metric, share)| Some((metric, share?)));
         // Counters are read one after the other: a share may come out a little above the whole.
-        known.map(|(metric, share)| Sample { metric: metric.into(), percent: (share.clamp(0.0, 1.0) * 100.0) as f32 }).collect()
+        known
+            .map(|(metric, share)| Sample { metric: metric.into(), percent: (share.clamp(0.0, 1.0) * 100.0) as f32 })
+            .collect()
     }
 }
 
@@ -233,7 +235,10 @@ mod tests {
         assert_eq!(shown(&sampler.sample(start)), "memory=75.0");
         // In 10 s: 300 of 1000 ticks, 12.5 MB = 10 % of 100 Mbit/s, 4 s of disk.
         machine.at(300, 700, 12_500_000, 4000);
-        assert_eq!(shown(&sampler.sample(start + Duration::from_secs(10))), "memory=75.0 cpu=30.0 network=10.0 disk=40.0");
+        assert_eq!(
+            shown(&sampler.sample(start + Duration::from_secs(10))),
+            "memory=75.0 cpu=30.0 network=10.0 disk=40.0"
+        );
     }
 
     #[test]
@@ -246,7 +251,10 @@ mod tests {
         machine.at(10, 10, 7, 3);
         assert_eq!(shown(&sampler.sample(start + Duration::from_secs(10))), "memory=75.0");
         machine.at(20, 30, 7, 3);
-        assert_eq!(shown(&sampler.sample(start + Duration::from_secs(20))), "memory=75.0 cpu=33.3 network=0.0 disk=0.0");
+        assert_eq!(
+            shown(&sampler.sample(start + Duration::from_secs(20))),
+            "memory=75.0 cpu=33.3 network=0.0 disk=0.0"
+        );
     }
 
     #[test]

@@ -52,12 +52,15 @@ impl Simulated {
         match (form, rest) {
             ("daily", None) => Ok(Self::Daily { seed: 1, count: 0 }),
             ("daily", Some(seed)) => {
-                let seed = seed.parse().map_err(|_| error(format!("the seed must be a whole number from 0 to {}", u64::MAX)))?;
+                let seed = seed
+                    .parse()
+                    .map_err(|_| error(format!("the seed must be a whole number from 0 to {}", u64::MAX)))?;
                 Ok(Self::Daily { seed, count: 0 })
             }
             ("csv", Some(rest)) => {
                 let (file, device) = rest.split_once(':').map_or((rest, None), |(file, device)| (file, Some(device)));
-                let text = std::fs::read_to_string(Path::new(file)).map_err(|e| error(format!("cannot be read: {e}")))?;
+                let text =
+                    std::fs::read_to_string(Path::new(file)).map_err(|e| error(format!("cannot be read: {e}")))?;
                 rows(file, &text, device)
             }
             _ => Err(error(FORMS.into())),
@@ -71,7 +74,8 @@ impl Simulated {
                 let shift = noise(*seed, 0) * 3_600_000.0;
                 let of_day = ((at_ms as f64 + shift) / DAY_MS as f64).rem_euclid(1.0);
                 let wave = 0.5 - 0.5 * ((of_day - 4.0 / 24.0) * std::f64::consts::TAU).cos();
-                let metrics = [("cpu", 15.0, 55.0), ("memory", 40.0, 20.0), ("network", 5.0, 40.0), ("disk", 5.0, 20.0)];
+                let metrics =
+                    [("cpu", 15.0, 55.0), ("memory", 40.0, 20.0), ("network", 5.0, 40.0), ("disk", 5.0, 20.0)];
                 let value = |(i, (metric, low, rise)): (u64, (&str, f64, f64))| {
                     let percent = low + rise * wave + 6.0 * noise(*seed, 4 * *count + i);
                     Sample { metric: metric.into(), percent: percent.clamp(0.0, 100.0) as f32 }
@@ -116,13 +120,23 @@ fn rows(file: &str, text: &str, device: Option<&str>) -> Result<Simulated, Input
     let plain = |name: &str| matches!(name, "device_id" | "timestamp");
     let metrics: Vec<String> = header.iter().filter(|name| !plain(name)).map(|name| (*name).to_owned()).collect();
     if metrics.iter().any(String::is_empty) || metrics.is_empty() {
-        return Err(error(1, "", "", "the first line must name the columns: metrics, and perhaps device_id and timestamp".into()));
+        return Err(error(
+            1,
+            "",
+            "",
+            "the first line must name the columns: metrics, and perhaps device_id and timestamp".into(),
+        ));
     }
     let mut rows = Vec::new();
     for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         let cells: Vec<&str> = line.split(',').map(str::trim).collect();
         if cells.len() != header.len() {
-            return Err(error(number, "", line, format!("has {} cells and not {} as the first line", cells.len(), header.len())));
+            return Err(error(
+                number,
+                "",
+                line,
+                format!("has {} cells and not {} as the first line", cells.len(), header.len()),
+            ));
         }
         if device.is_some_and(|wanted| device_column.is_some_and(|column| cells[column] != wanted)) {
             continue;

@@ -67,7 +67,12 @@ impl Slots {
             Err(error) => return Err(error),
         };
         let slot = [Slot::A, Slot::B].into_iter().find(|s| link == Path::new(s.name()));
-        let odd = || io::Error::new(io::ErrorKind::InvalidData, format!("{} leads to {}", self.active_path().display(), link.display()));
+        let odd = || {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} leads to {}", self.active_path().display(), link.display()),
+            )
+        };
         slot.map(Some).ok_or_else(odd)
     }
 
@@ -92,7 +97,8 @@ impl Slots {
     /// As for [`Self::active`] and [`Self::release`]; an active slot without a description is one too.
     pub fn current(&self) -> io::Result<Option<Release>> {
         let Some(slot) = self.active()? else { return Ok(None) };
-        let missing = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is missing", self.description(slot).display()));
+        let missing =
+            || io::Error::new(io::ErrorKind::InvalidData, format!("{} is missing", self.description(slot).display()));
         self.release(slot)?.map(Some).ok_or_else(missing)
     }
 
