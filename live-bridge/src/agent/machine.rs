@@ -411,7 +411,8 @@ impl Machine {
     }
 
     fn environment(&self, work: &Work, folder: &Path) -> Vec<(&'static str, String)> {
-        let before = work.from.or_else(|| self.slots.active().ok().flatten());
+        let placed = work.to.is_some() || work.phase >= Phase::Draining;
+        let before = if placed { work.from } else { self.slots.active().ok().flatten() };
         let previous = before.and_then(|slot| self.slots.release(slot).ok().flatten());
         let previous = previous.map_or_else(|| self.settings.version.clone(), |r| r.version);
         vec![

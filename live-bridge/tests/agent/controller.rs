@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -33,8 +32,8 @@ pub(crate) struct Seen {
     pub(crate) break_at: Option<u64>,
     /// Messages are heard and not stored.
     pub(crate) deaf: bool,
-    /// Sent in the next session or poll, after the welcome.
-    pub(crate) waiting: Vec<Said>,
+    /// Commands by number; those without an outcome are sent again in every session and poll, after the welcome.
+    open: BTreeMap<u64, Said>,
     session: Option<mpsc::Sender<Result<ControllerMessage, Status>>>,
 }
 
@@ -74,53 +73,38 @@ struct Service(Arc<Shared>);
 pub(crate) struct Controller {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    runtime: tokio::runtime::Runtime,
-    serving: Option<tokio::task::JoinHandle<()>>,
-    stop: watch::Sender<bool>,
+    /// Connections live in it and go with it.
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Controller {
     pub(crate) fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         shared.seen.lock().unwrap().epoch = 1;
-        let mut controller = Self { address, shared, runtime, serving: None, stop: watch::channel(false).0 };
-        controller.serve(listener);
+        let mut controller = Self { address: "127.0.0.1:0".parse().unwrap(), shared, runtime: None };
+        controller.come_back();
         controller
-    }
-
-    fn serve(&mut self, listener: TcpListener) {
-        let service = DeviceLinkServer::new(Service(Arc::clone(&self.shared)));
-        self.stop = watch::channel(false).0;
-        let mut stop = self.stop.subscribe();
-        self.serving = Some(self.runtime.spawn(async move {
-            let server = tonic::transport::Server::builder().add_service(service);
-            tokio::select! {
-                served = server.serve_with_incoming(TcpListenerStream::new(listener)) => served.unwrap(),
-                _ = stop.wait_for(|stop| *stop) => {}
-            }
-        }));
     }
 
     /// Away from the network: connections break and none can be made.
     pub(crate) fn cut_off(&mut self) {
-        self.stop.send_replace(true);
         self.change(|seen| seen.session = None);
-        if let Some(serving) = self.serving.take() {
-            self.runtime.block_on(serving).unwrap();
-        }
+        self.runtime.take().unwrap().shutdown_timeout(Duration::from_secs(5));
     }
 
     pub(crate) fn come_back(&mut self) {
-        let listener = self.runtime.block_on(async {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(async {
             let socket = tokio::net::TcpSocket::new_v4().unwrap();
             socket.set_reuseaddr(true).unwrap();
             socket.bind(self.address).unwrap();
             socket.listen(16).unwrap()
         });
-        self.serve(listener);
+        self.address = listener.local_addr().unwrap();
+        let service = DeviceLinkServer::new(Service(Arc::clone(&self.shared)));
+        let server = tonic::transport::Server::builder().add_service(service);
+        runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        self.runtime = Some(runtime);
     }
 
     pub(crate) fn change<T>(&self, f: impl FnOnce(&mut Seen) -> T) -> T {
@@ -137,20 +121,38 @@ impl Controller {
             if let Some(found) = f(&seen) {
                 return found;
             }
-            assert!(Instant::now() < until, "waited in vain for {what}; messages: {:#?}", seen.messages);
+            let told =
+                || seen.messages.values().filter(|m| !matches!(m.body, Some(Body::Report(_)))).collect::<Vec<_>>();
+            assert!(Instant::now() < until, "waited in vain for {what}: the device said {:?}", told());
             seen = self.shared.changed.wait_timeout(seen, Duration::from_millis(50)).unwrap().0;
         }
     }
 
-    /// Sends a command in the session there is, or in the next.
+    /// Sends something in the session there is; an install or a rollback also in the next ones, until it has its outcome.
     pub(crate) fn send(&self, said: Said) {
         self.change(|seen| {
-            let message = ControllerMessage { epoch: seen.epoch, body: Some(said.clone()) };
-            match &seen.session {
-                Some(session) if session.try_send(Ok(message)).is_ok() => {}
-                _ => seen.waiting.push(said),
+            match &said {
+                Said::Install(order) => drop(seen.open.insert(order.command, said.clone())),
+                Said::Rollback(order) => drop(seen.open.insert(order.command, said.clone())),
+                _ => {}
             }
+            let message = ControllerMessage { epoch: seen.epoch, body: Some(said) };
+            // Without a session it waits for the next.
+            seen.session.as_ref().map(|session| session.try_send(Ok(message)).ok());
         });
+    }
+
+    /// Sends an install again until it is answered again.
+    pub(crate) fn ask_again(&self, command: u64, version: &str) {
+        let answers = self.change(|seen| seen.outcomes(command).len());
+        for _ in 0..200 {
+            self.install(command, version);
+            std::thread::sleep(Duration::from_millis(50));
+            if self.change(|seen| seen.outcomes(command).len()) > answers {
+                return;
+            }
+        }
+        panic!("command {command} was not answered again");
     }
 
     pub(crate) fn install(&self, command: u64, version: &str) -> Install {
@@ -188,7 +190,9 @@ impl Service {
         seen.hellos.push(hello);
         seen.session = session;
         let welcome = Said::Welcome(Welcome { resume_after: seen.high(), report_every_ms: 0 });
-        let said: Vec<Said> = std::iter::once(welcome).chain(std::mem::take(&mut seen.waiting)).collect();
+        let open =
+            seen.open.iter().filter(|(command, _)| seen.outcomes(**command).is_empty()).map(|(_, said)| said.clone());
+        let said: Vec<Said> = std::iter::once(welcome).chain(open).collect();
         self.0.changed.notify_all();
         said.into_iter().map(|said| ControllerMessage { epoch: seen.epoch, body: Some(said) }).collect()
     }

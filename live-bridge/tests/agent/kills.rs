@@ -72,12 +72,11 @@ fn killed_in(state: &str, hold: Hold, expected: Option<Verdict>) {
         "committed",
         "rolling_back",
     ];
-    let told = device.controller.change(|seen| seen.hellos[1].attempt.clone());
+    let told = device.controller.wait("a session", |seen| seen.hellos.get(1).map(|hello| hello.attempt.clone()));
     assert!(told.is_none_or(|a| a.attempt == 2 && states.contains(&a.state.as_str())));
 
     // The command again, as after a lost answer; then another update, which must find nothing in its way.
-    device.controller.install(2, "2.0.0");
-    device.controller.wait("the answer again", |seen| (seen.outcomes(2).len() >= 2).then_some(()));
+    device.controller.ask_again(2, "2.0.0");
     std::fs::remove_file(device.path().join("ill")).ok();
     device.publish(&Package::new("3.0.0"));
     device.controller.install(3, "3.0.0");
@@ -145,8 +144,6 @@ fn killed_again_and_again_at_any_moment() {
         running.kill();
         let now = device.runs();
         agent = Some(device.agent());
-        // What had not arrived is sent again.
-        device.controller.install(command, version);
         let outcome = device.controller.outcome(command);
         let runs = device.runs();
         assert_eq!(outcome.version, runs, "round {round}, {now} when killed: {outcome:?}");

@@ -58,10 +58,6 @@ impl Agent {
         Self(command.spawn().unwrap())
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// As a power loss: nothing is finished, nothing is written.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
