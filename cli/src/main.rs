@@ -8,6 +8,7 @@ mod compare;
 mod forecast;
 mod journal;
 mod libraries;
+mod package;
 mod plan;
 mod report;
 mod simulate;
@@ -57,6 +58,9 @@ enum Verb {
     Journal(journal::Verb),
     /// Make the HTML page of a journal or of an --out folder
     Report(report::Args),
+    /// Packages: build, sign into a repository, verify as a device would, inspect, rotate keys
+    #[command(subcommand)]
+    Package(package::Verb),
 }
 
 /// Prints a line of results. A reader that has seen enough (`| head`) ends the program in peace; a full disk is an error.
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
         Verb::Replay(args) => journal::replay(&args),
         Verb::Journal(verb) => journal::run(verb),
         Verb::Report(args) => report::run(&args),
+        Verb::Package(verb) => package::run(&verb),
     };
     match result {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

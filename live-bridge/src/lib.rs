@@ -1,4 +1,5 @@
 //! The only room with sockets, tokio, TLS and wall time: the controller around the engine, and the agent on a device.
 
 pub mod agent;
+pub mod package;
 pub mod wire;

@@ -3,6 +3,7 @@
 mod calibrate;
 mod damaged;
 mod forecast;
+mod package;
 mod plan;
 mod stories;
 mod sweep;

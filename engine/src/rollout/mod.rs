@@ -1,6 +1,7 @@
 //! A rollout and its attempts: the states, and one table of all edges each.
 
 mod attempt;
+pub mod file;
 mod package;
 
 pub use attempt::{AttemptEvent, AttemptState};
