@@ -9,6 +9,7 @@ mod forecast;
 mod journal;
 mod libraries;
 mod package;
+mod pki;
 mod plan;
 mod report;
 mod simulate;
@@ -61,6 +62,9 @@ enum Verb {
     /// Packages: build, sign into a repository, verify as a device would, inspect, rotate keys
     #[command(subcommand)]
     Package(package::Verb),
+    /// Who may speak to whom: an authority for devices, operators and controllers, and its certificates
+    #[command(subcommand)]
+    Pki(pki::Verb),
 }
 
 /// Prints a line of results. A reader that has seen enough (`| head`) ends the program in peace; a full disk is an error.
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
         Verb::Journal(verb) => journal::run(verb),
         Verb::Report(args) => report::run(&args),
         Verb::Package(verb) => package::run(&verb),
+        Verb::Pki(verb) => pki::run(verb),
     };
     match result {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

@@ -2,4 +2,5 @@
 
 pub mod agent;
 pub mod package;
+pub mod trust;
 pub mod wire;

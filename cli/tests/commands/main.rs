@@ -4,6 +4,7 @@ mod calibrate;
 mod damaged;
 mod forecast;
 mod package;
+mod pki;
 mod plan;
 mod stories;
 mod sweep;
