@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// An example with every field at its default, for `--help` and the documentation.
 pub const EXAMPLE: &str = r#"controller = "https://fleet.example:7443"  # where the controller listens
-identity = "identity"              # folder with device.key, device.crt and roots.crt, as enrolment makes it
+identity = "identity"              # folder with key.pem, certificate.pem, authorities.pem and package-root.json, as enrolment makes it
 state = "state"                    # what must survive a power loss; a few hundred KB and one package
 slots = "slots"                    # the releases: slots/a, slots/b, and slots/active -> the one in use
 version = "0.0.0"                  # what a device runs that never had a release from here

@@ -1,57 +1,91 @@
-//! Connections to the controller with the files of an identity: read anew for each, so a renewed certificate is used at the next session.
+//! Connections to the controller with the device's identity, and the next certificate before this one ends.
 
 use super::config::Settings;
 use super::link::Connector;
 use super::packages::Boxed;
-use std::path::Path;
+use crate::trust::{ClientFiles, ClientTrust, Identity};
+use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 
 /// A connection that says nothing for so long is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Connects with `device.key`, `device.crt` and `roots.crt` of a folder; without them when the address is plain `http`.
+/// Mutual TLS with the files of a device.
 #[derive(Debug, Clone)]
-pub struct Files {
-    settings: Settings,
+pub struct Trusting {
+    trust: Arc<ClientTrust>,
+    controller: String,
 }
 
-impl Files {
-    /// With the identity that the settings name.
+impl Trusting {
+    /// With the identity in the folder that the settings name. Where they do not say which device this is, the certificate does.
+    ///
+    /// # Errors
+    /// The files are not there or do not fit together, or are those of something that is no device, or of another one.
+    pub fn new(settings: &mut Settings) -> Result<Self, String> {
+        let files = ClientFiles::in_folder(&settings.identity);
+        let trust = ClientTrust::open(files).map_err(|error| chain(&error))?;
+        let Identity::Device(id) = trust.identity() else {
+            return Err(format!("{}: the certificate is not that of a device", settings.identity.display()));
+        };
+        if settings.device_id.is_empty() {
+            settings.device_id = id;
+        } else if settings.device_id != id {
+            let (folder, wanted) = (settings.identity.display(), &settings.device_id);
+            return Err(format!("{folder}: the certificate is that of device `{id}`, and `device_id` is `{wanted}`"));
+        }
+        Ok(Self { trust, controller: settings.controller.clone() })
+    }
+}
+
+impl Connector for Trusting {
+    fn connect(&self) -> Boxed<'_, Result<Channel, String>> {
+        Box::pin(async { self.trust.channel(&self.controller).map_err(|error| chain(&error)) })
+    }
+
+    fn begin_renewal(&self) -> Option<Result<String, String>> {
+        let due = self.trust.renewal_due();
+        due.then(|| self.trust.begin_renewal().map_err(|error| chain(&error)))
+    }
+
+    fn finish_renewal(&self, chain_pem: &str, authorities: &str) -> Result<(), String> {
+        self.trust.finish_renewal(chain_pem, authorities).map_err(|error| chain(&error))
+    }
+}
+
+/// No TLS at all: for tests on one machine. A controller takes no such connection from anybody.
+#[derive(Debug, Clone)]
+pub struct Plain {
+    controller: String,
+    limit: Duration,
+}
+
+impl Plain {
+    /// To the controller that the settings name.
     pub fn new(settings: &Settings) -> Self {
-        Self { settings: settings.clone() }
+        Self { controller: settings.controller.clone(), limit: settings.connect }
     }
 
     async fn channel(&self) -> Result<Channel, String> {
-        let mut endpoint = Endpoint::from_shared(self.settings.controller.clone())
-            .map_err(|e| e.to_string())?
-            .connect_timeout(self.settings.connect)
+        let endpoint = Endpoint::from_shared(self.controller.clone()).map_err(|error| chain(&error))?;
+        let endpoint = endpoint
+            .connect_timeout(self.limit)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true);
-        if self.settings.controller.starts_with("https") {
-            let folder = &self.settings.identity;
-            let identity = Identity::from_pem(read(&folder.join("device.crt"))?, read(&folder.join("device.key"))?);
-            let roots = Certificate::from_pem(read(&folder.join("roots.crt"))?);
-            let tls = ClientTlsConfig::new().identity(identity).ca_certificate(roots);
-            endpoint = endpoint.tls_config(tls).map_err(|e| chain(&e))?;
-        }
-        endpoint.connect().await.map_err(|e| chain(&e))
+        endpoint.connect().await.map_err(|error| chain(&error))
     }
 }
 
-impl Connector for Files {
+impl Connector for Plain {
     fn connect(&self) -> Boxed<'_, Result<Channel, String>> {
         Box::pin(self.channel())
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// An error with its causes: the outermost says only "transport error".
+/// An error with its causes: the outermost often says only "transport error".
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -10,7 +10,7 @@ use crate::wire::controller_message::Body as Said;
 use crate::wire::device_link_client::DeviceLinkClient;
 use crate::wire::device_message::Body;
 use crate::wire::{
-    Attempt, Chunk, ControllerMessage, DeviceMessage, FetchRequest, Hello, NotNow, PollRequest, UpdateRequest, Welcome,
+    Attempt, Chunk, ControllerMessage, DeviceMessage, FetchRequest, Hello, NotNow, PollRequest, RenewRequest, RenewResponse, UpdateRequest, Welcome,
 };
 use arc_swap::ArcSwapOption;
 use std::hash::{BuildHasher, RandomState};
@@ -34,6 +34,19 @@ const ASK_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 pub trait Connector: Send + Sync {
     /// A new connection; it is known to be the controller's when it is there.
     fn connect(&self) -> Boxed<'_, Result<Channel, String>>;
+
+    /// The request for the next certificate, PEM, when it is time for one.
+    fn begin_renewal(&self) -> Option<Result<String, String>> {
+        None
+    }
+
+    /// Takes the answer to it: certificate chain and authorities, PEM.
+    ///
+    /// # Errors
+    /// They do not fit; the certificate of before stays.
+    fn finish_renewal(&self, _chain: &str, _authorities: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The connection of the session, for downloads beside it.
@@ -180,6 +193,7 @@ impl Link {
         self.greeted = true;
         self.ask_at = Instant::now();
         tracing::info!(controller = self.settings.controller, epoch, resume_after = welcome.resume_after, "session");
+        self.renew(&mut client).await;
         let mut changes = self.desk.changes();
         loop {
             changes.borrow_and_update();
@@ -192,7 +206,10 @@ impl Link {
                     self.obey(message)?;
                 }
                 _ = changes.changed() => {}
-                () = sleep_until(self.ask_at) => self.ask()?,
+                () = sleep_until(self.ask_at) => {
+                    self.ask()?;
+                    self.renew(&mut client).await;
+                }
                 _ = stop.wait_for(|stop| *stop) => return Err(End::Stop),
             }
         }
@@ -215,6 +232,24 @@ impl Link {
         let answer = timeout(self.settings.connect, client.poll(request)).await;
         let answer = answer.map_err(|_| End::Lost("no answer in time".into()))??.into_inner();
         answer.messages.into_iter().try_for_each(|message| self.obey(message))
+    }
+
+    /// Gets the next certificate when it is time. It is tried again with the next session, or hour, when it does not come.
+    async fn renew(&self, client: &mut DeviceLinkClient<Channel>) {
+        match self.try_renew(client).await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("a new certificate"),
+            Err(why) => tracing::warn!(why, "no new certificate"),
+        }
+    }
+
+    async fn try_renew(&self, client: &mut DeviceLinkClient<Channel>) -> Result<bool, String> {
+        let Some(request) = self.connector.begin_renewal() else { return Ok(false) };
+        let request = RenewRequest { certificate_signing_request: request? };
+        let answer = timeout(self.settings.connect, client.renew(request)).await;
+        let answer = answer.map_err(|_| "no answer in time")?.map_err(|status| status.message().to_owned())?;
+        let RenewResponse { certificate_chain, authorities } = answer.into_inner();
+        self.connector.finish_renewal(&certificate_chain, &authorities).map(|()| true)
     }
 
     async fn client(&self) -> Result<DeviceLinkClient<Channel>, End> {
@@ -362,8 +397,8 @@ impl Bytes for Incoming {
 fn trouble(status: Status) -> Trouble {
     let words = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
-        Code::NotFound
-        | Code::InvalidArgument
+        Code::NotFound => Trouble::Missing(words),
+        Code::InvalidArgument
         | Code::PermissionDenied
         | Code::FailedPrecondition
         | Code::OutOfRange => Trouble::Refused(words),

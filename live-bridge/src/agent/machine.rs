@@ -203,7 +203,7 @@ impl Machine {
     async fn find(&self, package: &str, version: &str) -> Result<Found, Trouble> {
         let mut backoff = super::link::Backoff::default();
         loop {
-            let found = self.verifier.find(self.source.as_ref(), package, version);
+            let found = self.verifier.find(Arc::clone(&self.source), package, version);
             match tokio::time::timeout(self.settings.stall, found).await {
                 Ok(Err(Trouble::Unreachable(why))) => tracing::info!(why, "metadata not reached"),
                 Err(_) => tracing::info!("metadata did not come in time"),

@@ -18,6 +18,7 @@ pub mod packages;
 pub mod run;
 pub mod sampler;
 pub mod script;
+pub mod signed;
 pub mod simulated;
 pub mod slots;
 pub mod state;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// A future behind a door.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,7 +29,7 @@ pub trait Verifier: Send + Sync {
     /// Fetches what is said about the package and checks who says so. Nothing of the device is touched.
     fn find<'a>(
         &'a self,
-        source: &'a dyn PackageSource,
+        source: Arc<dyn PackageSource>,
         package: &'a str,
         version: &'a str,
     ) -> Boxed<'a, Result<Found, Trouble>>;
@@ -56,7 +57,9 @@ pub struct Found {
 pub enum Trouble {
     /// It may come later: no connection, a timeout, a stall.
     Unreachable(String),
-    /// It will not: not there, not signed, not whole, not allowed.
+    /// There is no such file.
+    Missing(String),
+    /// It will not: not signed, not whole, not allowed.
     Refused(String),
     /// The device's own disk.
     Disk(String),
@@ -66,6 +69,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
+            Self::Missing(why) => write!(f, "missing: {why}"),
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Disk(why) => write!(f, "disk: {why}"),
         }

@@ -10,6 +10,7 @@ use slacktide_live_bridge::agent::state::{Script, Scripts};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the scripts of a package do, beyond writing to the log that they ran. None: there is no such script.
 #[derive(Debug, Clone)]
@@ -72,12 +73,12 @@ pub(crate) struct Hashed;
 impl Verifier for Hashed {
     fn find<'a>(
         &'a self,
-        source: &'a dyn PackageSource,
+        source: Arc<dyn PackageSource>,
         package: &'a str,
         version: &'a str,
     ) -> Boxed<'a, Result<Found, Trouble>> {
         Box::pin(async move {
-            let note = fetch_whole(source, &format!("metadata/{package}-{version}.json"), 1 << 16).await?;
+            let note = fetch_whole(source.as_ref(), &format!("metadata/{package}-{version}.json"), 1 << 16).await?;
             let note = String::from_utf8(note).map_err(|e| Trouble::Refused(e.to_string()))?;
             let facts: Value = serde_json::from_str(&note).map_err(|e| Trouble::Refused(e.to_string()))?;
             Ok(Found {

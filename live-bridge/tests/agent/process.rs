@@ -2,7 +2,7 @@
 
 use super::packages::Hashed;
 use slacktide_live_bridge::agent::config::Settings;
-use slacktide_live_bridge::agent::connect::Files;
+use slacktide_live_bridge::agent::connect::Plain;
 use slacktide_live_bridge::agent::run::{self, Parts};
 use slacktide_live_bridge::agent::simulated::Simulated;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const ONCE: &str = "SLACKTIDE_TEST_ONCE";
 fn agent_process() {
     let config = PathBuf::from(std::env::var_os(CONFIG).unwrap());
     let settings = Settings::load(&config).unwrap();
-    let connector = Arc::new(Files::new(&settings));
+    let connector = Arc::new(Plain::new(&settings));
     let load = Box::new(Simulated::parse("daily").unwrap());
     let parts = Parts { settings, load, connector, verifier: Arc::new(Hashed) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
