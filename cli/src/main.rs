@@ -2,6 +2,7 @@
 // Printing is this room's business; nowhere else is it allowed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod agent;
 mod calibrate;
 mod chaos;
 mod compare;
@@ -76,6 +77,8 @@ enum Verb {
     /// Who may speak to whom: an authority for devices, operators and controllers, and its certificates
     #[command(subcommand)]
     Pki(pki::Verb),
+    /// The program on a device: measures, reports, installs what the controller says, goes back when that is not good
+    Agent(agent::Args),
 }
 
 /// Prints a line of results. A reader that has seen enough (`| head`) ends the program in peace; a full disk is an error.
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Verb::Rollout(verb) => rollout::run(verb),
         Verb::Package(verb) => package::run(&verb),
         Verb::Pki(verb) => pki::run(verb),
+        Verb::Agent(args) => agent::run(&args),
     };
     match result {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

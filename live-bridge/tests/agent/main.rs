@@ -1,0 +1,10 @@
+//! The agent as a real process with real scripts, against a small controller in the test.
+
+mod controller;
+mod device;
+mod faults;
+mod kills;
+mod packages;
+mod process;
+mod scripts;
+mod updates;

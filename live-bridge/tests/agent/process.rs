@@ -1,0 +1,85 @@
+//! The agent as a process of its own: this test binary, started anew with the one "test" that runs an agent.
+
+use super::packages::Hashed;
+use slacktide_live_bridge::agent::config::Settings;
+use slacktide_live_bridge::agent::connect::Plain;
+use slacktide_live_bridge::agent::run::{self, Parts};
+use slacktide_live_bridge::agent::simulated::Simulated;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+const CONFIG: &str = "SLACKTIDE_TEST_AGENT";
+const ONCE: &str = "SLACKTIDE_TEST_ONCE";
+
+/// No test: the body of the agent's process.
+#[test]
+#[ignore = "it is the process that the others start"]
+fn agent_process() {
+    let config = PathBuf::from(std::env::var_os(CONFIG).unwrap());
+    let settings = Settings::load(&config).unwrap();
+    let connector = Arc::new(Plain::new(&settings));
+    let load = Box::new(Simulated::parse("daily").unwrap());
+    let parts = Parts { settings, load, connector, verifier: Arc::new(Hashed) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = runtime.block_on(async {
+        let stop = run::until_told().unwrap();
+        if std::env::var_os(ONCE).is_some() { run::once(parts, stop).await } else { run::run(parts, stop).await }
+    });
+    if let Err(error) = ended {
+        // Where the starter looks for it.
+        std::fs::write(config.with_extension("error"), format!("{error}: {:?}", std::error::Error::source(&error)))
+            .unwrap();
+        std::process::exit(2);
+    }
+}
+
+/// A running agent; killed when it goes out of scope.
+#[derive(Debug)]
+pub(crate) struct Agent(Child);
+
+impl Agent {
+    pub(crate) fn start(config: &Path) -> Self {
+        Self::spawn(config, false)
+    }
+
+    pub(crate) fn once(config: &Path) -> ExitStatus {
+        let mut agent = Self::spawn(config, true);
+        agent.0.wait().unwrap()
+    }
+
+    fn spawn(config: &Path, once: bool) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "process::agent_process", "--ignored", "--nocapture", "--test-threads=1"]);
+        command.env(CONFIG, config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if once {
+            command.env(ONCE, "1");
+        }
+        Self(command.spawn().unwrap())
+    }
+
+    /// As a power loss: nothing is finished, nothing is written.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// As an administrator.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.0.wait().unwrap()
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
