@@ -9,7 +9,6 @@ mod compare;
 mod forecast;
 mod journal;
 mod libraries;
-mod logs;
 mod package;
 mod pki;
 mod plan;
@@ -97,6 +96,12 @@ macro_rules! say {
     ($($text:tt)*) => { $crate::print_line(format_args!($($text)*)) };
 }
 pub(crate) use say;
+
+/// From now on what a long-running verb has to say goes to standard error, a line an event; `SLACKTIDE_LOG=debug` says more.
+fn log_to_stderr() {
+    let level = std::env::var("SLACKTIDE_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(tracing::Level::INFO);
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();
+}
 
 /// Whether what was done is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         crate::say!("good: {} devices, policy {}", fleet.len(), policy.name);
         return Ok(Outcome::Good);
     }
-    crate::logs::to_stderr();
+    crate::log_to_stderr();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let (devices, name) = (fleet.len(), policy.name.clone());
     runtime.block_on(async {

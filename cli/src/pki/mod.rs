@@ -169,6 +169,9 @@ pub(crate) struct Token {
     /// How long the token works, at most 30d
     #[arg(long, value_name = "TIME", default_value = "24h")]
     valid: String,
+    /// Print the token and nothing else, for scripts
+    #[arg(long, conflicts_with = "json")]
+    bare: bool,
 }
 
 /// Arguments of `pki rotate`.
@@ -337,6 +340,10 @@ fn token(args: &Token) -> Result<()> {
             "expires_at_s": token.expires_at_s, "fingerprint": fingerprint,
         });
         say!("{document}");
+        return Ok(());
+    }
+    if args.bare {
+        say!("{}", token.text);
         return Ok(());
     }
     say!("token for {}, once, until {}:", token.device, day(token.expires_at_s));

@@ -3,6 +3,7 @@
 mod calibrate;
 mod damaged;
 mod forecast;
+mod live;
 mod package;
 mod pki;
 mod plan;

@@ -133,7 +133,8 @@ impl Reader<'_> {
     }
 
     fn plan(&self, given: &PlanFragment, base: &PlanRules) -> Read<PlanRules> {
-        let slot = self.span("plan.slot", given.slot.as_ref(), base.slot, MINUTE, Span::from_secs(3600))?;
+        let slot =
+            self.span("plan.slot", given.slot.as_ref(), base.slot, Span::from_secs(10), Span::from_secs(3600))?;
         if !DAY.as_millis().is_multiple_of(slot.as_millis()) {
             return Err(self.0.error("plan.slot", format_span(slot), "must divide a day, such as 5m, 15m or 1h"));
         }

@@ -189,7 +189,7 @@ impl Board {
 /// A typed reason with its numbers, as `name (field value, …)`.
 fn told(reason: &slacktide_engine::plan::WaitingOn) -> String {
     let value = serde_json::to_value(reason).unwrap_or_default();
-    let fields = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "waiting_on");
+    let fields = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "waiting_on" && *key != "start");
     let fields: Vec<String> =
         fields.map(|(key, value)| format!("{} {}", key.replace('_', " "), plain(value))).collect();
     if fields.is_empty() { reason.name().to_owned() } else { format!("{} ({})", reason.name(), fields.join(", ")) }

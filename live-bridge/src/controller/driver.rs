@@ -11,7 +11,7 @@ use super::writer::{Decided, Job};
 use crate::wire::{Announce, Cancel, Install, NotNow, Rollback, controller_message::Body};
 use rayon::prelude::*;
 use slacktide_engine::forecasting::{FitRoom, Forecasts, SeriesKey};
-use slacktide_engine::ids::{DeviceIndex, RolloutId};
+use slacktide_engine::ids::DeviceIndex;
 use slacktide_engine::input::{CommandResult, Input, OperatorAction};
 use slacktide_engine::journal::{ChainWriter, Entry};
 use slacktide_engine::output::{Command, CommandKind};
@@ -179,13 +179,11 @@ impl Driver {
     fn join(&mut self, now: Instant, joined: &mut Vec<(Arc<Device>, Version)>) {
         let mut devices = Vec::new();
         for (device, version) in std::mem::take(joined) {
-            let known = self.engine.fleet().find(&device.facts.id);
-            // Changed by other hands than ours: it joins anew, unless a rollout could be the reason.
-            if let Some(index) = known
-                && self.engine.fleet().facts[index.index()].version != version
-                && self.engine.rollouts().count() == 0
+            // What it runs may be other than what is believed: an outcome was lost, or somebody installed by hand.
+            if let Some(known) = self.engine.fleet().find(&device.facts.id)
+                && self.engine.fleet().facts[known.index()].version != version
             {
-                self.hand_in(now, Input::Removed { devices: vec![index] });
+                self.hand_in(now, Input::Statement { device: known, version });
             }
             let is_new = self.engine.fleet().find(&device.facts.id).is_none();
             let is_twice =
@@ -315,7 +313,7 @@ impl Driver {
                 command: command.0,
                 attempt: attempt.0,
                 generation: generation.0,
-                package: self.target_name(*rollout, *version)?,
+                package: self.board.package(*rollout)?.name.clone(),
                 version: version.to_string(),
                 timeout_ms,
             }),
@@ -331,10 +329,6 @@ impl Driver {
                 Body::NotNow(NotNow { reason: reason.name().to_owned(), earliest_ms: earliest.map(Instant::as_millis) })
             }
         })
-    }
-
-    fn target_name(&self, rollout: RolloutId, version: Version) -> Option<String> {
-        self.board.package(rollout).map(|package| super::packages::target_name(&package.name, version))
     }
 
     /// The decisions of this turn go to disk; waits until they are there. False when the controller dies first.

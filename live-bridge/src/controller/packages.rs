@@ -31,8 +31,3 @@ impl PackageShelf for Repository {
         self.open_for_fetch(file).map_err(|error| error.to_string())
     }
 }
-
-/// Name of the archive of a release in the repository.
-pub fn target_name(name: &str, version: Version) -> String {
-    format!("{name}-{version}.stp")
-}
