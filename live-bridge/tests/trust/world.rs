@@ -208,7 +208,7 @@ impl Raw {
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Raw { config: Arc::new(config), address }
+        Self { config: Arc::new(config), address }
     }
 
     /// One call over one new connection.
