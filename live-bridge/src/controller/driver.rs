@@ -61,7 +61,7 @@ pub(super) enum Told {
     /// Devices said this, and it is stored.
     Stored { id: i64, messages: Vec<Received> },
     /// A device is there for the first time.
-    Hello { device: Arc<Device>, version: Version, done: oneshot::Sender<()> },
+    Hello { device: Arc<Device>, version: Option<Version>, done: oneshot::Sender<()> },
     /// A person wants something.
     Ask { ask: Ask, by: String, reply: oneshot::Sender<Result<Answer, tonic::Status>> },
     /// The end.
@@ -153,11 +153,11 @@ impl Driver {
         if now >= self.next_tick {
             self.tick(now);
         }
+        // Answers first where something else is due too: the engine decides on what is known.
+        self.answer_the_engine(now);
         if self.wake.is_some_and(|wake| wake <= now) {
             self.hand_in(now, Input::Wake);
-        }
-        while let Some(input) = self.queue.pop_front() {
-            self.hand_in(now, input);
+            self.answer_the_engine(now);
         }
         self.hold_the_stop(now);
         let is_news = !self.lines.is_empty() || !self.meta.is_empty();
@@ -175,12 +175,18 @@ impl Driver {
         goes_on
     }
 
+    fn answer_the_engine(&mut self, now: Instant) {
+        while let Some(input) = self.queue.pop_front() {
+            self.hand_in(now, input);
+        }
+    }
+
     /// Devices that are there for the first time join the engine's fleet.
-    fn join(&mut self, now: Instant, joined: &mut Vec<(Arc<Device>, Version)>) {
+    fn join(&mut self, now: Instant, joined: &mut Vec<(Arc<Device>, Option<Version>)>) {
         let mut devices = Vec::new();
         for (device, version) in std::mem::take(joined) {
             // What it runs may be other than what is believed: an outcome was lost, or somebody installed by hand.
-            if let Some(known) = self.engine.fleet().find(&device.facts.id)
+            if let (Some(known), Some(version)) = (self.engine.fleet().find(&device.facts.id), version)
                 && self.engine.fleet().facts[known.index()].version != version
             {
                 self.hand_in(now, Input::Statement { device: known, version });
@@ -189,6 +195,7 @@ impl Driver {
             let is_twice =
                 devices.iter().any(|facts: &slacktide_engine::input::DeviceFacts| facts.id == device.facts.id);
             if is_new && !is_twice {
+                let version = version.unwrap_or(device.facts.version);
                 devices.push(slacktide_engine::input::DeviceFacts { version, ..device.facts.clone() });
             }
         }

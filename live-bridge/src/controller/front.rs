@@ -32,7 +32,6 @@ pub(super) struct Front {
     pub(super) changes: watch::Receiver<u64>,
     pub(super) report_every_ms: u32,
     pub(super) retry_after_ms: u32,
-    pub(super) messages_per_s: u32,
 }
 
 impl fmt::Debug for Front {
@@ -75,11 +74,16 @@ impl Front {
         Status::unavailable("the controller is going away")
     }
 
-    /// The engine knows the device once this returns.
-    pub(super) async fn introduce(&self, device: &Arc<Device>, version: Version) -> Result<(), Status> {
+    /// The engine knows the device once this returns; with the fleet file's release where nobody says which it runs.
+    pub(super) async fn introduce(&self, device: &Arc<Device>, version: Option<Version>) -> Result<(), Status> {
+        if device.is_introduced(version) {
+            return Ok(());
+        }
         let (done, known) = tokio::sync::oneshot::channel();
         self.tell(Told::Hello { device: Arc::clone(device), version, done })?;
-        known.await.map_err(|_| self.away())
+        known.await.map_err(|_| self.away())?;
+        device.introduced(version);
+        Ok(())
     }
 
     pub(super) fn tell(&self, told: Told) -> Result<(), Status> {

@@ -166,7 +166,7 @@ impl Controller {
         let (changes, changed) = watch::channel(0);
         let dead = Arc::new(AtomicBool::new(false));
         let ending = Arc::new(AtomicBool::new(false));
-        let registry = Arc::new(Registry::new(setup.fleet.clone(), &stored));
+        let registry = Arc::new(Registry::new(setup.fleet.clone(), &stored, setup.messages_per_s));
         let outbox = Arc::new(Outbox::new(epoch));
         let shared = Shared {
             registry: Arc::clone(&registry),
@@ -200,7 +200,6 @@ impl Controller {
             changes: changed,
             report_every_ms: setup.report_every.as_millis() as u32,
             retry_after_ms: setup.retry_after.as_millis() as u32,
-            messages_per_s: setup.messages_per_s,
         };
         Ok(Self { front: Arc::new(front), metrics, stop, dead, ending, jobs, told, threads: Mutex::new(threads) })
     }

@@ -143,7 +143,7 @@ impl MetricsService for Otlp {
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let device = Arc::clone(self.front.device(&request)?);
         // No agent tells what it runs: the fleet file does.
-        self.front.introduce(&device, device.facts.version).await?;
+        self.front.introduce(&device, None).await?;
         let request = request.into_inner();
         let metrics = request.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|scope| &scope.metrics);
         if metrics.map(|metric| points(metric).len()).sum::<usize>() > POINTS_MAX {

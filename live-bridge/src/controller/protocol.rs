@@ -39,16 +39,35 @@ pub(super) enum Step {
 pub(super) struct Talk {
     /// Highest sequence number taken in.
     pub(super) taken: u64,
+}
+
+/// How fast a device may talk, over all its sessions and calls.
+#[derive(Debug)]
+pub(super) struct Pace {
     per_second: f64,
     tokens: f64,
     filled: Instant,
 }
 
-impl Talk {
-    /// Begins after what is stored. `per_second` messages may come in the long run.
-    pub(super) fn new(stored: u64, per_second: u32, now: Instant) -> Self {
+impl Pace {
+    pub(super) fn new(per_second: u32, now: Instant) -> Self {
         let per_second = f64::from(per_second);
-        Self { taken: stored, per_second, tokens: per_second * BURST, filled: now }
+        Self { per_second, tokens: per_second * BURST, filled: now }
+    }
+
+    /// Books a message; how long to wait before the next may be read, when the device sends too fast.
+    pub(super) fn book(&mut self, now: Instant) -> Option<Duration> {
+        let since = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + since * self.per_second).min(self.per_second * BURST) - 1.0;
+        self.filled = now;
+        (self.tokens < 0.0).then(|| Duration::from_secs_f64(-self.tokens / self.per_second))
+    }
+}
+
+impl Talk {
+    /// Begins after what is stored.
+    pub(super) const fn new(stored: u64) -> Self {
+        Self { taken: stored }
     }
 
     /// Takes one message.
@@ -87,14 +106,6 @@ impl Talk {
             }
         }
     }
-
-    /// Books a message; how long to wait before the next may be read, when the device sends too fast.
-    pub(super) fn pace(&mut self, now: Instant) -> Option<Duration> {
-        let since = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + since * self.per_second).min(self.per_second * BURST) - 1.0;
-        self.filled = now;
-        (self.tokens < 0.0).then(|| Duration::from_secs_f64(-self.tokens / self.per_second))
-    }
 }
 
 /// Reads the first message of a session. `device` is who the certificate says it is, `epoch` the controller's.
@@ -127,7 +138,7 @@ mod tests {
         /// Whatever comes in whatever order: every number is stored once, in order, without gaps.
         #[test]
         fn numbers_are_stored_once_and_in_order(stored in 0u64..5, said in proptest::collection::vec(0u64..12, 0..40)) {
-            let mut talk = Talk::new(stored, 10, Instant::now());
+            let mut talk = Talk::new(stored);
             let mut due = stored + 1;
             for n in said {
                 match talk.take(&message(n)) {
@@ -142,11 +153,11 @@ mod tests {
     #[test]
     fn a_device_that_sends_too_fast_waits() {
         let start = Instant::now();
-        let mut talk = Talk::new(0, 10, start);
-        let waits: Vec<bool> = (0..45).map(|_| talk.pace(start).is_some()).collect();
+        let mut pace = Pace::new(10, start);
+        let waits: Vec<bool> = (0..45).map(|_| pace.book(start).is_some()).collect();
         assert_eq!(waits.iter().position(|waits| *waits), Some(40));
         // At its rate it never waits again.
         let calm = start + Duration::from_secs(2);
-        assert_eq!(talk.pace(calm), None);
+        assert_eq!(pace.book(calm), None);
     }
 }

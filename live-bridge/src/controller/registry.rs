@@ -1,7 +1,9 @@
 //! The devices of the fleet file, and who of them is connected.
 
+use super::protocol::Pace;
 use crate::wire::ControllerMessage;
 use slacktide_engine::input::DeviceFacts;
+use slacktide_engine::version::Version;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +39,8 @@ struct Link {
     session: Option<Session>,
     sessions: u64,
     answers: VecDeque<ControllerMessage>,
+    /// What the engine was last told that it runs.
+    introduced: Option<Version>,
 }
 
 /// One device.
@@ -52,6 +56,7 @@ pub(super) struct Device {
     /// Rung when more of it is stored, or could not be.
     pub(super) news: Notify,
     link: Mutex<Link>,
+    pace: Mutex<Pace>,
 }
 
 impl Device {
@@ -89,6 +94,22 @@ impl Device {
 
     pub(super) fn last_heard_ms(&self) -> Option<i64> {
         Some(self.heard_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
+    }
+
+    /// Books a message; how long to wait before the next is read.
+    pub(super) fn book(&self) -> Option<std::time::Duration> {
+        lock(&self.pace).book(std::time::Instant::now())
+    }
+
+    /// Does the engine know it, with this release where one is given?
+    pub(super) fn is_introduced(&self, version: Option<Version>) -> bool {
+        let known = lock(&self.link).introduced;
+        known.is_some() && (version.is_none() || known == version)
+    }
+
+    pub(super) fn introduced(&self, version: Option<Version>) {
+        let mut link = lock(&self.link);
+        link.introduced = version.or(link.introduced).or(Some(self.facts.version));
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -161,7 +182,7 @@ pub(super) struct Registry {
 
 impl Registry {
     /// `stored` is how much of each device is in the store, by name.
-    pub(super) fn new(fleet: Vec<DeviceFacts>, stored: &BTreeMap<String, u64>) -> Self {
+    pub(super) fn new(fleet: Vec<DeviceFacts>, stored: &BTreeMap<String, u64>, messages_per_s: u32) -> Self {
         let mut registry = Self::default();
         for facts in fleet {
             let name = facts.id.as_str().to_owned();
@@ -173,6 +194,7 @@ impl Registry {
                 heard_ms: AtomicI64::new(0),
                 news: Notify::new(),
                 link: Mutex::default(),
+                pace: Mutex::new(Pace::new(messages_per_s, std::time::Instant::now())),
                 facts,
             };
             registry.devices.push(Arc::new(device));

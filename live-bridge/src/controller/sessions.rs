@@ -46,7 +46,7 @@ impl Sessions {
     /// A device is there: the engine knows it once this returns.
     async fn greet(&self, device: &Arc<Device>, hello: &Hello) -> Result<(), Status> {
         let version = greet(hello, device.name(), self.0.outbox.epoch()).map_err(|why| self.refuse(device, why))?;
-        self.0.introduce(device, version).await?;
+        self.0.introduce(device, Some(version)).await?;
         device.heard(self.0.clock.now().as_millis());
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Sessions {
         let over = super::stopped(self.0.stop.clone());
         tokio::pin!(over);
         let mut acked = device.stored();
-        let mut talk = Talk::new(acked, self.0.messages_per_s, Instant::now());
+        let mut talk = Talk::new(acked);
         let mut reads_again = tokio::time::Instant::now();
         say(out, self.welcome(acked)).await?;
         for message in self.0.outbox.of(device.name()) {
@@ -127,7 +127,7 @@ impl Sessions {
                 () = device.news.notified() => {}
                 message = read, if is_free => match message.inspect_err(|_| self.malformed())? {
                     Some(message) => {
-                        if let Some(wait) = talk.pace(Instant::now()) {
+                        if let Some(wait) = device.book() {
                             self.0.metrics.flooding();
                             reads_again = tokio::time::Instant::now() + wait;
                         }
@@ -145,6 +145,14 @@ impl Sessions {
                 acked = stored;
                 say(out, self.ack(acked)).await?;
             }
+        }
+    }
+
+    /// Lets a device that sends too fast wait.
+    async fn pace(&self, device: &Device) {
+        if let Some(wait) = device.book() {
+            self.0.metrics.flooding();
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -200,14 +208,12 @@ impl DeviceLink for Sessions {
             self.0.metrics.refused("oversize");
             return Err(Status::invalid_argument(format!("a call carries at most {POLL_MAX} messages")));
         }
+        self.pace(&device).await;
         self.greet(&device, &hello).await?;
         let failures = device.failures();
-        let mut talk = Talk::new(device.stored(), self.0.messages_per_s, Instant::now());
+        let mut talk = Talk::new(device.stored());
         for message in messages {
-            if let Some(wait) = talk.pace(Instant::now()) {
-                self.0.metrics.flooding();
-                tokio::time::sleep(wait).await;
-            }
+            self.pace(&device).await;
             self.take(&device, &mut talk, message).await?;
         }
         self.stored(&device, talk.taken, failures).await?;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a device does with an install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     Succeeds,
     Fails,
     /// Begins and never ends.
@@ -17,27 +17,27 @@ pub enum Manner {
 }
 
 #[derive(Debug)]
-pub struct Agent {
-    pub name: String,
-    pub version: String,
-    pub manner: Manner,
-    pub epoch: u64,
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) manner: Manner,
+    pub(crate) epoch: u64,
     next: u64,
     /// Not known to be stored yet.
     unacked: Vec<DeviceMessage>,
     /// Commands it has obeyed, with the attempt.
-    pub obeyed: BTreeMap<u64, u64>,
+    pub(crate) obeyed: BTreeMap<u64, u64>,
     /// Commands it was told.
-    pub told: BTreeSet<u64>,
+    pub(crate) told: BTreeSet<u64>,
     /// Install scripts it has run, by attempt.
-    pub runs: BTreeMap<u64, u32>,
-    pub not_now: Vec<String>,
+    pub(crate) runs: BTreeMap<u64, u32>,
+    pub(crate) not_now: Vec<String>,
     /// Highest number it was told is stored.
-    pub stored: u64,
+    pub(crate) stored: u64,
 }
 
 impl Agent {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             version: "1.0".to_owned(),
@@ -53,7 +53,7 @@ impl Agent {
         }
     }
 
-    pub fn hello(&self) -> Hello {
+    pub(crate) fn hello(&self) -> Hello {
         Hello {
             device_id: self.name.clone(),
             version: self.version.clone(),
@@ -63,22 +63,22 @@ impl Agent {
         }
     }
 
-    pub fn say(&mut self, at_ms: i64, body: Body) {
+    pub(crate) fn say(&mut self, at_ms: i64, body: Body) {
         self.unacked.push(DeviceMessage { sequence: self.next, at_ms, body: Some(body) });
         self.next += 1;
     }
 
-    pub fn report(&mut self, at_ms: i64, cpu: f32) {
+    pub(crate) fn report(&mut self, at_ms: i64, cpu: f32) {
         let sample = |metric: &str, percent| Sample { metric: metric.to_owned(), percent };
         self.say(at_ms, Body::Report(Report { samples: vec![sample("cpu", cpu), sample("memory", 30.0)] }));
     }
 
-    pub fn asks(&mut self, at_ms: i64) {
+    pub(crate) fn asks(&mut self, at_ms: i64) {
         self.say(at_ms, Body::Request(UpdateRequest {}));
     }
 
     /// Calls with what it has to say, and does as it is told.
-    pub async fn call(&mut self, world: &World) -> Result<Vec<ControllerMessage>, tonic::Status> {
+    pub(crate) async fn call(&mut self, world: &World) -> Result<Vec<ControllerMessage>, tonic::Status> {
         let request = PollRequest { hello: Some(self.hello()), messages: self.unacked.clone() };
         let answer = world.link(&self.name).poll(request).await?.into_inner().messages;
         for message in &answer {
@@ -88,12 +88,12 @@ impl Agent {
     }
 
     /// What it has to say, as a call.
-    pub fn poll_request(&self) -> PollRequest {
+    pub(crate) fn poll_request(&self) -> PollRequest {
         PollRequest { hello: Some(self.hello()), messages: self.unacked.clone() }
     }
 
     /// Hears an answer and only remembers what it was told: somebody else says what comes of it.
-    pub fn heard(&mut self, answer: tonic::Response<PollResponse>) {
+    pub(crate) fn heard(&mut self, answer: tonic::Response<PollResponse>) {
         for message in answer.into_inner().messages {
             match message.body {
                 Some(controller_message::Body::Install(install)) => {
@@ -107,7 +107,7 @@ impl Agent {
         }
     }
 
-    pub fn obey(&mut self, message: &ControllerMessage) {
+    pub(crate) fn obey(&mut self, message: &ControllerMessage) {
         assert!(message.epoch >= self.epoch, "an older controller speaks");
         self.epoch = message.epoch;
         let Some(body) = &message.body else { return };
@@ -155,7 +155,7 @@ impl Agent {
         }
     }
 
-    pub fn outcome(&mut self, command: u64, result: outcome::Result) {
+    pub(crate) fn outcome(&mut self, command: u64, result: outcome::Result) {
         let reason = if result == outcome::Result::Failed { "the script said 1" } else { "" }.to_owned();
         let version = self.version.clone();
         self.say(0, Body::Outcome(Outcome { command, result: result.into(), reason, version }));
@@ -163,12 +163,12 @@ impl Agent {
 }
 
 /// Three devices, d0 to d2.
-pub fn three() -> Vec<Agent> {
+pub(crate) fn three() -> Vec<Agent> {
     (0..3).map(|n| Agent::new(&format!("d{n}"))).collect()
 }
 
 /// Everybody reports and calls.
-pub async fn everybody(world: &World, agents: &mut [Agent]) {
+pub(crate) async fn everybody(world: &World, agents: &mut [Agent]) {
     for agent in agents {
         agent.report(world.now().as_millis(), 20.0);
         agent.call(world).await.unwrap();
@@ -176,7 +176,7 @@ pub async fn everybody(world: &World, agents: &mut [Agent]) {
 }
 
 /// Minutes of ordinary life, until the rollout is in `state` or `minutes` have passed.
-pub async fn live(world: &World, agents: &mut [Agent], minutes: u32, state: &str) -> String {
+pub(crate) async fn live(world: &World, agents: &mut [Agent], minutes: u32, state: &str) -> String {
     for _ in 0..minutes {
         everybody(world, agents).await;
         world.go_on(slacktide_engine::time::Span::from_secs(60)).await;

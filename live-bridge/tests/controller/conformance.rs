@@ -16,7 +16,7 @@ use slacktide_scenarios::Scenario;
 use slacktide_sim::Setup;
 use std::collections::BTreeMap;
 
-const WORLD: &str = "devices = 6\nhistory = \"12h\"\ntick = \"5m\"\n[[pools]]\n";
+const WORLD: &str = "devices = 6\nhistory = \"12h 2m\"\ntick = \"5m\"\n[[pools]]\n";
 
 /// The commands of a journal: when, what, to whom, and the number of the first.
 fn commands(lines: &[Line]) -> Vec<(Instant, &'static str, Vec<DeviceId>, u64)> {
@@ -180,6 +180,7 @@ async fn the_controller_commands_as_the_simulator_does() {
     }
     for line in &lines {
         let Entry::Input { input } = &line.entry else { continue };
+        // Everything but ticks and what follows from them happens between ticks in this world.
         if let Input::Telemetry(batch) = &**input {
             stage.reports(line.at - Span::from_millis(1), &batch.columns).await;
         }

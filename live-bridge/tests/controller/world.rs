@@ -27,11 +27,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
-pub const START: i64 = 1_709_510_400;
+pub(crate) const START: i64 = 1_709_510_400;
 
 /// A clock that stands until it is turned.
 #[derive(Debug)]
-pub struct Hands(AtomicI64);
+pub(crate) struct Hands(AtomicI64);
 
 impl Clock for Hands {
     fn now(&self) -> Instant {
@@ -45,7 +45,7 @@ impl Clock for Hands {
 
 /// Any release of the package `app` there may be, of 1 MB.
 #[derive(Debug)]
-pub struct Shelf {
+pub(crate) struct Shelf {
     folder: PathBuf,
     package: Option<Package>,
 }
@@ -76,7 +76,7 @@ impl PackageShelf for Shelf {
     }
 }
 
-pub struct Io {
+pub(crate) struct Io {
     pipe: DuplexStream,
     peer: Peer,
 }
@@ -134,15 +134,15 @@ impl tonic::codegen::Service<Uri> for Dial {
 
 /// How a world is made.
 #[derive(Clone)]
-pub struct Plan {
-    pub devices: usize,
-    pub fleet: Option<Vec<DeviceFacts>>,
-    pub metrics: Vec<String>,
-    pub policy: Policy,
-    pub tick: Span,
-    pub messages_per_s: u32,
-    pub store_bytes_max: Option<u64>,
-    pub package: Option<Package>,
+pub(crate) struct Plan {
+    pub(crate) devices: usize,
+    pub(crate) fleet: Option<Vec<DeviceFacts>>,
+    pub(crate) metrics: Vec<String>,
+    pub(crate) policy: Policy,
+    pub(crate) tick: Span,
+    pub(crate) messages_per_s: u32,
+    pub(crate) store_bytes_max: Option<u64>,
+    pub(crate) package: Option<Package>,
 }
 
 impl Default for Plan {
@@ -162,15 +162,15 @@ impl Default for Plan {
 }
 
 /// A controller that runs, and its clock.
-pub struct World {
-    pub controller: Arc<Controller>,
-    pub clock: Arc<Hands>,
-    pub store: PathBuf,
+pub(crate) struct World {
+    pub(crate) controller: Arc<Controller>,
+    pub(crate) clock: Arc<Hands>,
+    pub(crate) store: PathBuf,
     door: mpsc::Sender<std::io::Result<Io>>,
     server: JoinHandle<()>,
 }
 
-pub fn device(n: usize) -> DeviceFacts {
+pub(crate) fn device(n: usize) -> DeviceFacts {
     DeviceFacts {
         id: DeviceId::from(format!("d{n}").as_str()),
         pool: PoolId::from("shop"),
@@ -186,15 +186,15 @@ pub fn device(n: usize) -> DeviceFacts {
 }
 
 impl World {
-    pub async fn start(folder: &Path, plan: &Plan) -> Self {
+    pub(crate) async fn start(folder: &Path, plan: &Plan) -> Self {
         Self::start_at(folder, plan, Instant::from_secs(START)).await
     }
 
-    pub async fn start_at(folder: &Path, plan: &Plan, now: Instant) -> Self {
+    pub(crate) async fn start_at(folder: &Path, plan: &Plan, now: Instant) -> Self {
         Self::try_start(folder, plan, now).await.unwrap()
     }
 
-    pub async fn try_start(
+    pub(crate) async fn try_start(
         folder: &Path,
         plan: &Plan,
         now: Instant,
@@ -229,14 +229,14 @@ impl World {
     }
 
     /// The power fails: nothing is said to anybody, what is not on disk is lost.
-    pub async fn kill(self) -> Instant {
+    pub(crate) async fn kill(self) -> Instant {
         self.server.abort();
         let controller = self.controller;
         tokio::task::spawn_blocking(move || controller.abandon()).await.unwrap();
         self.clock.now()
     }
 
-    pub fn channel(&self, identity: Identity) -> Channel {
+    pub(crate) fn channel(&self, identity: Identity) -> Channel {
         let peer = Peer {
             identity,
             serial: "1".to_owned(),
@@ -246,39 +246,39 @@ impl World {
         Endpoint::from_static("http://controller").connect_with_connector_lazy(Dial { door: self.door.clone(), peer })
     }
 
-    pub fn link(&self, device: &str) -> DeviceLinkClient<Channel> {
+    pub(crate) fn link(&self, device: &str) -> DeviceLinkClient<Channel> {
         DeviceLinkClient::new(self.channel(Identity::Device(device.to_owned())))
     }
 
-    pub fn operator(&self, name: &str, role: Role) -> OperatorClient<Channel> {
+    pub(crate) fn operator(&self, name: &str, role: Role) -> OperatorClient<Channel> {
         OperatorClient::new(self.channel(Identity::Operator { name: name.to_owned(), role }))
     }
 
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.clock.now()
     }
 
     /// Turns the clock on and waits until the controller has done what is due.
-    pub async fn go_on(&self, span: Span) {
+    pub(crate) async fn go_on(&self, span: Span) {
         self.clock.0.fetch_add(span.as_millis() as i64, Ordering::SeqCst);
         self.status().await;
     }
 
-    pub fn set_clock(&self, now: Instant) {
+    pub(crate) fn set_clock(&self, now: Instant) {
         self.clock.0.store(now.as_millis(), Ordering::SeqCst);
     }
 
     /// A look; once it is there, everything said before has been dealt with.
-    pub async fn status(&self) -> FleetStatus {
+    pub(crate) async fn status(&self) -> FleetStatus {
         let mut viewer = self.operator("vera", Role::Viewer);
         viewer.status(StatusRequest { summary: false }).await.unwrap().into_inner()
     }
 
-    pub async fn state(&self, rollout: usize) -> String {
+    pub(crate) async fn state(&self, rollout: usize) -> String {
         self.status().await.rollouts[rollout].state.clone()
     }
 
-    pub async fn create(&self, version: &str) {
+    pub(crate) async fn create(&self, version: &str) {
         let request = CreateRolloutRequest {
             package: "app".to_owned(),
             version: version.to_owned(),
@@ -287,17 +287,17 @@ impl World {
         self.operator("olga", Role::Operator).create_rollout(request).await.unwrap();
     }
 
-    pub async fn approve(&self, rollout: u32) {
+    pub(crate) async fn approve(&self, rollout: u32) {
         self.operator("anna", Role::Approver).approve_rollout(RolloutRequest { rollout }).await.unwrap();
     }
 
-    pub async fn begin(&self, rollout: u32) {
+    pub(crate) async fn begin(&self, rollout: u32) {
         self.operator("olga", Role::Operator).start_rollout(RolloutRequest { rollout }).await.unwrap();
     }
 }
 
 /// The journal in a store that nobody has open, and that its file is sound.
-pub fn journal(store: &Path) -> Vec<Line> {
+pub(crate) fn journal(store: &Path) -> Vec<Line> {
     let store = Store::open_to_read(store).unwrap();
     let mut reader = ChainReader::default();
     let mut lines = Vec::new();
