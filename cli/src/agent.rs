@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let memory = settings.state.join("packages");
     let verifier = Signed::new(&root, &memory).with_context(|| format!("cannot read {}", root.display()))?;
     let parts = Parts { settings, load, connector, verifier: Arc::new(verifier) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let stop = run::until_told().context("cannot listen to signals")?;
         let ended = if args.once { run::once(parts, stop).await } else { run::run(parts, stop).await };

@@ -10,7 +10,8 @@ use crate::wire::controller_message::Body as Said;
 use crate::wire::device_link_client::DeviceLinkClient;
 use crate::wire::device_message::Body;
 use crate::wire::{
-    Attempt, Chunk, ControllerMessage, DeviceMessage, FetchRequest, Hello, NotNow, PollRequest, RenewRequest, RenewResponse, UpdateRequest, Welcome,
+    Attempt, Chunk, ControllerMessage, DeviceMessage, FetchRequest, Hello, NotNow, PollRequest, RenewRequest,
+    RenewResponse, UpdateRequest, Welcome,
 };
 use arc_swap::ArcSwapOption;
 use std::hash::{BuildHasher, RandomState};
@@ -398,10 +399,9 @@ fn trouble(status: Status) -> Trouble {
     let words = format!("{:?}: {}", status.code(), status.message());
     match status.code() {
         Code::NotFound => Trouble::Missing(words),
-        Code::InvalidArgument
-        | Code::PermissionDenied
-        | Code::FailedPrecondition
-        | Code::OutOfRange => Trouble::Refused(words),
+        Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition | Code::OutOfRange => {
+            Trouble::Refused(words)
+        }
         _ => Trouble::Unreachable(words),
     }
 }

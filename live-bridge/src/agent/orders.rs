@@ -4,6 +4,7 @@ use super::desk::{Change, Desk};
 use super::now_ms;
 use super::state::{Kind, Phase, Verdict, Work};
 use crate::wire::{Install, Rollback};
+use slacktide_engine::version::Version;
 use std::io;
 
 /// Longest time that a command may give, milliseconds: a week. What is longer is an accident.
@@ -37,6 +38,7 @@ pub fn hear(desk: &Desk, epoch: u64) -> io::Result<bool> {
 /// # Errors
 /// The disk did not take it.
 pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken> {
+    let version = one_way(&order.version);
     desk.change(|change| {
         if let Some(taken) = known(change, order.command) {
             return taken;
@@ -54,12 +56,12 @@ pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken>
             change.answer(order.command, Verdict::Rejected, &reason, current);
             return Taken::Answered;
         }
-        if order.version == current {
+        if version == one_way(current) {
             change.answer(order.command, Verdict::AlreadyCurrent, "", current);
             return Taken::Answered;
         }
         let kind = Kind::Install { package: order.package.clone() };
-        let work = work(kind, order.command, order.attempt, &order.version, order.timeout_ms);
+        let work = work(kind, order.command, order.attempt, &version, order.timeout_ms);
         change.say_progress(&work);
         change.state.work = Some(work);
         Taken::On
@@ -71,6 +73,7 @@ pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken>
 /// # Errors
 /// The disk did not take it.
 pub fn rollback(desk: &Desk, order: &Rollback, current: &str) -> io::Result<Taken> {
+    let version = one_way(&order.version);
     desk.change(|change| {
         if let Some(taken) = known(change, order.command) {
             return taken;
@@ -84,13 +87,13 @@ pub fn rollback(desk: &Desk, order: &Rollback, current: &str) -> io::Result<Take
             change.answer(order.command, Verdict::Rejected, &reason, current);
             return Taken::Answered;
         }
-        let new = work(Kind::Rollback, order.command, order.attempt, &order.version, order.timeout_ms);
+        let new = work(Kind::Rollback, order.command, order.attempt, &version, order.timeout_ms);
         match &mut change.state.work {
             Some(under_way) => {
                 under_way.cancel = true;
                 change.state.next = Some(new);
             }
-            None if order.version == current => {
+            None if version == one_way(current) => {
                 change.answer(order.command, Verdict::AlreadyCurrent, "", current);
                 return Taken::Answered;
             }
@@ -150,6 +153,11 @@ fn stale(change: &mut Change, generation: u64) -> Option<String> {
     }
     change.state.generation = generation;
     None
+}
+
+/// A version written in one way: `2.4` and `2.4.0` are the same. What is no version stays as it is, and is then found nowhere.
+fn one_way(version: &str) -> String {
+    version.parse::<Version>().map_or_else(|_| version.to_owned(), |version| version.to_string())
 }
 
 /// Names become parts of paths and of the environment of scripts.
@@ -252,6 +260,14 @@ mod tests {
             assert_eq!(install(&desk, &order, "1").unwrap(), Taken::Answered, "{name:?}");
         }
         assert!(desk.work().is_none());
+    }
+
+    #[test]
+    fn one_version_written_in_two_ways_is_one_version() {
+        let (_folder, desk) = desk();
+        let order = Install { version: "2.0".into(), ..an_install(1, 0) };
+        assert_eq!(install(&desk, &order, "2.0.0").unwrap(), Taken::Answered);
+        assert_eq!(verdict(&desk, 1), Some(Verdict::AlreadyCurrent));
     }
 
     #[test]
