@@ -172,7 +172,7 @@ impl Settings {
             value: String::new(),
             problem: format!("cannot be read: {error}"),
         })?;
-        Self::parse(&name, &text, path.parent().unwrap_or(Path::new("")))
+        Self::parse(&name, &text, path.parent().unwrap_or_else(|| Path::new("")))
     }
 
     /// Reads `text`; relative paths in it are as seen from `folder`.

@@ -24,6 +24,9 @@ fn build(folder: &Path, version: &str, health: &str) -> PathBuf {
     std::fs::write(source.join("bin/app"), version).unwrap();
     std::fs::write(source.join("install.sh"), format!("#!/bin/sh\necho {version} > installed\n")).unwrap();
     std::fs::write(source.join("health.sh"), format!("#!/bin/sh\n{health}\n")).unwrap();
+    for script in ["install.sh", "health.sh"] {
+        std::fs::set_permissions(source.join(script), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
     let to = folder.join(format!("app-{version}.stp"));
     archive::build(&source, &to).unwrap();
     to
