@@ -2,9 +2,8 @@
 
 use super::desk::{Change, Desk};
 use super::now_ms;
-use super::state::{Kind, Phase, Verdict, Work};
+use super::state::{Kind, Phase, Verdict, Work, same_version};
 use crate::wire::{Install, Rollback};
-use slacktide_engine::version::Version;
 use std::io;
 
 /// Longest time that a command may give, milliseconds: a week. What is longer is an accident.
@@ -38,7 +37,6 @@ pub fn hear(desk: &Desk, epoch: u64) -> io::Result<bool> {
 /// # Errors
 /// The disk did not take it.
 pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken> {
-    let version = one_way(&order.version);
     desk.change(|change| {
         if let Some(taken) = known(change, order.command) {
             return taken;
@@ -56,12 +54,12 @@ pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken>
             change.answer(order.command, Verdict::Rejected, &reason, current);
             return Taken::Answered;
         }
-        if version == one_way(current) {
+        if same_version(&order.version, current) {
             change.answer(order.command, Verdict::AlreadyCurrent, "", current);
             return Taken::Answered;
         }
         let kind = Kind::Install { package: order.package.clone() };
-        let work = work(kind, order.command, order.attempt, &version, order.timeout_ms);
+        let work = work(kind, order.command, order.attempt, &order.version, order.timeout_ms);
         change.say_progress(&work);
         change.state.work = Some(work);
         Taken::On
@@ -73,7 +71,6 @@ pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken>
 /// # Errors
 /// The disk did not take it.
 pub fn rollback(desk: &Desk, order: &Rollback, current: &str) -> io::Result<Taken> {
-    let version = one_way(&order.version);
     desk.change(|change| {
         if let Some(taken) = known(change, order.command) {
             return taken;
@@ -87,13 +84,13 @@ pub fn rollback(desk: &Desk, order: &Rollback, current: &str) -> io::Result<Take
             change.answer(order.command, Verdict::Rejected, &reason, current);
             return Taken::Answered;
         }
-        let new = work(Kind::Rollback, order.command, order.attempt, &version, order.timeout_ms);
+        let new = work(Kind::Rollback, order.command, order.attempt, &order.version, order.timeout_ms);
         match &mut change.state.work {
             Some(under_way) => {
                 under_way.cancel = true;
                 change.state.next = Some(new);
             }
-            None if version == one_way(current) => {
+            None if same_version(&order.version, current) => {
                 change.answer(order.command, Verdict::AlreadyCurrent, "", current);
                 return Taken::Answered;
             }
@@ -153,11 +150,6 @@ fn stale(change: &mut Change, generation: u64) -> Option<String> {
     }
     change.state.generation = generation;
     None
-}
-
-/// A version written in one way: `2.4` and `2.4.0` are the same. What is no version stays as it is, and is then found nowhere.
-fn one_way(version: &str) -> String {
-    version.parse::<Version>().map_or_else(|_| version.to_owned(), |version| version.to_string())
 }
 
 /// Names become parts of paths and of the environment of scripts.
