@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use slacktide_engine::document::{Document, InputError, Whole, format_span};
 use slacktide_engine::time::Span;
+use slacktide_engine::version::Version;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,7 +172,7 @@ impl Settings {
             value: String::new(),
             problem: format!("cannot be read: {error}"),
         })?;
-        Self::parse(&name, &text, path.parent().unwrap_or(Path::new("")))
+        Self::parse(&name, &text, path.parent().unwrap_or_else(|| Path::new("")))
     }
 
     /// Reads `text`; relative paths in it are as seen from `folder`.
@@ -191,9 +192,10 @@ fn settle(given: Fragment, document: &Document, folder: &Path) -> Result<Setting
         document.span(field, &text, Span::from_millis(100), max).map(|span| Duration::from_millis(span.as_millis()))
     };
     controller(&given.controller, document)?;
-    if given.version.is_empty() || given.version.len() > 128 {
-        return Err(document.error("version", &given.version, "must have 1..=128 characters"));
-    }
+    let as_it_came: Version = given
+        .version
+        .parse()
+        .map_err(|_| document.error("version", &given.version, "must be a version such as 2.4 or 2.4.1"))?;
     let minute = Span::from_secs(60);
     let period_text = given.period.unwrap_or_else(|| format_span(minute));
     let period = document.span("period", &period_text, second, hour)?;
@@ -214,7 +216,7 @@ fn settle(given: Fragment, document: &Document, folder: &Path) -> Result<Setting
         identity: folder.join(given.identity),
         state: folder.join(given.state),
         slots: folder.join(given.slots),
-        version: given.version,
+        version: as_it_came.to_string(),
         period: Duration::from_millis(period.as_millis()),
         buffer_reports: buffer_reports as usize,
         connect: span("limits.connect", &given.limits.connect, Span::from_secs(10), hour)?,

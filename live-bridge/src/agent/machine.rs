@@ -17,7 +17,7 @@ use super::now_ms;
 use super::packages::{Found, PackageSource, Trouble, Verifier};
 use super::script::{self, Job, Ran};
 use super::slots::{Release, Slots};
-use super::state::{Kind, Phase, Script, Scripts, Slot, Verdict, Work};
+use super::state::{Kind, Phase, Script, Scripts, Slot, Verdict, Work, same_version};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -306,7 +306,7 @@ impl Machine {
         if let Some(to) = work.to.filter(|to| Some(*to) != work.from) {
             self.slots.switch(work.from)?;
             // Nothing leads to a release that was not good. What else is there, where it came to no installation, stays.
-            if self.slots.release(to)?.is_some_and(|r| r.version == work.version) {
+            if self.slots.release(to)?.is_some_and(|r| same_version(&r.version, &work.version)) {
                 self.slots.forget(to)?;
             }
         }
@@ -321,7 +321,7 @@ impl Machine {
     /// The command to go back to the release before.
     async fn rollback(&self, work: &Work) -> io::Result<()> {
         if work.phase == Phase::Queued {
-            if self.version()? == work.version {
+            if same_version(&self.version()?, &work.version) {
                 return self.end(Verdict::AlreadyCurrent, "");
             }
             let from = self.slots.active()?;
@@ -341,11 +341,11 @@ impl Machine {
     /// The slot (or none: the device as it came) with that version, other than `from`.
     fn place_of(&self, from: Option<Slot>, version: &str) -> io::Result<Option<Option<Slot>>> {
         for slot in [Slot::A, Slot::B].into_iter().filter(|slot| Some(*slot) != from) {
-            if self.slots.release(slot)?.is_some_and(|r| r.version == version) {
+            if self.slots.release(slot)?.is_some_and(|r| same_version(&r.version, version)) {
                 return Ok(Some(Some(slot)));
             }
         }
-        Ok((from.is_some() && version == self.settings.version).then_some(None))
+        Ok((from.is_some() && same_version(version, &self.settings.version)).then_some(None))
     }
 
     /// Restarts the active release and asks whether it does its work.

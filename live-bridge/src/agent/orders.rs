@@ -2,7 +2,7 @@
 
 use super::desk::{Change, Desk};
 use super::now_ms;
-use super::state::{Kind, Phase, Verdict, Work};
+use super::state::{Kind, Phase, Verdict, Work, same_version};
 use crate::wire::{Install, Rollback};
 use std::io;
 
@@ -54,7 +54,7 @@ pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken>
             change.answer(order.command, Verdict::Rejected, &reason, current);
             return Taken::Answered;
         }
-        if order.version == current {
+        if same_version(&order.version, current) {
             change.answer(order.command, Verdict::AlreadyCurrent, "", current);
             return Taken::Answered;
         }
@@ -90,7 +90,7 @@ pub fn rollback(desk: &Desk, order: &Rollback, current: &str) -> io::Result<Take
                 under_way.cancel = true;
                 change.state.next = Some(new);
             }
-            None if order.version == current => {
+            None if same_version(&order.version, current) => {
                 change.answer(order.command, Verdict::AlreadyCurrent, "", current);
                 return Taken::Answered;
             }
@@ -252,6 +252,14 @@ mod tests {
             assert_eq!(install(&desk, &order, "1").unwrap(), Taken::Answered, "{name:?}");
         }
         assert!(desk.work().is_none());
+    }
+
+    #[test]
+    fn one_version_written_in_two_ways_is_one_version() {
+        let (_folder, desk) = desk();
+        let order = Install { version: "2.0".into(), ..an_install(1, 0) };
+        assert_eq!(install(&desk, &order, "2.0.0").unwrap(), Taken::Answered);
+        assert_eq!(verdict(&desk, 1), Some(Verdict::AlreadyCurrent));
     }
 
     #[test]

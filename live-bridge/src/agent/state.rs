@@ -1,6 +1,7 @@
 //! What a device must not forget: how far its numbers are used, whom it obeyed, the attempt under way, and what it answered.
 
 use serde::{Deserialize, Serialize};
+use slacktide_engine::version::Version;
 
 /// Answers that are kept, so that a command that comes again is answered and not carried out again.
 pub const ANSWERS_MAX: usize = 256;
@@ -215,6 +216,14 @@ pub enum Verdict {
     AlreadyCurrent,
     /// Called off in time.
     Canceled,
+}
+
+/// Are these the same release? `2.4` and `2.4.0` are; what is no version is only the same as itself.
+pub fn same_version(a: &str, b: &str) -> bool {
+    match (a.parse::<Version>(), b.parse::<Version>()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
 }
 
 impl State {

@@ -6,5 +6,7 @@ mod faults;
 mod kills;
 mod packages;
 mod process;
+mod rest;
 mod scripts;
+mod signed;
 mod updates;

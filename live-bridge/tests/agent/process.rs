@@ -3,13 +3,18 @@
 use super::packages::Hashed;
 use slacktide_live_bridge::agent::config::Settings;
 use slacktide_live_bridge::agent::connect::Plain;
+use slacktide_live_bridge::agent::packages::Verifier;
 use slacktide_live_bridge::agent::run::{self, Parts};
+use slacktide_live_bridge::agent::sampler::{Load, Sampler};
+use slacktide_live_bridge::agent::signed::Signed;
 use slacktide_live_bridge::agent::simulated::Simulated;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 const CONFIG: &str = "SLACKTIDE_TEST_AGENT";
+/// The load of this machine instead of a made-up one.
+const MEASURED: &str = "SLACKTIDE_TEST_MEASURED";
 const ONCE: &str = "SLACKTIDE_TEST_ONCE";
 
 /// No test: the body of the agent's process.
@@ -19,8 +24,17 @@ fn agent_process() {
     let config = PathBuf::from(std::env::var_os(CONFIG).unwrap());
     let settings = Settings::load(&config).unwrap();
     let connector = Arc::new(Plain::new(&settings));
-    let load = Box::new(Simulated::parse("daily").unwrap());
-    let parts = Parts { settings, load, connector, verifier: Arc::new(Hashed) };
+    let load: Box<dyn Load> = match std::env::var(MEASURED) {
+        Ok(_) => Box::new(Sampler::new(Path::new("/"), settings.capacity.clone())),
+        Err(_) => Box::new(Simulated::parse("daily").unwrap()),
+    };
+    let root = settings.identity.join("package-root.json");
+    let verifier: Arc<dyn Verifier> = if root.exists() {
+        Arc::new(Signed::new(&root, &settings.state.join("packages")).unwrap())
+    } else {
+        Arc::new(Hashed)
+    };
+    let parts = Parts { settings, load, connector, verifier };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(async {
         let stop = run::until_told().unwrap();
@@ -40,21 +54,27 @@ pub(crate) struct Agent(Child);
 
 impl Agent {
     pub(crate) fn start(config: &Path) -> Self {
-        Self::spawn(config, false)
+        Self::spawn(config, &[])
+    }
+
+    pub(crate) fn measuring(config: &Path) -> Self {
+        Self::spawn(config, &[MEASURED])
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     pub(crate) fn once(config: &Path) -> ExitStatus {
-        let mut agent = Self::spawn(config, true);
+        let mut agent = Self::spawn(config, &[ONCE]);
         agent.0.wait().unwrap()
     }
 
-    fn spawn(config: &Path, once: bool) -> Self {
+    fn spawn(config: &Path, with: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "process::agent_process", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env(CONFIG, config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if once {
-            command.env(ONCE, "1");
-        }
+        command.envs(with.iter().map(|name| (*name, "1")));
         Self(command.spawn().unwrap())
     }
 
