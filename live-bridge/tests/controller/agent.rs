@@ -2,8 +2,8 @@
 
 use super::world::World;
 use slacktide_live_bridge::wire::{
-    ControllerMessage, DeviceMessage, Hello, Install, Outcome, PollRequest, PollResponse, Progress, Report, Sample,
-    UpdateRequest, controller_message, device_message::Body, outcome,
+    ControllerMessage, DeviceMessage, Hello, Install, Outcome, PollRequest, PollResponse, Progress, Report, Rollback,
+    Sample, UpdateRequest, controller_message, device_message::Body, outcome,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
