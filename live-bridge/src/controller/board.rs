@@ -163,7 +163,9 @@ impl Board {
             let view = index.and_then(|index| self.views.get(&index));
             let waits = index.and_then(|index| waiting.get(&index));
             let (state, reason, earliest) = match (waits, view, index) {
-                (Some(waits), ..) => ("waiting", told(&waits.on), waits.earliest.or(waits.expected.map(|e| e.start))),
+                (Some(waits), ..) => {
+                    ("waiting", told(&waits.on), waits.earliest.or_else(|| waits.expected.map(|e| e.start)))
+                }
                 (None, Some(view), _) => (view.state, view.words.clone(), None),
                 (None, None, Some(_)) => ("idle", String::new(), None),
                 (None, None, None) => ("unknown", "never heard of".to_owned(), None),

@@ -2,8 +2,8 @@
 
 use super::world::World;
 use slacktide_live_bridge::wire::{
-    ControllerMessage, DeviceMessage, Hello, Install, Outcome, PollRequest, PollResponse, Progress, Report, Sample,
-    UpdateRequest, controller_message, device_message::Body, outcome,
+    ControllerMessage, DeviceMessage, Hello, Install, Outcome, PollRequest, PollResponse, Progress, Report, Rollback,
+    Sample, UpdateRequest, controller_message, device_message::Body, outcome,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,14 +115,16 @@ impl Agent {
             controller_message::Body::Welcome(welcome) => self.acked(welcome.resume_after),
             controller_message::Body::Ack(ack) => self.acked(ack.sequence),
             controller_message::Body::Install(install) => self.install(install),
-            controller_message::Body::Rollback(rollback) => {
-                if self.obeyed.insert(rollback.command, rollback.attempt).is_none() {
-                    self.version.clone_from(&rollback.version);
-                    self.outcome(rollback.command, outcome::Result::Succeeded);
-                }
-            }
+            controller_message::Body::Rollback(rollback) => self.roll_back(rollback),
             controller_message::Body::NotNow(not_now) => self.not_now.push(not_now.reason.clone()),
             _ => {}
+        }
+    }
+
+    fn roll_back(&mut self, rollback: &Rollback) {
+        if self.obeyed.insert(rollback.command, rollback.attempt).is_none() {
+            self.version.clone_from(&rollback.version);
+            self.outcome(rollback.command, outcome::Result::Succeeded);
         }
     }
 
