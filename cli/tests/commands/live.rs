@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The shell that runs the walk, with all it started; ended with the test, however that ends.
@@ -56,8 +56,7 @@ fn ten_commands_update_three_agents_and_take_a_bad_package_back() {
     copy(&project.join("examples"), &dir.path().join("examples"));
     let binaries = Path::new(env!("CARGO_BIN_EXE_slacktide")).parent().unwrap();
     let path = std::env::join_paths(
-        std::iter::once(binaries.to_owned())
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(PathBuf::from)),
+        std::iter::once(binaries.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
     )
     .unwrap();
     // After the last command the controller and the agents are still there: the test looks at the devices, then ends them.
