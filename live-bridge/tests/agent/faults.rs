@@ -65,7 +65,7 @@ fn a_script_that_hangs_and_does_not_listen_is_ended() {
         package.install = "trap '' TERM; while :; do sleep 0.1; done".into();
     });
     assert!(reason.starts_with("install: took longer than 0.4 s and was ended"), "{reason}");
-    assert!(begin.elapsed() < Duration::from_secs(15));
+    assert!(begin.elapsed() < Duration::from_secs(120));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_script_that_ends_when_asked_was_late_all_the_same() {
     let begin = Instant::now();
     let ran = ran(folder.path(), "trap 'echo going; exit 0' TERM; while :; do sleep 0.05; done", 300);
     assert_eq!(ran.end, End::TimedOut(Duration::from_millis(300)));
-    assert!(ran.output.contains("going") && begin.elapsed() < Duration::from_secs(5));
+    assert!(ran.output.contains("going") && begin.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_child_that_keeps_the_output_open_does_not_hold_anything_up() {
     let begin = Instant::now();
     let ran = ran(folder.path(), "setsid sleep 600 & sleep 600 & echo done", 20_000);
     assert!(ran.succeeded() && ran.output == "done\n", "{ran}");
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert!(begin.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
