@@ -64,8 +64,8 @@ impl History {
     pub fn grow(&mut self, rows: usize) {
         self.unstage();
         let wanted = rows * self.channels * self.slots;
-        if self.codes.is_empty() {
-            // A fresh zeroed allocation costs nothing until it is written.
+        if self.codes.is_empty() || self.newest.is_none() && wanted > self.codes.len() {
+            // A fresh zeroed allocation costs nothing until it is written; devices that join one by one find all gaps.
             self.codes = vec![GAP; wanted];
         } else if wanted > self.codes.len() {
             self.codes.resize(wanted, GAP);
