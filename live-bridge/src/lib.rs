@@ -1,5 +1,6 @@
 //! The only room with sockets, tokio, TLS and wall time: the controller around the engine, and the agent on a device.
 
 pub mod package;
+pub mod signoff;
 pub mod trust;
 pub mod wire;

@@ -13,7 +13,7 @@ pub mod error;
 mod files;
 pub mod identity;
 pub mod peer;
-mod pem;
+pub(crate) mod pem;
 pub mod refusal;
 pub mod registry;
 pub mod server;
