@@ -12,6 +12,7 @@ mod package;
 mod pki;
 mod plan;
 mod report;
+mod signoff;
 mod simulate;
 mod sweep;
 mod twin;
@@ -65,6 +66,9 @@ enum Verb {
     /// Packages: build, sign into a repository, verify as a device would, inspect, rotate keys
     #[command(subcommand)]
     Package(package::Verb),
+    /// What was simulated is what may go live: run it, sign it, verify it
+    #[command(subcommand)]
+    SignOff(signoff::Verb),
     /// Who may speak to whom: an authority for devices, operators and controllers, and its certificates
     #[command(subcommand)]
     Pki(pki::Verb),
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         Verb::Journal(verb) => journal::run(verb),
         Verb::Report(args) => report::run(&args),
         Verb::Package(verb) => package::run(&verb),
+        Verb::SignOff(verb) => signoff::run(&verb),
         Verb::Pki(verb) => pki::run(verb),
     };
     match result {

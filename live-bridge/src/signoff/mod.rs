@@ -20,7 +20,7 @@ pub use document::{Chaos, Document, Envelope, Evidence, Fleet, Measure, Package,
 pub use fleet::fleet_fingerprint;
 pub use limits::{Bound, Demand, Limit};
 pub use refusal::Refusal;
-pub use sign::SignError;
+pub use sign::{SignError, signer_of};
 
 /// SHA-256 as lower-case hexadecimal digits: of a policy's text, a scenario's text, a package's archive.
 pub fn sha256(bytes: &[u8]) -> String {

@@ -23,6 +23,17 @@ pub enum SignError {
     Refused(#[from] Refusal),
 }
 
+/// Who the certificate of these files speaks for.
+///
+/// # Errors
+/// A file that is missing or holds no certificate of somebody.
+pub fn signer_of(files: &ClientFiles) -> Result<Identity, TrustError> {
+    let wrong = |why: String| TrustError::file(&files.certificate, why);
+    let certificates = pem::certificates_in(&files.certificate)?;
+    let der = certificates.first().ok_or_else(|| wrong("holds no certificate".to_owned()))?;
+    Identity::of_certificate(der).map_err(|refusal| wrong(refusal.to_string()))
+}
+
 impl SignOff {
     /// Adds the signature of the operator whose certificate and key the files hold. Nobody signs what would be refused anyway: after its
     /// time, with limits that are not met, twice, or in a role that may not.
