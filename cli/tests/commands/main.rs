@@ -5,6 +5,7 @@ mod damaged;
 mod forecast;
 mod package;
 mod plan;
+mod signoff;
 mod stories;
 mod sweep;
 mod twin;
