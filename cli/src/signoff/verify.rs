@@ -150,7 +150,7 @@ fn compare(claimed: &Evidence, found: &Evidence, said: &mut Vec<String>) {
         let (a, b) = (claimed.measures.get(name), found.measures.get(name));
         if a != b {
             let mean = |m: Option<&slacktide_live_bridge::signoff::Measure>| {
-                m.map_or("none".to_owned(), |m| m.mean.to_string())
+                m.map_or_else(|| "none".to_owned(), |m| m.mean.to_string())
             };
             said.push(format!("{scenario}: {name} is {}, claimed {} (mean, or its interval)", mean(b), mean(a)));
         }

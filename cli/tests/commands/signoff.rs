@@ -2,6 +2,8 @@
 
 use crate::{json, refused, slacktide};
 use serde_json::Value;
+use slacktide_live_bridge::signoff::SignOff;
+use slacktide_live_bridge::trust::ClientFiles;
 use std::path::Path;
 
 const ABOUT: [&str; 4] = ["--package", "greeting-1.1.stp", "--fleet", "fleet.csv"];
@@ -106,6 +108,41 @@ fn a_limit_that_is_not_met_leaves_no_file() {
     assert!(reason.starts_with("makespan_s <= 60: ") && reason.ends_with(" in first-rollout, not met"), "{reason}");
     assert_eq!((&said["limits"][0]["met"], &said["limits"][1]["met"]), (&false.into(), &true.into()));
     assert!(!dir.path().join("none.toml").exists());
+}
+
+#[test]
+fn a_bad_release_that_is_never_stopped_has_no_good_delay() {
+    let dir = prepared();
+    let arguments = ["--scenario", "bad-release", "--limit", "stop_delay_s<=9e9", "--out", "none.toml"];
+    let said = bad(&create(&arguments), dir.path());
+    assert_eq!(
+        said["reasons"][0],
+        "stop_delay_s <= 9000000000: no run shows it, 2 runs that should show it do not, not met"
+    );
+}
+
+/// Two people may sign what is not true; it does not come out again.
+#[test]
+fn what_was_never_run_is_found_out() {
+    let dir = prepared();
+    done(&create(&GOOD), dir.path());
+    let path = dir.path().join("good.toml");
+    let honest = SignOff::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let mut document = honest.document().clone();
+    document.evidence[0].journals.swap(0, 1);
+    let measure = document.evidence[0].measures.get_mut("bytes_moved").unwrap();
+    measure.mean = f64::from_bits(measure.mean.to_bits() + 1);
+    let made_at = document.made_at;
+    let mut false_one = SignOff::new(document).unwrap();
+    for person in ["alice", "bob"] {
+        false_one.sign(&ClientFiles::in_folder(&dir.path().join(person)), made_at).unwrap();
+    }
+    std::fs::write(&path, false_one.text()).unwrap();
+    let said = bad(&verify(&[]), dir.path());
+    assert_eq!(said["refused"], "not-reproduced", "{said}");
+    let reasons: Vec<&str> = said["reasons"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
+    assert_eq!(reasons.len(), 3, "two journals and the last bit of a mean: {reasons:?}");
+    assert!(reasons[2].starts_with("first-rollout: bytes_moved is "), "{reasons:?}");
 }
 
 #[test]

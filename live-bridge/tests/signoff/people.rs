@@ -2,6 +2,12 @@
 
 use crate::name;
 use crate::world::{World, later, now};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use slacktide_live_bridge::signoff::{Authorities, Persons, SignError, SignOff, Signer};
 use slacktide_live_bridge::trust::{ClientFiles, Identity, Role};
 
@@ -61,15 +67,43 @@ fn viewers_devices_controllers_and_other_operators_may_not_sign() {
     assert_eq!(sign(&mut sign_off, &world.operator("watcher", Role::Viewer)), "wrong-role");
     assert_eq!(sign(&mut sign_off, &world.operator("other", Role::Operator)), "wrong-role");
     assert_eq!(sign(&mut sign_off, &world.issue(Identity::Device("cam".to_owned()))), "wrong-role");
-    // Also when the file comes from elsewhere: a viewer who is named as the maker, and whose signature is good.
+}
+
+/// A signature made without this program's checks.
+fn by_hand(sign_off: &SignOff, identity: &str, files: &ClientFiles) -> Signer {
+    let key = PrivateKeyDer::from_pem_slice(&std::fs::read(&files.key).unwrap()).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_der()).unwrap();
+    let body = SignOff::new(sign_off.document().clone()).unwrap().text();
+    Signer {
+        identity: identity.to_owned(),
+        signature: BASE64.encode(pair.sign(&SystemRandom::new(), body.as_bytes()).unwrap()),
+        certificate: std::fs::read_to_string(&files.certificate).unwrap(),
+    }
+}
+
+#[test]
+fn a_viewer_counts_for_nothing_however_the_file_was_made() {
+    let world = World::new();
     let mut document = world.document();
-    document.made_by = "operator/approver/second".to_owned();
-    let mut honest = SignOff::new(document).unwrap();
-    assert_eq!(sign(&mut honest, &world.operator("second", Role::Approver)), "good");
-    let approver = honest.document().signers[0].clone();
-    let renamed = Signer { identity: "operator/approver/else".to_owned(), ..approver.clone() };
-    assert_eq!(name(world.check(&forged(&honest, &[approver.clone(), renamed]))), "edited");
-    assert_eq!(name(world.check(&forged(&honest, &[approver.clone(), approver]))), "same-person");
+    document.made_by = "operator/viewer/watcher".to_owned();
+    let mut sign_off = SignOff::new(document).unwrap();
+    let viewer = by_hand(&sign_off, "operator/viewer/watcher", &world.operator("watcher", Role::Viewer));
+    assert_eq!(sign(&mut sign_off, &world.operator("second", Role::Approver)), "good");
+    let approver = sign_off.document().signers[0].clone();
+    assert_eq!(name(world.check(&forged(&sign_off, &[viewer.clone(), approver.clone()]))), "wrong-role");
+    // Under a better name than the certificate's, and twice.
+    let risen = Signer { identity: "operator/approver/watcher".to_owned(), ..viewer };
+    assert_eq!(name(world.check(&forged(&sign_off, &[risen, approver.clone()]))), "edited");
+    assert_eq!(name(world.check(&forged(&sign_off, &[approver.clone(), approver]))), "same-person");
+}
+
+#[test]
+fn what_is_signed_by_hand_as_it_should_be_is_good() {
+    let world = World::new();
+    let sign_off = SignOff::new(world.document()).unwrap();
+    let maker = by_hand(&sign_off, "operator/operator/maker", &world.operator("maker", Role::Operator));
+    let checker = by_hand(&sign_off, "operator/approver/checker", &world.operator("checker", Role::Approver));
+    assert_eq!(name(world.check(&forged(&sign_off, &[maker, checker]))), "good");
 }
 
 #[test]
