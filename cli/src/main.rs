@@ -15,6 +15,7 @@ mod plan;
 mod report;
 mod rollout;
 mod serve;
+mod signoff;
 mod simulate;
 mod sweep;
 mod twin;
@@ -73,6 +74,9 @@ enum Verb {
     /// Packages: build, sign into a repository, verify as a device would, inspect, rotate keys
     #[command(subcommand)]
     Package(package::Verb),
+    /// What was simulated is what may go live: run it, sign it, verify it
+    #[command(subcommand)]
+    SignOff(signoff::Verb),
     /// Who may speak to whom: an authority for devices, operators and controllers, and its certificates
     #[command(subcommand)]
     Pki(pki::Verb),
@@ -127,6 +131,7 @@ fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(&args),
         Verb::Rollout(verb) => rollout::run(verb),
         Verb::Package(verb) => package::run(&verb),
+        Verb::SignOff(verb) => signoff::run(&verb),
         Verb::Pki(verb) => pki::run(verb),
         Verb::Agent(args) => agent::run(&args),
     };

@@ -3,5 +3,6 @@
 pub mod agent;
 pub mod controller;
 pub mod package;
+pub mod signoff;
 pub mod trust;
 pub mod wire;

@@ -7,6 +7,7 @@ mod live;
 mod package;
 mod pki;
 mod plan;
+mod signoff;
 mod stories;
 mod sweep;
 mod twin;

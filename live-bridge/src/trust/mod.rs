@@ -14,7 +14,7 @@ pub mod error;
 mod files;
 pub mod identity;
 pub mod peer;
-mod pem;
+pub(crate) mod pem;
 pub mod refusal;
 pub mod registry;
 pub mod server;

@@ -102,7 +102,8 @@ impl Refusal {
         error.get_ref().and_then(|e| e.downcast_ref::<Error>()).map_or(Self::Network, Self::of_tls)
     }
 
-    fn of_tls(error: &Error) -> Self {
+    /// The reason in a certificate that was not taken.
+    pub(crate) fn of_tls(error: &Error) -> Self {
         match error {
             Error::NoCertificatesPresented => Self::NoCertificate,
             Error::InvalidCertificate(error) => Self::of_certificate(error),

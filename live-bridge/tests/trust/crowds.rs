@@ -28,7 +28,10 @@ async fn three_hundred_silent_sockets_delay_nobody() {
     }
     let took = start.elapsed();
     assert_eq!(world.counters.refused(Refusal::Silent), 0, "they still hang");
-    assert!(within(Duration::from_secs(60), || world.counters.refused(Refusal::Silent) == 300).await, "all are dropped");
+    assert!(
+        within(Duration::from_secs(60), || world.counters.refused(Refusal::Silent) == 300).await,
+        "all are dropped"
+    );
     println!("20 connections beside 300 silent sockets: {took:?}");
 }
 

@@ -110,7 +110,8 @@ impl Examiner {
     }
 }
 
-fn judge(mut setup: Setup, seed: u64, deep: bool) -> Verdict {
+/// Runs a setup and holds it to its promises.
+pub(super) fn judge(mut setup: Setup, seed: u64, deep: bool) -> Verdict {
     if deep {
         setup.journal = JournalMode::Full;
     }

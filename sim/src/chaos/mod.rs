@@ -9,8 +9,10 @@ mod draw_faults;
 mod draw_policy;
 mod examine;
 mod shrink;
+mod under;
 
 pub use examine::{Broken, Examiner, Figures, Verdict};
+pub use under::{BrokenUnder, under_policy};
 
 use rayon::prelude::*;
 use std::collections::BTreeMap;
