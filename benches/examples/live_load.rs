@@ -276,7 +276,7 @@ async fn session(
     let (say, messages) = mpsc::channel(16);
     let hello =
         Hello { device_id: name(n), version: "1.0".to_owned(), agent_version: "load".to_owned(), ..Hello::default() };
-    say.send(DeviceMessage { sequence: 0, at_ms: now_ms(), body: Some(Body::Hello(hello)) }).await?;
+    say.send(DeviceMessage { sequence: 0, previous: None, at_ms: now_ms(), body: Some(Body::Hello(hello)) }).await?;
     let mut heard = DeviceLinkClient::new(channel).session(ReceiverStream::new(messages)).await?.into_inner();
     let mut sent_at: std::collections::VecDeque<(u64, Instant)> = std::collections::VecDeque::new();
     let mut ticker: Option<tokio::time::Interval> = None;
@@ -288,7 +288,7 @@ async fn session(
                 let value = |m: usize| Sample { metric: METRICS[m].to_owned(), percent: ((n + known.sent + m as u64) % 100) as f32 };
                 let report = Report { samples: (0..METRICS.len()).map(value).collect() };
                 sent_at.push_back((known.sent, Instant::now()));
-                say.send(DeviceMessage { sequence: known.sent, at_ms: now_ms(), body: Some(Body::Report(report)) }).await?;
+                say.send(DeviceMessage { sequence: known.sent, previous: None, at_ms: now_ms(), body: Some(Body::Report(report)) }).await?;
             }
             message = heard.message() => {
                 match message?.ok_or("the controller hung up")?.body {

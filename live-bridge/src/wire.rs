@@ -16,5 +16,12 @@ mod generated {
 
 pub use generated::*;
 
+impl DeviceMessage {
+    /// The number that must be stored before this message is.
+    pub fn stands_after(&self) -> u64 {
+        self.previous.unwrap_or_else(|| self.sequence.saturating_sub(1))
+    }
+}
+
 /// The file descriptors, for the reflection service.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -19,13 +19,15 @@ pub struct Buffer {
     waiting: VecDeque<(i64, Report)>,
     next: u64,
     dropped: u64,
+    /// The highest number known to be stored; 0 before the controller has said so.
+    acked: u64,
 }
 
 impl Buffer {
     /// An empty buffer that keeps at most `reports_max` unsent reports and whose first number follows `used`.
     pub fn new(reports_max: usize, used: u64) -> Self {
         let (numbered, waiting) = (VecDeque::new(), VecDeque::new());
-        Self { reports_max: reports_max.max(1), numbered, sent: 0, waiting, next: used + 1, dropped: 0 }
+        Self { reports_max: reports_max.max(1), numbered, sent: 0, waiting, next: used + 1, dropped: 0, acked: 0 }
     }
 
     /// The number that the next message gets.
@@ -62,7 +64,7 @@ impl Buffer {
     pub fn push(&mut self, at_ms: i64, body: Body) -> u64 {
         let sequence = self.next;
         self.next += 1;
-        self.numbered.push_back(DeviceMessage { sequence, at_ms, body: Some(body) });
+        self.numbered.push_back(DeviceMessage { sequence, previous: None, at_ms, body: Some(body) });
         sequence
     }
 
@@ -88,13 +90,18 @@ impl Buffer {
         {
             self.push(at_ms, Body::Report(report));
         }
-        let message = if self.sent < UNACKED_MAX { self.numbered.get(self.sent).cloned() } else { None };
+        let mut message = if self.sent < UNACKED_MAX { self.numbered.get(self.sent).cloned() } else { None };
+        if let Some(message) = &mut message {
+            let before = self.sent.checked_sub(1).and_then(|before| self.numbered.get(before));
+            message.previous = Some(before.map_or(self.acked, |before| before.sequence));
+        }
         self.sent += usize::from(message.is_some());
         message
     }
 
     /// Everything up to `sequence` is stored.
     pub fn ack(&mut self, sequence: u64) {
+        self.acked = self.acked.max(sequence);
         while self.numbered.front().is_some_and(|m| m.sequence <= sequence) {
             self.numbered.pop_front();
             self.sent = self.sent.saturating_sub(1);

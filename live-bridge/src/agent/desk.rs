@@ -279,7 +279,7 @@ fn outcome(answer: &Answer) -> Body {
 }
 
 fn message(answer: &Answer) -> DeviceMessage {
-    DeviceMessage { sequence: answer.sequence, at_ms: answer.at_ms, body: Some(outcome(answer)) }
+    DeviceMessage { sequence: answer.sequence, previous: None, at_ms: answer.at_ms, body: Some(outcome(answer)) }
 }
 
 #[cfg(test)]

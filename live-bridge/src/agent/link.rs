@@ -182,7 +182,7 @@ impl Link {
         // Never full: as many as may be under way, and the greeting.
         let (out, outgoing) = mpsc::channel(UNACKED_MAX + 1);
         let send = |message: DeviceMessage| out.try_send(message).map_err(|e| End::Lost(e.to_string()));
-        send(DeviceMessage { sequence: 0, at_ms: now_ms(), body: Some(Body::Hello(self.hello()?)) })?;
+        send(DeviceMessage { sequence: 0, previous: None, at_ms: now_ms(), body: Some(Body::Hello(self.hello()?)) })?;
         let answer = timeout(limit, client.session(ReceiverStream::new(outgoing))).await.map_err(late)??;
         let mut incoming = answer.into_inner();
         let first = timeout(limit, incoming.message()).await.map_err(late)??;

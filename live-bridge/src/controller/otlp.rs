@@ -162,7 +162,7 @@ impl MetricsService for Otlp {
         }
         let at_ms = self.front.clock.now().as_millis();
         device.heard(at_ms);
-        let message = DeviceMessage { sequence: 0, at_ms, body: Some(Body::Report(report)) };
+        let message = DeviceMessage { sequence: 0, previous: None, at_ms, body: Some(Body::Report(report)) };
         let (done, stored) = tokio::sync::oneshot::channel();
         self.front.store(&device, message, Some(done)).await?;
         stored.await.map_err(|_| Status::unavailable("not stored: send it again"))?;

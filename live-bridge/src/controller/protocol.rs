@@ -96,12 +96,13 @@ impl Talk {
         match message.sequence {
             0 => Err(refused("malformed", Status::invalid_argument("messages are numbered from 1"))),
             n if n <= self.taken => Ok(Step::Known),
-            n if n == self.taken + 1 => {
+            n if message.stands_after() <= self.taken => {
                 self.taken = n;
                 Ok(Step::Store)
             }
             n => {
-                let why = format!("message {n} where {} was due", self.taken + 1);
+                let why =
+                    format!("message {n} after {}, and {} is the last that came", message.stands_after(), self.taken);
                 Err(refused("sequence-gap", Status::failed_precondition(why)))
             }
         }
@@ -131,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn message(sequence: u64) -> DeviceMessage {
-        DeviceMessage { sequence, at_ms: 0, body: Some(Body::Request(UpdateRequest {})) }
+        DeviceMessage { sequence, previous: None, at_ms: 0, body: Some(Body::Request(UpdateRequest {})) }
     }
 
     proptest! {

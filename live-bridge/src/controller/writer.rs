@@ -145,8 +145,8 @@ fn in_sequence(said: Vec<Received>, metrics: &Arc<Metrics>) -> Vec<Received> {
             continue;
         }
         let last = highest.entry(received.device.place).or_insert_with(|| received.device.stored());
-        if received.message.sequence == *last + 1 {
-            *last += 1;
+        if received.message.sequence > *last && received.message.stands_after() <= *last {
+            *last = received.message.sequence;
             kept.push(received);
         } else if received.message.sequence > *last {
             metrics.refused("sequence-gap");

@@ -64,7 +64,7 @@ impl Agent {
     }
 
     pub(crate) fn say(&mut self, at_ms: i64, body: Body) {
-        self.unacked.push(DeviceMessage { sequence: self.next, at_ms, body: Some(body) });
+        self.unacked.push(DeviceMessage { sequence: self.next, previous: None, at_ms, body: Some(body) });
         self.next += 1;
     }
 

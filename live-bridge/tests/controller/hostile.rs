@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
 fn request(sequence: u64) -> DeviceMessage {
-    DeviceMessage { sequence, at_ms: 0, body: Some(Body::Request(UpdateRequest {})) }
+    DeviceMessage { sequence, previous: None, at_ms: 0, body: Some(Body::Request(UpdateRequest {})) }
 }
 
 fn hello(device: &str) -> Hello {
@@ -22,7 +22,9 @@ fn hello(device: &str) -> Hello {
 
 async fn session(world: &World, device: &str) -> (mpsc::Sender<DeviceMessage>, Streaming<ControllerMessage>) {
     let (say, said) = mpsc::channel(4);
-    say.send(DeviceMessage { sequence: 0, at_ms: 0, body: Some(Body::Hello(hello(device))) }).await.unwrap();
+    say.send(DeviceMessage { sequence: 0, previous: None, at_ms: 0, body: Some(Body::Hello(hello(device))) })
+        .await
+        .unwrap();
     let heard = world.link(device).session(ReceiverStream::new(said)).await.unwrap().into_inner();
     (say, heard)
 }
@@ -50,19 +52,24 @@ async fn lies_are_refused_and_counted() {
     let later = Hello { epoch: 99, ..hello("d0") };
     let later = PollRequest { hello: Some(later), messages: Vec::new() };
     assert_eq!(world.link("d0").poll(later).await.unwrap_err().code(), Code::FailedPrecondition);
-    let empty = DeviceMessage { sequence: 1, at_ms: 0, body: None };
+    let empty = DeviceMessage { sequence: 1, previous: None, at_ms: 0, body: None };
     assert_eq!(refused(&world, "d0", vec![empty]).await, Code::InvalidArgument);
     assert_eq!(refused(&world, "d0", vec![request(3)]).await, Code::FailedPrecondition);
     let sample = Sample { metric: "cpu".to_owned(), percent: 1.0 };
     let crowded = Body::Report(Report { samples: vec![sample; 65] });
-    let crowded = DeviceMessage { sequence: 1, at_ms: 0, body: Some(crowded) };
+    let crowded = DeviceMessage { sequence: 1, previous: None, at_ms: 0, body: Some(crowded) };
     assert_eq!(refused(&world, "d0", vec![crowded]).await, Code::InvalidArgument);
     let sample = Sample { metric: "x".repeat(70_000), percent: 1.0 };
-    let huge = DeviceMessage { sequence: 1, at_ms: 0, body: Some(Body::Report(Report { samples: vec![sample] })) };
+    let huge = DeviceMessage {
+        sequence: 1,
+        previous: None,
+        at_ms: 0,
+        body: Some(Body::Report(Report { samples: vec![sample] })),
+    };
     assert_eq!(refused(&world, "d0", vec![huge]).await, Code::OutOfRange);
     // Somebody else's command.
     let outcome = slacktide_live_bridge::wire::Outcome { command: 5, result: 1, ..Default::default() };
-    let foreign = DeviceMessage { sequence: 1, at_ms: 0, body: Some(Body::Outcome(outcome)) };
+    let foreign = DeviceMessage { sequence: 1, previous: None, at_ms: 0, body: Some(Body::Outcome(outcome)) };
     let said = PollRequest { hello: Some(hello("d0")), messages: vec![foreign] };
     world.link("d0").poll(said).await.unwrap();
     world.status().await;

@@ -22,7 +22,7 @@ async fn stream(
 }
 
 async fn acknowledged(stream: &mut (mpsc::Sender<DeviceMessage>, Streaming<ControllerMessage>), number: u64) -> bool {
-    let message = DeviceMessage { sequence: number, at_ms: 0, body: None };
+    let message = DeviceMessage { sequence: number, previous: None, at_ms: 0, body: None };
     stream.0.send(message).await.is_ok() && matches!(stream.1.message().await, Ok(Some(_)))
 }
 

@@ -26,7 +26,7 @@ impl Reporter {
         let Some(Body::Welcome(welcome)) = answers.message().await.ok()??.body else { return None };
         self.connections.fetch_add(1, Relaxed);
         for sequence in welcome.resume_after + 1.. {
-            send.send(DeviceMessage { sequence, at_ms: 0, body: None }).await.ok()?;
+            send.send(DeviceMessage { sequence, previous: None, at_ms: 0, body: None }).await.ok()?;
             let Some(Body::Ack(ack)) = answers.message().await.ok()??.body else { return None };
             self.acknowledged.store(ack.sequence, Relaxed);
             if self.stop.load(Relaxed) {
