@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 /// The power fails for the controller and a device, both come back, and the next release goes to everybody: what was said before and what is
 /// said now fit together.
 const AFTERWARDS: &str = r#"
-kill -9 $(jobs -p | sed -n 1,2p)
+victims=$(jobs -p | sed -n 1,2p); kill -9 $victims; wait $victims || true
 slacktide agent --config one/agent.toml --simulate-load csv:load.csv 2>> one/agent.log &
 slacktide serve --config controller.toml > again.out 2>> controller.log & while ! grep -q listens again.out; do sleep 0.2; done
 sed -i 's/1[.]1/1.3/' greeting/package.toml greeting/health.sh greeting/bin/greet
