@@ -40,6 +40,7 @@ pub fn replan(input: &PlanInput, number: PlanNumber, parent: &Plan) -> (Plan, Pl
     settle(&mut board, lower.slots);
     go_back(&mut board, &old, &stood, before);
     board.fill();
+    forget_what_holds_no_more(&mut board, &old, &mut forced);
     let (plan, mut report) = finish(&board, lower, number, Some(parent.number));
     report.moved = moves(&board, &old, forced, before);
     report.kept = old.iter().flatten().count() - report.moved.len();
@@ -300,7 +301,8 @@ fn broken(board: &Board<'_>, d: usize) -> usize {
 /// that a shorter plan was moved for.
 fn go_back(board: &mut Board<'_>, old: &[Option<Instant>], stood: &[Option<usize>], before: usize) {
     let input = board.input;
-    let end = if board.end() < before { board.end() } else { input.slots };
+    let shortened = before.saturating_sub(board.end()) >= PlanLimits::shorter_min(before);
+    let end = if shortened { board.end() } else { input.slots };
     let homes: Vec<Option<usize>> = old.iter().map(|start| start.and_then(|start| slot_of(input, start))).collect();
     loop {
         let mut any = false;
@@ -325,6 +327,19 @@ fn go_back(board: &mut Board<'_>, old: &[Option<Instant>], stood: &[Option<usize
         if !any {
             return;
         }
+    }
+}
+
+/// Who was forced from a place that is free again, and is not let back because the whole is shorter without it, moved for that.
+fn forget_what_holds_no_more(board: &mut Board<'_>, old: &[Option<Instant>], forced: &mut [Option<MoveReason>]) {
+    for (d, why) in forced.iter_mut().enumerate().filter(|(_, why)| why.is_some()) {
+        let home = old[d].and_then(|start| slot_of(board.input, start)).filter(|home| board.possible.has(d, *home));
+        let Some(home) = home else { continue };
+        let Some(there) = board.lift(d) else { continue };
+        if board.room.fits(d, home) {
+            *why = None;
+        }
+        board.place(d, there);
     }
 }
 
