@@ -85,9 +85,7 @@ fn enrol(args: &Enrol) -> Result<Outcome> {
         (None, Some(text)) => Pin::Fingerprint(text.clone()),
         (None, None) => return Err(anyhow!("--authority or --fingerprint is needed")),
     };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    let enrolled = runtime.block_on(enrolment::enrol(&args.controller, &token, &pin, &args.dir))?;
+    let enrolled = crate::wait(enrolment::enrol(&args.controller, &token, &pin, &args.dir))??;
     if args.json {
         crate::say!(
             "{}",
@@ -139,12 +137,10 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let memory = settings.state.join("packages");
     let verifier = Signed::new(&root, &memory).with_context(|| format!("cannot read {}", root.display()))?;
     let parts = Parts { settings, load, connector, verifier: Arc::new(verifier) };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    crate::wait(async {
         let stop = run::until_told().context("cannot listen to signals")?;
         let ended = if args.once { run::once(parts, stop).await } else { run::run(parts, stop).await };
         ended.map_err(anyhow::Error::from)
-    })?;
+    })??;
     Ok(Outcome::Good)
 }

@@ -107,6 +107,12 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();
 }
 
+/// Runs what a library does asynchronously, on this thread.
+fn wait<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|error| anyhow::anyhow!("cannot start the runtime: {error}"))?.block_on(future))
+}
+
 /// Whether what was done is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {

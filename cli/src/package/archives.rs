@@ -1,6 +1,7 @@
 //! `package build` and `package inspect`.
 
-use super::{hex, release_document, size, wait};
+use super::{hex, release_document, size};
+use crate::wait;
 use crate::{Outcome, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

@@ -7,11 +7,11 @@ mod verify;
 use crate::Outcome;
 use anyhow::{Context, Result, anyhow};
 use slacktide_engine::document::{format_span, nearest, parse_span};
-use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::time::Span;
+use slacktide_live_bridge::clock::this_second as now;
+use slacktide_live_bridge::digest::hex;
 use slacktide_live_bridge::package::{Expiries, KeyFolder, Release, Repository};
-use std::future::Future;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 /// Things to do with packages.
 #[derive(Debug, clap::Subcommand)]
@@ -107,23 +107,6 @@ fn span_of(text: &str, span: &str) -> Result<Span> {
         return Err(anyhow!("--expires {text}: must be a time from {} to {}", format_span(min), format_span(max)));
     }
     Ok(span)
-}
-
-/// The clock on the wall.
-fn now() -> Instant {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Instant::from_secs(since.as_secs() as i64)
-}
-
-/// Runs what the library does asynchronously.
-fn wait<T>(future: impl Future<Output = T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start the runtime")?;
-    Ok(runtime.block_on(future))
-}
-
-/// Hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Size for people.

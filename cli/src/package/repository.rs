@@ -1,6 +1,7 @@
 //! `package init`, `package sign`, `package rotate-key`.
 
-use super::{Place, now, wait};
+use super::{Place, now};
+use crate::wait;
 use crate::{Outcome, say};
 use anyhow::Result;
 use serde_json::{Value, json};

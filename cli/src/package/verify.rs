@@ -1,6 +1,7 @@
 //! `package verify`: what a device would say.
 
-use super::{release_document, wait};
+use super::release_document;
+use crate::wait;
 use crate::{Outcome, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};

@@ -6,10 +6,10 @@ use crate::{Outcome, say};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use show::{certificate, day};
+use slacktide_live_bridge::clock;
 use slacktide_live_bridge::trust::authority::{DAY_S, Entry, Issued, Subject};
 use slacktide_live_bridge::trust::{Authority, ClientFiles, Identity, Lifetimes, Role};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest certificate or signing request read from a file, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -318,7 +318,7 @@ fn revoke(args: &Revoke) -> Result<()> {
 
 fn list(args: &List) -> Result<()> {
     let authority = Authority::open(&args.folder.dir)?;
-    let now_s = now_s();
+    let now_s = clock::now().as_secs();
     let listed = authority.list()?;
     let shown: Vec<&Entry> = listed.iter().filter(|entry| args.all || entry.in_force(now_s)).collect();
     if args.folder.json {
@@ -392,9 +392,4 @@ fn read(path: &Path) -> Result<String> {
         bail!("{} has {size} bytes, at most {FILE_BYTES_MAX}", path.display());
     }
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-fn now_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

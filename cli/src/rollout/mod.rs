@@ -109,8 +109,7 @@ async fn connect(to: &To) -> Result<OperatorClient<Channel>> {
 
 /// `slacktide rollout …`
 pub(crate) fn run(verb: Verb) -> Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(ask(verb))
+    crate::wait(ask(verb))?
 }
 
 async fn ask(verb: Verb) -> Result<Outcome> {
@@ -172,8 +171,7 @@ async fn watch(to: &To, summary: bool, until_over: bool) -> Result<Outcome> {
 /// The journal of a controller that runs, as text. It is not closed: the controller goes on.
 pub(crate) fn journal_of(controller: &str, identity: &Path) -> Result<String> {
     let to = To { controller: controller.to_owned(), identity: identity.to_owned(), json: false };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(async {
+    crate::wait(async {
         let request = JournalRequest { from: 0, follow: false };
         let asked = connect(&to).await?.journal(request).await;
         let mut lines = asked.map_err(|status| said(&status))?.into_inner();
@@ -183,5 +181,5 @@ pub(crate) fn journal_of(controller: &str, identity: &Path) -> Result<String> {
             text.push('\n');
         }
         Ok(text)
-    })
+    })?
 }

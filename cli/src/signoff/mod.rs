@@ -9,12 +9,11 @@ mod verify;
 use crate::{Outcome, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use slacktide_engine::time::Instant;
+use slacktide_live_bridge::clock::this_second as now;
 use slacktide_live_bridge::signoff::{Refusal, SignError, SignOff};
 use slacktide_live_bridge::trust::ClientFiles;
 use slacktide_reports::files::write_aside;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Things to do with sign-offs.
 #[derive(Debug, clap::Subcommand)]
@@ -136,9 +135,4 @@ fn refused(verb: &str, name: &str, reasons: &[String]) -> Value {
 
 fn program() -> String {
     concat!("slacktide ", env!("CARGO_PKG_VERSION")).to_owned()
-}
-
-fn now() -> Instant {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Instant::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -3,13 +3,10 @@
 use super::config::Settings;
 use super::link::Connector;
 use super::packages::Boxed;
+use crate::causes::with_causes;
 use crate::trust::{ClientFiles, ClientTrust, Identity};
 use std::sync::Arc;
-use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
-
-/// A connection that says nothing for so long is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+use tonic::transport::Channel;
 
 /// Mutual TLS with the files of a device.
 #[derive(Debug, Clone)]
@@ -25,7 +22,7 @@ impl Trusting {
     /// The files are not there or do not fit together, or are those of something that is no device, or of another one.
     pub fn new(settings: &mut Settings) -> Result<Self, String> {
         let files = ClientFiles::in_folder(&settings.identity);
-        let trust = ClientTrust::open(files).map_err(|error| chain(&error))?;
+        let trust = ClientTrust::open(files).map_err(|error| with_causes(&error))?;
         let Identity::Device(id) = trust.identity() else {
             return Err(format!("{}: the certificate is not that of a device", settings.identity.display()));
         };
@@ -41,57 +38,15 @@ impl Trusting {
 
 impl Connector for Trusting {
     fn connect(&self) -> Boxed<'_, Result<Channel, String>> {
-        Box::pin(async { self.trust.channel(&self.controller).map_err(|error| chain(&error)) })
+        Box::pin(async { self.trust.channel(&self.controller).map_err(|error| with_causes(&error)) })
     }
 
     fn begin_renewal(&self) -> Option<Result<String, String>> {
         let due = self.trust.renewal_due();
-        due.then(|| self.trust.begin_renewal().map_err(|error| chain(&error)))
+        due.then(|| self.trust.begin_renewal().map_err(|error| with_causes(&error)))
     }
 
     fn finish_renewal(&self, chain_pem: &str, authorities: &str) -> Result<(), String> {
-        self.trust.finish_renewal(chain_pem, authorities).map_err(|error| chain(&error))
+        self.trust.finish_renewal(chain_pem, authorities).map_err(|error| with_causes(&error))
     }
-}
-
-/// No TLS at all: for tests on one machine. A controller takes no such connection from anybody.
-#[derive(Debug, Clone)]
-pub struct Plain {
-    controller: String,
-    limit: Duration,
-}
-
-impl Plain {
-    /// To the controller that the settings name.
-    pub fn new(settings: &Settings) -> Self {
-        Self { controller: settings.controller.clone(), limit: settings.connect }
-    }
-
-    async fn channel(&self) -> Result<Channel, String> {
-        let endpoint = Endpoint::from_shared(self.controller.clone()).map_err(|error| chain(&error))?;
-        let endpoint = endpoint
-            .connect_timeout(self.limit)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
-        endpoint.connect().await.map_err(|error| chain(&error))
-    }
-}
-
-impl Connector for Plain {
-    fn connect(&self) -> Boxed<'_, Result<Channel, String>> {
-        Box::pin(self.channel())
-    }
-}
-
-/// An error with its causes: the outermost often says only "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

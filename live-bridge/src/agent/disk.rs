@@ -1,7 +1,8 @@
 //! The state on disk: one file, written aside, synced, renamed over the old one, which stays as a second copy.
 
 use super::state::State;
-use sha2::{Digest, Sha256};
+use crate::digest::sha256;
+use crate::durable::sync_folder;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -98,14 +99,6 @@ impl Disk {
     }
 }
 
-/// Syncs a folder, so that names in it last.
-///
-/// # Errors
-/// It cannot be opened or synced.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
 /// Writes a small file so that it is whole or the old one: aside, synced, renamed, folder synced.
 ///
 /// # Errors
@@ -132,7 +125,7 @@ pub fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 fn write(state: &State) -> String {
     // A state is plain numbers, names and lists: there is nothing in it that JSON cannot say.
     let body = serde_json::to_string(state).unwrap_or_default();
-    format!("{FORMAT}\n{}\n{body}\n", hash(&body))
+    format!("{FORMAT}\n{}\n{body}\n", sha256(body.as_bytes()))
 }
 
 fn parse(bytes: &[u8]) -> Result<State, String> {
@@ -141,14 +134,10 @@ fn parse(bytes: &[u8]) -> Result<State, String> {
     let rest = rest.ok_or_else(|| format!("does not begin with \"{FORMAT}\""))?;
     let (sum, body) = rest.split_once('\n').ok_or("is cut off")?;
     let body = body.strip_suffix('\n').ok_or("is cut off")?;
-    if sum != hash(body) {
+    if sum != sha256(body.as_bytes()) {
         return Err("is damaged: its hash does not fit".into());
     }
     serde_json::from_str(body).map_err(|error| format!("cannot be understood: {error}"))
-}
-
-fn hash(body: &str) -> String {
-    Sha256::digest(body.as_bytes()).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -187,7 +176,7 @@ mod tests {
     #[test]
     fn unknown_fields_are_refused() {
         let body = r#"{"reserved":1,"generation":0,"epoch":0,"work":null,"next":null,"answers":[],"more":1}"#;
-        let text = format!("{FORMAT}\n{}\n{body}\n", hash(body));
+        let text = format!("{FORMAT}\n{}\n{body}\n", sha256(body.as_bytes()));
         assert!(parse(text.as_bytes()).unwrap_err().contains("more"));
     }
 

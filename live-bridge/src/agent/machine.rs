@@ -179,8 +179,7 @@ impl Machine {
     async fn bring(&self, package: &str, version: &str) -> Result<Scripts, Trouble> {
         let found = self.find(package, version).await?;
         let partial = self.partial_path(&found)?;
-        let begun_before = partial.exists();
-        let mut again = begun_before;
+        let mut again = partial.exists();
         loop {
             download::fetch(self.source.as_ref(), &found, &partial, self.settings.stall).await?;
             match self.unpack(&found, &partial).await {

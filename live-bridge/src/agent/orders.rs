@@ -38,12 +38,8 @@ pub fn hear(desk: &Desk, epoch: u64) -> io::Result<bool> {
 /// The disk did not take it.
 pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken> {
     desk.change(|change| {
-        if let Some(taken) = known(change, order.command) {
+        if let Some(taken) = settled(change, order.command, order.generation, current) {
             return taken;
-        }
-        if let Some(reason) = stale(change, order.generation) {
-            change.answer(order.command, Verdict::Rejected, &reason, current);
-            return Taken::Answered;
         }
         let busy = change.state.next.as_ref().or(change.state.work.as_ref());
         if let Some(reason) = busy.map(|w| format!("busy with attempt {} ({})", w.attempt, w.phase.name())) {
@@ -72,12 +68,8 @@ pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken>
 /// The disk did not take it.
 pub fn rollback(desk: &Desk, order: &Rollback, current: &str) -> io::Result<Taken> {
     desk.change(|change| {
-        if let Some(taken) = known(change, order.command) {
+        if let Some(taken) = settled(change, order.command, order.generation, current) {
             return taken;
-        }
-        if let Some(reason) = stale(change, order.generation) {
-            change.answer(order.command, Verdict::Rejected, &reason, current);
-            return Taken::Answered;
         }
         if let Some(next) = &change.state.next {
             let reason = format!("busy with attempt {} ({})", next.attempt, next.phase.name());
@@ -127,6 +119,16 @@ pub fn cancel(desk: &Desk, command: u64, current: &str) -> io::Result<Taken> {
             None => Taken::Known,
         }
     })
+}
+
+/// What settles a command without any work: it is known already, or of a plan older than one that was obeyed.
+fn settled(change: &mut Change, command: u64, generation: u64, current: &str) -> Option<Taken> {
+    if let Some(taken) = known(change, command) {
+        return Some(taken);
+    }
+    let reason = stale(change, generation)?;
+    change.answer(command, Verdict::Rejected, &reason, current);
+    Some(Taken::Answered)
 }
 
 fn known(change: &mut Change, command: u64) -> Option<Taken> {

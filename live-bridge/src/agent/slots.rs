@@ -7,8 +7,9 @@
 //! slots/incoming/              a package that was checked and is not in a slot yet
 //! ```
 
-use super::disk::{absent_is_fine, sync_folder, write_whole};
+use super::disk::{absent_is_fine, write_whole};
 use super::state::{Scripts, Slot};
+use crate::durable::sync_folder;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io;

@@ -45,8 +45,7 @@ pub struct WallClock;
 
 impl Clock for WallClock {
     fn now(&self) -> Instant {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Instant::from_millis(since.as_millis() as i64)
+        crate::clock::now()
     }
 
     fn patience(&self, until: Instant) -> Duration {
@@ -266,9 +265,11 @@ impl Driver {
                 }
                 Output::Forecast(_) if self.is_replaying => {}
                 Output::Forecast(request) => {
+                    let mut fits = self.engine.spent_fits();
                     let engine = &self.engine;
                     let fit = |room: &mut FitRoom, key: &SeriesKey| engine.fit(*key, room);
-                    let fits = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit).collect();
+                    let fitted = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit);
+                    fitted.collect_into_vec(&mut fits);
                     self.queue.push_back(Input::Forecasts(Forecasts { round: request.round, fits }));
                 }
                 Output::Wake { at, .. } => {

@@ -4,9 +4,10 @@
 //! folder gives the same bytes (with the same version of the zstd library), and a reader need not interpret headers: each must be, byte
 //! for byte, the one the manifest asks for. Whatever else stands there is refused, and only then looked at, to say what it is.
 
-use super::manifest::{FileEntry, Manifest, bad_path, hex};
+use super::manifest::{FileEntry, Manifest, bad_path};
 use super::refusal::{Error, Refusal, failed};
 use super::unpack::Limits;
+use crate::digest::hex;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Write};

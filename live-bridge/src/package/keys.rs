@@ -1,12 +1,14 @@
 //! Signing keys: Ed25519, one PEM file a key, `ROLE-ID.pem`, readable by their owner alone.
 
 use super::refusal::{Error, failed};
+use crate::digest::hex;
+use crate::durable::sync_folder;
 use async_trait::async_trait;
 use rcgen::{KeyPair, PKCS_ED25519};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -90,7 +92,7 @@ impl KeyFolder {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             file.write_all(pair.serialize_pem().as_bytes())?;
             file.sync_all()?;
-            File::open(&self.path)?.sync_all()
+            sync_folder(&self.path)
         };
         write().map_err(failed("write", &path))?;
         Ok((key, path))
@@ -125,7 +127,7 @@ impl KeyFolder {
 /// The identifier of a key, 64 hexadecimal digits.
 pub(super) fn id_of(key: &Key) -> Result<String, Error> {
     let id = key.key_id().map_err(|e| Error::State(format!("cannot name a key: {e}")))?;
-    Ok(super::manifest::hex(&id))
+    Ok(hex(&id))
 }
 
 /// A key that has been read.

@@ -1,5 +1,6 @@
 //! `package.toml`: what a package is, what it suits, its scripts with their time limits, and every file with its hash.
 
+use crate::digest::hex;
 use serde::{Deserialize, Serialize};
 use slacktide_engine::document::{Document, InputError, format_span, nearest};
 use slacktide_engine::filter::Filter;
@@ -432,11 +433,6 @@ pub(super) fn bad_path(path: &[u8]) -> Option<&'static str> {
 /// What is wrong with the mode of a file, if anything.
 pub(super) const fn bad_mode(mode: u32) -> Option<&'static str> {
     if mode & 0o400 == 0 || mode & !0o755 != 0 { Some("gives rights away") } else { None }
-}
-
-/// Hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

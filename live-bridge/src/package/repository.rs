@@ -5,11 +5,13 @@
 
 use super::archive::{self, aside, hash_file};
 use super::keys::{KeyFolder, Role, id_of};
-use super::manifest::{Manifest, hex};
+use super::manifest::Manifest;
 use super::refusal::{Error, failed};
 use super::release::Release;
 use super::trusted::{Checked, Folder, load};
 use super::unpack::{Limits, sync};
+use crate::digest::hex;
+use crate::durable::sync_folder;
 use aws_lc_rs::rand::SystemRandom;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
@@ -346,7 +348,7 @@ impl Repository {
         sync(staged)?;
         let put = || {
             std::fs::rename(staged, &next)?;
-            File::open(&self.path)?.sync_all()
+            sync_folder(&self.path)
         };
         put().map_err(failed("write", &next))?;
         self.finish()
@@ -367,7 +369,7 @@ impl Repository {
             for name in names {
                 std::fs::rename(next.join(&name), metadata.join(&name))?;
             }
-            File::open(&metadata)?.sync_all()?;
+            sync_folder(&metadata)?;
             std::fs::remove_dir(&next)?;
             forget_old(&metadata)
         };

@@ -3,6 +3,9 @@
 use super::manifest::Manifest;
 use super::refusal::{Error, Refusal, failed};
 use super::release::{Release, Target};
+use crate::causes::with_causes;
+use crate::digest::hex;
+use crate::durable::sync_folder;
 use async_trait::async_trait;
 use serde_json::Value;
 use slacktide_engine::time::Instant;
@@ -156,8 +159,7 @@ impl Trusted {
             place("root.json")?;
         }
         clear(aside)?;
-        let folder = std::fs::File::open(&self.state).and_then(|folder| folder.sync_all());
-        folder.map_err(failed("write", &self.state))
+        sync_folder(&self.state).map_err(failed("write", &self.state))
     }
 }
 
@@ -219,7 +221,7 @@ fn release(name: &str, target: &tough::schema::Target) -> Result<Release, String
         return Err("its manifest is another's".to_owned());
     }
     let sha256: [u8; 32] = (*target.hashes.sha256).try_into().map_err(|_| "its hash is no SHA-256")?;
-    let file = format!("targets/{}.{name}", super::manifest::hex(&sha256));
+    let file = format!("targets/{}.{name}", hex(&sha256));
     Ok(Release { manifest, target: Target { file, size_bytes: target.length, sha256 } })
 }
 
@@ -242,7 +244,7 @@ pub(super) async fn load(
     }
     loader.load().await.map_err(|error| match &error {
         ToughError::Transport { source, .. } if on_the_way(source) => {
-            Error::Io { doing: format!("fetch {}", source.url()), source: io::Error::other(whole(source)) }
+            Error::Io { doing: format!("fetch {}", source.url()), source: io::Error::other(with_causes(source)) }
         }
         _ => refusal(&error).into(),
     })
@@ -299,7 +301,7 @@ fn refusal(error: &ToughError) -> Refusal {
         | ToughError::TimestampMetaLength { .. }
         | ToughError::MissingSnapshotMeta { .. } => Refusal::Mixed { problem: error.to_string() },
         ToughError::Transport { source, .. } if wrong_bytes(source) => Refusal::Mixed { problem: source.to_string() },
-        _ => Refusal::Unreadable { problem: whole(error) },
+        _ => Refusal::Unreadable { problem: with_causes(error) },
     }
 }
 
@@ -326,18 +328,4 @@ fn wrong_bytes(error: &TransportError) -> bool {
 fn on_the_way(error: &TransportError) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
     cause.is_some_and(|cause| !matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData))
-}
-
-/// An error and what it comes from, each once.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        cause = inner.source();
-    }
-    said
 }

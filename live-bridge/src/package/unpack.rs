@@ -1,9 +1,11 @@
 //! From a signed archive to a folder: whole, or not at all.
 
 use super::archive::{self, ended, hash};
-use super::manifest::{FileEntry, Manifest, hex};
+use super::manifest::{FileEntry, Manifest};
 use super::refusal::{Error, Refusal, failed};
 use super::release::Release;
+use crate::digest::hex;
+use crate::durable::sync_folder;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -92,7 +94,7 @@ impl Release {
         clear(&beside)?;
         let unpacked = self.unpack_beside(&file, &beside, limits).and_then(|()| {
             std::fs::rename(&beside, into).map_err(failed("write", into))?;
-            File::open(parent).and_then(|folder| folder.sync_all()).map_err(failed("write", parent))
+            sync_folder(parent).map_err(failed("write", parent))
         });
         if unpacked.is_err() {
             clear(&beside)?;
@@ -123,7 +125,7 @@ pub(super) fn sync(folder: &Path) -> Result<(), Error> {
             File::open(&path).and_then(|file| file.sync_all()).map_err(failed("write", &path))?;
         }
     }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write", folder))
+    sync_folder(folder).map_err(failed("write", folder))
 }
 
 fn clear(folder: &Path) -> Result<(), Error> {

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod refusal;
 pub mod sign;
 
+pub use crate::digest::sha256;
 pub use canonical::SignOff;
 pub use check::{Authorities, Expect, Persons};
 pub use document::{Chaos, Document, Envelope, Evidence, Fleet, Measure, Package, Policy, SCHEMA, Signer};
@@ -21,8 +22,3 @@ pub use fleet::fleet_fingerprint;
 pub use limits::{Bound, Demand, Limit};
 pub use refusal::Refusal;
 pub use sign::{SignError, signer_of};
-
-/// SHA-256 as lower-case hexadecimal digits: of a policy's text, a scenario's text, a package's archive.
-pub fn sha256(bytes: &[u8]) -> String {
-    crate::trust::fingerprint(bytes)
-}

@@ -100,7 +100,7 @@ impl ClientFiles {
         let next = self.next_key();
         std::fs::rename(&next, &self.key).map_err(TrustError::io("rename", &next))?;
         let folder = self.key.parent().unwrap_or_else(|| Path::new("."));
-        files::sync_folder(folder).map_err(TrustError::io("write", folder))
+        crate::durable::sync_folder(folder).map_err(TrustError::io("write", folder))
     }
 
     /// The key that waits, or a new one. An answer that got lost is asked for again with the same key.

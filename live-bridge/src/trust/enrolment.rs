@@ -7,6 +7,7 @@ use super::files::{self, PUBLIC};
 use super::identity::{CertificateFacts, Identity};
 use super::verify::{Anchor, ControllerVerifier, server_verifier};
 use super::{Authority, Peer, ServerTrust, TrustError, authority, fingerprint, pem};
+use crate::causes::joined;
 use crate::wire::enrolment_client::EnrolmentClient;
 use crate::wire::enrolment_server::{Enrolment, EnrolmentServer};
 use crate::wire::{EnrolRequest, EnrolResponse, RenewRequest, RenewResponse};
@@ -222,7 +223,7 @@ pub async fn enrol(controller: &str, token: &str, pin: &Pin, folder: &Path) -> R
     let failed = |why: String| TrustError::Controller { controller: controller.to_owned(), why };
     let answered = tokio::time::timeout(ENROL_MAX, client.enrol(request)).await;
     let answer = answered.map_err(|_| failed(format!("no answer within {} s", ENROL_MAX.as_secs())))?;
-    let answer = answer.map_err(|status| failed(said(&status)))?.into_inner();
+    let answer = answer.map_err(|status| failed(joined(status.message().to_owned(), &status)))?.into_inner();
     let read = Answer::read(&answer.certificate_chain, &answer.authorities)?;
     read.holds_key(&key)?;
     if read.facts.spiffe.identity != Identity::Device(answer.device_id.clone()) {
@@ -236,18 +237,4 @@ pub async fn enrol(controller: &str, token: &str, pin: &Pin, folder: &Path) -> R
     }
     places.exchange(&answer.certificate_chain, &answer.authorities)?;
     Ok(Enrolled { device: answer.device_id, facts: read.facts })
-}
-
-/// A status with what is behind it: "transport error" alone helps nobody.
-fn said(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

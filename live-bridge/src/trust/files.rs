@@ -1,6 +1,7 @@
 //! Files that are there whole or not at all, and secrets that only their owner can read.
 
 use super::{FILE_BYTES_MAX, TrustError, hex, random};
+use crate::durable::sync_folder;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -31,12 +32,6 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TrustErr
         let _ = fs::remove_file(&aside);
         TrustError::Io { what: "write", path: path.to_owned(), source }
     })
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
 }
 
 /// Reads a whole file of bounded size.

@@ -30,8 +30,9 @@ pub use peer::{Guest, Peer};
 pub use refusal::Refusal;
 pub use server::{ServerFiles, ServerTrust};
 
+pub(crate) use crate::digest::{hex, sha256 as fingerprint};
+
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Files of keys, certificates and lists are read up to this size, bytes; beyond it they are no such file.
 pub const FILE_BYTES_MAX: u64 = 32 << 20;
@@ -43,8 +44,7 @@ pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// Seconds since the Unix epoch by this machine's clock.
 pub(crate) fn now_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    crate::clock::now().as_secs()
 }
 
 /// Bytes nobody can guess.
@@ -52,19 +52,4 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], TrustError> {
     let mut bytes = [0; N];
     provider().secure_random.fill(&mut bytes).map_err(|_| TrustError::Random)?;
     Ok(bytes)
-}
-
-/// SHA-256 as lower-case hexadecimal digits.
-pub(crate) fn fingerprint(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    hex(&sha2::Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

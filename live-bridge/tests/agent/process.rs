@@ -2,8 +2,8 @@
 
 use super::packages::Hashed;
 use slacktide_live_bridge::agent::config::Settings;
-use slacktide_live_bridge::agent::connect::Plain;
-use slacktide_live_bridge::agent::packages::Verifier;
+use slacktide_live_bridge::agent::link::Connector;
+use slacktide_live_bridge::agent::packages::{Boxed, Verifier};
 use slacktide_live_bridge::agent::run::{self, Parts};
 use slacktide_live_bridge::agent::sampler::{Load, Sampler};
 use slacktide_live_bridge::agent::signed::Signed;
@@ -11,11 +11,36 @@ use slacktide_live_bridge::agent::simulated::Simulated;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
 
+/// A connection that says nothing for so long is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const CONFIG: &str = "SLACKTIDE_TEST_AGENT";
 /// The load of this machine instead of a made-up one.
 const MEASURED: &str = "SLACKTIDE_TEST_MEASURED";
 const ONCE: &str = "SLACKTIDE_TEST_ONCE";
+
+/// No TLS at all. A controller takes no such connection from anybody.
+struct Plain {
+    controller: String,
+    limit: Duration,
+}
+
+impl Connector for Plain {
+    fn connect(&self) -> Boxed<'_, Result<Channel, String>> {
+        Box::pin(async {
+            let endpoint = Endpoint::from_shared(self.controller.clone()).map_err(|error| error.to_string())?;
+            let endpoint = endpoint
+                .connect_timeout(self.limit)
+                .tcp_nodelay(true)
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
+                .keep_alive_while_idle(true);
+            endpoint.connect().await.map_err(|error| error.to_string())
+        })
+    }
+}
 
 /// No test: the body of the agent's process.
 #[test]
@@ -23,7 +48,7 @@ const ONCE: &str = "SLACKTIDE_TEST_ONCE";
 fn agent_process() {
     let config = PathBuf::from(std::env::var_os(CONFIG).unwrap());
     let settings = Settings::load(&config).unwrap();
-    let connector = Arc::new(Plain::new(&settings));
+    let connector = Arc::new(Plain { controller: settings.controller.clone(), limit: settings.connect });
     let load: Box<dyn Load> = match std::env::var(MEASURED) {
         Ok(_) => Box::new(Sampler::new(Path::new("/"), settings.capacity.clone())),
         Err(_) => Box::new(Simulated::parse("daily").unwrap()),

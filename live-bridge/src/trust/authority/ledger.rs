@@ -125,7 +125,11 @@ impl Ledger {
             file.set_len(whole)?;
             file.write_all(&text)?;
             file.sync_all()?;
-            if whole == 0 { files::sync_folder(self.path.parent().unwrap_or_else(|| Path::new("."))) } else { Ok(()) }
+            if whole == 0 {
+                crate::durable::sync_folder(self.path.parent().unwrap_or_else(|| Path::new(".")))
+            } else {
+                Ok(())
+            }
         };
         write().map_err(TrustError::io("write", &self.path))
     }
