@@ -106,6 +106,11 @@ impl Checks {
         self.last.get(&device).and_then(|last| self.attempts.get(last)).copied().flatten()
     }
 
+    /// How the attempt that a device is busy with has ended in the engine's books; `None` when it is busy with none.
+    fn end_of_work(&self, device: usize, devices: &Devices) -> Option<Option<AttemptState>> {
+        devices.busy_with(device).and_then(|attempt| self.attempts.get(&attempt).copied())
+    }
+
     /// A command leaves the engine.
     pub(crate) fn command(&mut self, now: Instant, command: &Command, scene: &Scene<'_>) {
         let Scene { policy, world, devices, sees_true } = *scene;
@@ -117,8 +122,7 @@ impl Checks {
                 }
                 // Who was silent for as long as the policy allows may be told again; nobody else.
                 let before = self.last.insert(d, attempt).and_then(|last| self.attempts.get(&last).copied());
-                let at = devices.busy_with(d).and_then(|at| self.attempts.get(&at).copied());
-                let is_given_up = at.or(before) == Some(Some(AttemptState::TimedOut));
+                let is_given_up = self.end_of_work(d, devices).or(before) == Some(Some(AttemptState::TimedOut));
                 if before == Some(None) || devices.is_busy(d) && !world.conditions[d].crashed && !is_given_up {
                     self.violated(format!("{now}: device {d} was told to install while it installs"));
                 }
@@ -194,8 +198,7 @@ impl Checks {
         if self.busy.at != Some((now, devices.ends)) {
             // The device that is told is added below.
             let given_up = |d: usize| {
-                let at = devices.busy_with(d).and_then(|at| self.attempts.get(&at).copied());
-                at.unwrap_or_else(|| self.last_end(d)) == Some(AttemptState::TimedOut)
+                self.end_of_work(d, devices).unwrap_or_else(|| self.last_end(d)) == Some(AttemptState::TimedOut)
             };
             self.busy = Busy::count(now, scene, device, &given_up);
         }

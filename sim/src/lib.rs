@@ -9,6 +9,7 @@ mod check;
 pub mod compare;
 mod device;
 mod faults;
+mod fitting;
 pub mod goodness;
 mod hours;
 mod learned;

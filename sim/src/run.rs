@@ -4,6 +4,7 @@ use crate::accuracy::Accuracy;
 use crate::check::{Checks, Scene};
 use crate::device::{Around, Devices, Step};
 use crate::faults::{Fault, Faults, controller};
+use crate::fitting;
 use crate::load::Load;
 use crate::network::Network;
 use crate::oracle::Oracle;
@@ -11,8 +12,7 @@ use crate::queue::Queue;
 use crate::rng::{Purpose, Stream};
 use crate::setup::Setup;
 use crate::world::World;
-use rayon::prelude::*;
-use slacktide_engine::forecasting::{FitRoom, Forecasts, SeriesKey};
+use slacktide_engine::forecasting::{FitRoom, SeriesKey};
 use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{DeviceFacts, Input, OperatorAction, TelemetryBatch};
 use slacktide_engine::journal::entry::{Entry, Header, JOURNAL_VERSION, StateCounts};
@@ -27,9 +27,7 @@ use std::collections::BTreeMap;
 /// The highest version that a rollout of the setup would bring a device to.
 fn goal(setup: &Setup, facts: &DeviceFacts) -> Option<Version> {
     let attributes = facts.attributes();
-    let wants = |package: &&Package| {
-        facts.version < package.version && package.target.may_match(&attributes) && package.path(&attributes).is_some()
-    };
+    let wants = |package: &&Package| package.left_out(&attributes).is_none();
     setup.scenario.rollouts().map(|(package, ..)| package).filter(wants).map(|package| package.version).max()
 }
 
@@ -447,16 +445,14 @@ impl<'a> Driver<'a> {
                 }
                 Output::Command(command) => self.carry(now, &command),
                 Output::Forecast(request) => {
-                    let mut fits = self.engine.spent_fits();
+                    let spent = self.engine.spent_fits();
                     let engine = &self.engine;
                     let oracle = self.oracle.as_ref();
                     let fit = |room: &mut FitRoom, key: &SeriesKey| match oracle {
                         Some(oracle) => oracle.fit(engine, *key, now),
                         None => engine.fit(*key, room),
                     };
-                    let answers = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit);
-                    answers.collect_into_vec(&mut fits);
-                    let answers = Forecasts { round: request.round, fits };
+                    let answers = fitting::answers(&request, spent, fit);
                     self.queue.push(now, Event::Say(Input::Forecasts(answers)));
                 }
                 Output::Wake { at, .. } => return at,

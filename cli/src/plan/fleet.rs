@@ -8,7 +8,7 @@ use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{DeviceFacts, OperatorAction, TelemetryBatch};
 use slacktide_engine::plan::outlook::DryPlan;
 use slacktide_engine::policy::Policy;
-use slacktide_engine::rollout::Package;
+use slacktide_engine::rollout::{LeftOut, Package};
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::{Engine, Input, Output};
 use slacktide_scenarios::recorded::Recording;
@@ -24,17 +24,6 @@ pub(super) struct Looked {
     pub(super) left_out: Vec<(DeviceIndex, LeftOut)>,
     /// What a reader should know of the input.
     pub(super) remarks: Vec<String>,
-}
-
-/// Why a rollout is not for a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeftOut {
-    /// It runs the release, or a newer one.
-    Newer,
-    /// The target does not ask for it.
-    NotTarget,
-    /// The package cannot be installed over what it runs.
-    NotCompatible,
 }
 
 /// A moment of the command line.
@@ -153,16 +142,7 @@ fn remarks(
 }
 
 fn left_out(package: &Package, facts: &[DeviceFacts]) -> Vec<(DeviceIndex, LeftOut)> {
-    let why = |facts: &DeviceFacts| {
-        let attributes = facts.attributes();
-        if facts.version >= package.version {
-            Some(LeftOut::Newer)
-        } else if !package.target.may_match(&attributes) {
-            Some(LeftOut::NotTarget)
-        } else {
-            package.path(&attributes).is_none().then_some(LeftOut::NotCompatible)
-        }
-    };
+    let why = |facts: &DeviceFacts| package.left_out(&facts.attributes());
     facts.iter().enumerate().filter_map(|(d, facts)| Some((DeviceIndex(d as u32), why(facts)?))).collect()
 }
 

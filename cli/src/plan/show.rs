@@ -1,10 +1,11 @@
 //! A plan for people, for programs, and the story of one device.
 
-use super::fleet::{LeftOut, Looked};
+use super::fleet::Looked;
 use serde_json::{Value, json};
 use slacktide_engine::ids::DeviceIndex;
 use slacktide_engine::plan::outlook::{Expected, ExpectedBasis, Outlook};
 use slacktide_engine::plan::{Batch, PlanDevice, WaitingOn};
+use slacktide_engine::rollout::LeftOut;
 use slacktide_engine::score;
 use slacktide_engine::time::Instant;
 use slacktide_engine::window::Zone;

@@ -9,6 +9,7 @@ use slacktide_engine::document::nearest;
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::Package;
+use slacktide_live_bridge::digest::hex;
 use slacktide_live_bridge::package::{Limits, archive};
 use slacktide_live_bridge::signoff::{self, Chaos, Demand, Envelope, Evidence, Measure, fleet_fingerprint, sha256};
 use slacktide_scenarios::Scenario;
@@ -63,8 +64,7 @@ pub(super) struct Subject {
 pub(super) fn read_package(path: &Path) -> Result<(Package, String, Option<f64>)> {
     let manifest = archive::inspect(path, &Limits::default()).with_context(|| path.display().to_string())?;
     let (hash, size_bytes) = archive::hash_file(path)?;
-    let text = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((manifest.to_engine(size_bytes), text, manifest.requirement))
+    Ok((manifest.to_engine(size_bytes), hex(&hash), manifest.requirement))
 }
 
 impl Subject {
@@ -76,13 +76,7 @@ impl Subject {
         if let Some(points) = requirement {
             devices.iter_mut().for_each(|device| device.requirement = points);
         }
-        let is_for = |device: &DeviceFacts| {
-            let attributes = device.attributes();
-            device.version < engine.version
-                && engine.target.may_match(&attributes)
-                && engine.path(&attributes).is_some()
-        };
-        if !devices.iter().any(is_for) {
+        if devices.iter().all(|device| engine.left_out(&device.attributes()).is_some()) {
             bail!(
                 "no device of {} would get {} {}: see its target, what it may be installed over, and the versions there",
                 fleet.display(),

@@ -120,7 +120,7 @@ impl Engine {
         }
         self.place(id, end);
         self.record_settled(id, &attempt, end);
-        self.version_changed(device, attempt.rollout);
+        self.version_changed(device, Some(attempt.rollout));
         if matches!(end, AttemptState::Failed | AttemptState::TimedOut | AttemptState::RollbackFailed) {
             self.watch_failures(attempt.rollout);
         }
@@ -217,7 +217,7 @@ impl Engine {
                 self.fleet.facts[d].version = attempt.from;
                 self.ledger.set_brought(device, attempt.replaced);
                 self.fleet.mark_heard(device, self.now);
-                self.version_changed(device, attempt.rollout);
+                self.version_changed(device, Some(attempt.rollout));
                 self.ignore(format!("late success of command {command}: device {device} is back on {}", attempt.from));
             }
             _ => self.ignore(format!("{result:?} for command {command}, whose attempt is {} already", attempt.state)),
@@ -232,7 +232,7 @@ impl Engine {
 
     fn say_it_is_on(&mut self, command: CommandId, attempt: &Attempt) {
         self.fleet.mark_heard(attempt.device, self.now);
-        self.version_changed(attempt.device, attempt.rollout);
+        self.version_changed(attempt.device, Some(attempt.rollout));
         let (device, to) = (attempt.device, attempt.to);
         self.ignore(format!("late success of command {command}: device {device} is on {to} after all"));
     }
@@ -254,15 +254,13 @@ impl Engine {
         let tried = self.rollouts.iter().filter_map(|run| run.devices.get(d)?.attempt);
         let brought = tried.filter(leads_there).max();
         self.ledger.set_brought(device, brought);
+        // Who was counted as failed has the release after all.
         for run in self.rollouts.iter_mut().filter(|run| !run.state.is_end()) {
-            match run.stage(device) {
-                Stage::Waiting | Stage::Failed if version >= run.package.version => {
-                    run.set_stage(device, Stage::Updated);
-                }
-                Stage::Updated if version < run.package.version => run.set_stage(device, Stage::Waiting),
-                _ => {}
+            if run.stage(device) == Stage::Failed && version >= run.package.version {
+                run.set_stage(device, Stage::Updated);
             }
         }
+        self.version_changed(device, None);
         let id = self.fleet.facts[d].id.clone();
         self.record(Entry::Stated { device: id, believed, runs: version });
     }

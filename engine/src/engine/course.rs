@@ -7,7 +7,7 @@ use crate::input::OperatorAction;
 use crate::journal::Entry;
 use crate::journal::entry::PoolFacts;
 use crate::output::CommandKind;
-use crate::rollout::{Cause, Package, RolloutEvent, RolloutState};
+use crate::rollout::{Cause, LeftOut, Package, RolloutEvent, RolloutState};
 use std::collections::BTreeMap;
 
 /// Ended rollouts whose devices are remembered; older ones keep their figures only.
@@ -125,14 +125,10 @@ impl Engine {
         let mut chosen = Chosen { targets: Vec::new(), unsuitable: 0 };
         for device in self.fleet.present() {
             let facts = &self.fleet.facts[device.index()];
-            let attributes = facts.attributes();
-            if facts.version >= run.package.version || !run.package.target.may_match(&attributes) {
-                continue;
-            }
-            if run.package.path(&attributes).is_some() {
-                chosen.targets.push(device);
-            } else {
-                chosen.unsuitable += 1;
+            match run.package.left_out(&facts.attributes()) {
+                None => chosen.targets.push(device),
+                Some(LeftOut::NotCompatible) => chosen.unsuitable += 1,
+                Some(LeftOut::Newer | LeftOut::NotTarget) => {}
             }
         }
         chosen

@@ -108,9 +108,10 @@ impl Engine {
     }
 
     /// A device runs another release than before: rollouts whose release it has reached count it, those whose it has lost take it up again.
-    pub(super) fn version_changed(&mut self, device: DeviceIndex, by: RolloutId) {
+    /// The rollout that changed it, if one did, has counted it already.
+    pub(super) fn version_changed(&mut self, device: DeviceIndex, by: Option<RolloutId>) {
         let version = self.fleet.facts[device.index()].version;
-        for run in self.rollouts.iter_mut().filter(|run| run.id != by && !run.state.is_end()) {
+        for run in self.rollouts.iter_mut().filter(|run| Some(run.id) != by && !run.state.is_end()) {
             match run.stage(device) {
                 Stage::Waiting if version >= run.package.version => run.set_stage(device, Stage::Updated),
                 Stage::Updated if version < run.package.version => run.set_stage(device, Stage::Waiting),

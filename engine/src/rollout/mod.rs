@@ -5,7 +5,7 @@ pub mod file;
 mod package;
 
 pub use attempt::{AttemptEvent, AttemptState};
-pub use package::{Hop, Package, Stone};
+pub use package::{Hop, LeftOut, Package, Stone};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

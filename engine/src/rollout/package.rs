@@ -46,9 +46,31 @@ pub struct Hop {
     pub size_bytes: u64,
 }
 
+/// Why a device gets nothing from a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It runs the release, or a newer one.
+    Newer,
+    /// The target does not ask for it.
+    NotTarget,
+    /// The package cannot be installed over what it runs.
+    NotCompatible,
+}
+
 impl Package {
     /// Most stepping stones of a package; more are not looked at.
     pub const STONES_MAX: usize = 16;
+
+    /// Why the package is not for a device; `None` when it is.
+    pub fn left_out(&self, attributes: &Attributes<'_>) -> Option<LeftOut> {
+        if *attributes.version >= self.version {
+            Some(LeftOut::Newer)
+        } else if !self.target.may_match(attributes) {
+            Some(LeftOut::NotTarget)
+        } else {
+            self.path(attributes).is_none().then_some(LeftOut::NotCompatible)
+        }
+    }
 
     /// The installs that bring a device from the version in `attributes` to the package's: the fewest there are, and of those the one
     /// through the newest stones. Every hop goes up and is allowed by the compatibility of what it installs. `None` where there is no

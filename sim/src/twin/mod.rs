@@ -14,6 +14,7 @@ use slacktide_engine::journal::entry::{Entry, Line};
 use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::RolloutState;
 use slacktide_engine::time::{Instant, Span};
+use slacktide_scenarios::calibration::statistics::{quantile, sorted};
 use std::collections::BTreeMap;
 
 /// How to look ahead.
@@ -91,14 +92,6 @@ pub enum TwinError {
 /// Share of the bands that [`Twin`] pages show and [`score`] judges.
 pub const BANDS_PERCENT: [u32; 3] = [50, 80, 95];
 
-/// The q-quantile (0–1) of values, linear between neighbours (type 7 of Hyndman & Fan); `None` without values.
-pub fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let at = q * values.len().checked_sub(1)? as f64;
-    let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
-    Some(low + (high - low) * at.fract())
-}
-
 impl Arm {
     /// Quantiles of capacity at each slot: `(moment, values in the order of qs)`.
     pub fn capacity(&self, qs: &[f64]) -> Vec<(Instant, Vec<f64>)> {
@@ -106,8 +99,9 @@ impl Arm {
         for (at, value) in self.courses.iter().flat_map(|course| &course.capacity) {
             by_slot.entry(*at).or_default().push(*value);
         }
-        let of = |(at, mut values): (Instant, Vec<f64>)| {
-            (at, qs.iter().filter_map(|q| quantile(&mut values, *q)).collect::<Vec<_>>())
+        let of = |(at, values): (Instant, Vec<f64>)| {
+            let sorted = sorted(values);
+            (at, qs.iter().map(|q| quantile(&sorted, *q)).collect::<Vec<_>>())
         };
         by_slot.into_iter().map(of).collect()
     }
@@ -116,8 +110,7 @@ impl Arm {
     /// quantile lies among them.
     pub fn completion_s(&self, from: Instant, q: f64) -> Option<f64> {
         let took = |course: &Course| course.ended.map_or(f64::MAX, |at| at.since(from).as_secs_f64());
-        let mut all: Vec<f64> = self.courses.iter().map(took).collect();
-        quantile(&mut all, q).filter(|s| *s < 1e15)
+        Some(quantile(&sorted(self.courses.iter().map(took)), q)).filter(|s| *s < 1e15)
     }
 
     /// Share of the courses of which something is true, 0–1.

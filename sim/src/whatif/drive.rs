@@ -1,9 +1,9 @@
 //! An engine under way outside a simulated run: inputs in, commands to a model of the world, and what is said kept for whoever asks.
 
 use super::model::Model;
-use rayon::prelude::*;
+use crate::fitting;
 use slacktide_engine::Engine;
-use slacktide_engine::forecasting::{FitRoom, ForecastRequest, Forecasts};
+use slacktide_engine::forecasting::{ForecastRequest, Forecasts};
 use slacktide_engine::input::Input;
 use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::output::{Command, Output};
@@ -56,17 +56,15 @@ impl Drive {
     /// From here on it fits for itself, beginning with what was asked for last and not answered.
     pub(crate) fn begin_to_fit(&mut self) {
         self.fits = true;
-        self.forecasts = self.asked.take().map(|request| self.fit(&request));
+        if let Some(request) = self.asked.take() {
+            self.forecasts = Some(self.fit(&request));
+        }
     }
 
-    fn fit(&self, request: &ForecastRequest) -> Forecasts {
-        let fits = request
-            .keys
-            .par_iter()
-            .with_min_len(16)
-            .map_init(FitRoom::default, |room, key| self.engine.fit(*key, room))
-            .collect();
-        Forecasts { round: request.round, fits }
+    fn fit(&mut self, request: &ForecastRequest) -> Forecasts {
+        let spent = self.engine.spent_fits();
+        let engine = &self.engine;
+        fitting::answers(request, spent, |room, key| engine.fit(*key, room))
     }
 
     pub(crate) fn hand_in(&mut self, at: Instant, input: Input) {
