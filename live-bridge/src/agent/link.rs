@@ -287,13 +287,12 @@ impl Link {
 
     fn obey(&mut self, message: ControllerMessage) -> Result<(), End> {
         self.hear(message.epoch)?;
-        let current = self.machine.version()?;
         let desk = &self.desk;
         match message.body {
             Some(Said::Welcome(welcome)) => self.welcome(&welcome)?,
             Some(Said::Ack(ack)) => desk.ack(ack.sequence)?,
             Some(Said::Install(order)) => {
-                let taken = orders::install(desk, &order, &current)?;
+                let taken = orders::install(desk, &order, &self.machine.version()?)?;
                 tracing::info!(
                     command = order.command,
                     attempt = order.attempt,
@@ -303,7 +302,7 @@ impl Link {
                 );
             }
             Some(Said::Rollback(order)) => {
-                let taken = orders::rollback(desk, &order, &current)?;
+                let taken = orders::rollback(desk, &order, &self.machine.version()?)?;
                 tracing::info!(
                     command = order.command,
                     attempt = order.attempt,
@@ -313,7 +312,7 @@ impl Link {
                 );
             }
             Some(Said::Cancel(order)) => {
-                let taken = orders::cancel(desk, order.command, &current)?;
+                let taken = orders::cancel(desk, order.command, &self.machine.version()?)?;
                 tracing::info!(command = order.command, ?taken, "cancel");
             }
             Some(Said::NotNow(answer)) => self.not_now(&answer),
