@@ -28,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// A download of a target stops after so many bytes of the file, until this is cleared.
     pub(crate) hold_at: Option<u64>,
+    /// Downloads that were held when their device went away.
+    pub(crate) left_while_held: u32,
     /// A download of a target breaks off after so many bytes of the file, once.
     pub(crate) break_at: Option<u64>,
     /// Messages are heard and not stored.
@@ -161,7 +163,8 @@ impl Controller {
 
     pub(crate) fn install_of(&self, command: u64, generation: u64, version: &str, timeout_ms: u64) -> Install {
         let (package, version) = ("app".to_owned(), version.to_owned());
-        let order = Install { command, attempt: command, generation, package, version, timeout_ms };
+        let sha256 = String::new();
+        let order = Install { command, attempt: command, generation, package, version, timeout_ms, sha256 };
         self.send(Said::Install(order.clone()));
         order
     }
@@ -261,6 +264,8 @@ impl DeviceLink for Service {
                 while target && service.0.seen.lock().unwrap().hold_at.is_some_and(|hold| at >= hold) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     if out.is_closed() {
+                        service.0.seen.lock().unwrap().left_while_held += 1;
+                        service.0.changed.notify_all();
                         return;
                     }
                 }

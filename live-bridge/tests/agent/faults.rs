@@ -114,6 +114,11 @@ fn a_download_goes_on_where_it_was_when_the_connection_broke_and_when_the_agent_
         std::thread::sleep(Duration::from_millis(10));
     }
     agent.kill();
+    // What is held must not flow into a connection that nobody reads any more.
+    while device.controller.change(|seen| seen.left_while_held) == 0 {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(10));
+    }
     device.controller.change(|seen| seen.hold_at = None);
     let _agent = device.agent();
     assert_eq!(device.controller.outcome(2).result(), Verdict::Succeeded);
