@@ -144,6 +144,15 @@ mod columns {
     }
 }
 
+/// A sign-off as the engine keeps it. Who hands it in has checked it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SignedOff {
+    /// The signed file, as it was checked.
+    pub text: String,
+    /// What the rollout is held against while it runs.
+    pub envelope: crate::envelope::Envelope,
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
@@ -179,6 +188,13 @@ pub enum OperatorAction {
         /// Of several rollouts at once the higher goes first, 0–255.
         #[serde(default)]
         priority: u8,
+    },
+    /// What was simulated and signed for a rollout that has not begun; a later one takes the place of an earlier one.
+    SignOff {
+        /// For which.
+        rollout: RolloutId,
+        /// The signed file and what it lets the rollout be held against.
+        sign_off: Box<SignedOff>,
     },
     /// Consent.
     Approve {

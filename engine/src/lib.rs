@@ -13,11 +13,12 @@
 //! while !matches!(engine.poll_output(), Output::Wake { .. }) {}
 //! ```
 //!
-//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`nowcast`], [`plan`], [`risk`], [`rollout`], [`policy`],
-//! [`journal`].
+//! Modules in reading order: [`input`], [`output`], [`engine`](Engine), [`fleet`], [`forecasting`], [`nowcast`], [`plan`], [`risk`], [`envelope`], [`rollout`],
+//! [`policy`], [`journal`].
 
 pub mod document;
 mod engine;
+pub mod envelope;
 pub mod filter;
 pub mod fleet;
 pub mod forecasting;

@@ -31,6 +31,7 @@ fn settle(given: PackageFile, document: &Document) -> Result<Package, InputError
     Ok(Package {
         name: file::needed(document, "name", name, "name = \"firmware\"")?,
         stones: file::stones(document, given.stones)?,
+        sha256: None,
         version: file::version(document, "version", given.version)?,
         size_bytes: file::size(document, "", given.size.as_deref(), given.size_bytes)?,
         target: file::filter(document, "target", given.target)?,

@@ -4,10 +4,11 @@ mod show;
 
 use crate::Outcome;
 use anyhow::{Context, Result, anyhow};
+use slacktide_live_bridge::signoff::SignOff;
 use slacktide_live_bridge::trust::{ClientFiles, ClientTrust};
 use slacktide_live_bridge::wire::operator_client::OperatorClient;
 use slacktide_live_bridge::wire::{
-    CreateRolloutRequest, JournalRequest, RolloutRequest, StatusRequest, StopEverythingRequest,
+    CreateRolloutRequest, JournalRequest, RolloutRequest, StartRolloutRequest, StatusRequest, StopEverythingRequest,
 };
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -51,13 +52,22 @@ pub(crate) enum Verb {
         /// Which devices, as a filter, such as 'region == "north"'
         #[arg(long, default_value = "")]
         target: String,
+        /// What was simulated and signed for it: a file of `slacktide sign-off`; can also be given when it starts
+        #[arg(long, value_name = "FILE")]
+        sign_off: Option<PathBuf>,
         #[command(flatten)]
         to: To,
     },
     /// Consent to a rollout (approvers; by default not who created it)
     Approve(One),
-    /// Begin
-    Start(One),
+    /// Begin; by default only what a sign-off fits
+    Start {
+        #[command(flatten)]
+        one: One,
+        /// A sign-off in the place of the one that was given before, such as when its days are over
+        #[arg(long, value_name = "FILE")]
+        sign_off: Option<PathBuf>,
+    },
     /// Hold
     Pause(One),
     /// Go on
@@ -114,13 +124,18 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
 
 async fn ask(verb: Verb) -> Result<Outcome> {
     match verb {
-        Verb::Create { package, version, priority, target, to } => {
-            let request = CreateRolloutRequest { package, version, priority: u32::from(priority), target };
+        Verb::Create { package, version, priority, target, sign_off, to } => {
+            let (priority, sign_off) = (u32::from(priority), sign_off_text(sign_off.as_deref())?);
+            let request = CreateRolloutRequest { package, version, priority, target, sign_off };
             let reply = connect(&to).await?.create_rollout(request).await.map_err(|status| said(&status))?;
             show::reply("create", &reply.into_inner(), to.json)
         }
         Verb::Approve(one) => act("approve", one).await,
-        Verb::Start(one) => act("start", one).await,
+        Verb::Start { one, sign_off } => {
+            let request = StartRolloutRequest { rollout: one.rollout, sign_off: sign_off_text(sign_off.as_deref())? };
+            let reply = connect(&one.to).await?.start_rollout(request).await.map_err(|status| said(&status))?;
+            show::reply("start", &reply.into_inner(), one.to.json)
+        }
         Verb::Pause(one) => act("pause", one).await,
         Verb::Resume(one) => act("resume", one).await,
         Verb::Abort(one) => act("abort", one).await,
@@ -139,11 +154,18 @@ async fn ask(verb: Verb) -> Result<Outcome> {
     }
 }
 
+/// The text of a sign-off file; empty without one.
+fn sign_off_text(path: Option<&Path>) -> Result<String> {
+    let Some(path) = path else { return Ok(String::new()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("--sign-off {}", path.display()))?;
+    SignOff::parse(&text).map_err(|refusal| anyhow!("--sign-off {}: it {refusal}", path.display()))?;
+    Ok(text)
+}
+
 async fn act(verb: &str, one: One) -> Result<Outcome> {
     let (mut client, request) = (connect(&one.to).await?, RolloutRequest { rollout: one.rollout });
     let reply = match verb {
         "approve" => client.approve_rollout(request).await,
-        "start" => client.start_rollout(request).await,
         "pause" => client.pause_rollout(request).await,
         "resume" => client.resume_rollout(request).await,
         _ => client.abort_rollout(request).await,

@@ -15,7 +15,7 @@ fn rollout_document(one: &RolloutStatus) -> Value {
     let devices: BTreeMap<&String, &u32> = one.devices.iter().collect();
     json!({
         "rollout": one.rollout, "package": one.package, "version": one.version, "state": one.state, "cause": one.cause,
-        "devices": devices, "next_batch": one.next_batch_ms.map(moment),
+        "devices": devices, "next_batch": one.next_batch_ms.map(moment), "signed_off": one.signed_off,
     })
 }
 
@@ -31,9 +31,10 @@ fn rollout_line(one: &RolloutStatus) -> String {
     let devices: BTreeMap<&String, &u32> = one.devices.iter().collect();
     let devices: Vec<String> = devices.into_iter().map(|(state, n)| format!("{n} {state}")).collect();
     let cause = one.cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    let signed = one.signed_off.as_ref().map(|who| format!("; signed off by {who}")).unwrap_or_default();
     let next = one.next_batch_ms.map(|ms| format!(", next batch {}", moment(ms))).unwrap_or_default();
     let devices = if devices.is_empty() { "no devices yet".to_owned() } else { devices.join(", ") };
-    format!("rollout {}: {} {} is {}{cause}: {devices}{next}", one.rollout, one.package, one.version, one.state)
+    format!("rollout {}: {} {} is {}{cause}: {devices}{next}{signed}", one.rollout, one.package, one.version, one.state)
 }
 
 fn device_line(one: &DeviceStatus) -> String {

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// What the results must give, such as 'makespan_s<=86400' or 'updated_capacity_min_points>=20'; may be repeated
     #[arg(long, value_name = "MEASURE<=BOUND", required = true, value_parser = evidence::demand)]
     limit: Vec<Demand>,
+    /// While it is live, the rollout is paused once it is worse than the worst run by more than this share of it, 0 to 1000
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = evidence::margin)]
+    guard_margin_percent: f64,
     /// How long it is good, 1m to 90d
     #[arg(long, value_name = "TIME", default_value = "7d")]
     valid: String,
@@ -134,6 +137,7 @@ fn document(args: &Args, subject: &Subject, ran: &[Ran], chaos: Chaos, maker: &I
         made_at: now(),
         valid_until: now() + valid,
         made_by: maker.path(),
+        guard_margin_percent: args.guard_margin_percent,
         policy: signed_policy(&subject.policy),
         package: Package {
             name: subject.package.name.clone(),

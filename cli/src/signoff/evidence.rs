@@ -1,12 +1,13 @@
 //! Runs what a sign-off states: the exact policy, package and fleet in each scenario, many times, and the policy in random worlds.
 
-use super::observed::{OBSERVED, observe};
 use crate::simulate::bar;
 use crate::worlds;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use slacktide_engine::document::nearest;
+use slacktide_engine::envelope::{Observed, Quantity};
 use slacktide_engine::input::DeviceFacts;
+use slacktide_engine::journal::Line;
 use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::Package;
 use slacktide_live_bridge::digest::hex;
@@ -20,7 +21,7 @@ use slacktide_sim::{RunResult, Setup, replicate};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the simulator measures besides [`OBSERVED`].
+/// What the simulator measures besides what a journal shows of a [`Quantity`].
 const MEASURED: [&str; 16] = [
     "bytes_moved",
     "critical_after_s",
@@ -43,12 +44,18 @@ const MEASURED: [&str; 16] = [
 /// A limit of the command line, on a measure there is.
 pub(super) fn demand(text: &str) -> Result<Demand, String> {
     let demand = text.parse::<Demand>()?;
-    let all = || MEASURED.into_iter().chain(OBSERVED);
+    let all = || MEASURED.into_iter().chain(Quantity::ALL.map(Quantity::name));
     if all().any(|name| name == demand.measure) {
         return Ok(demand);
     }
     let near = nearest(&demand.measure, all()).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
     Err(format!("there is no measure `{}`{near} There are: {}", demand.measure, all().collect::<Vec<_>>().join(", ")))
+}
+
+/// How much worse than simulated is still good, percent.
+pub(super) fn margin(text: &str) -> Result<f64, String> {
+    let percent = text.parse::<f64>().ok().filter(|percent| (0.0..=1000.0).contains(percent));
+    percent.ok_or_else(|| "must be a number from 0 to 1000, percent".to_owned())
 }
 
 /// What a sign-off is about.
@@ -64,7 +71,7 @@ pub(super) struct Subject {
 pub(super) fn read_package(path: &Path) -> Result<(Package, String, Option<f64>)> {
     let manifest = archive::inspect(path, &Limits::default()).with_context(|| path.display().to_string())?;
     let (hash, size_bytes) = archive::hash_file(path)?;
-    Ok((manifest.to_engine(size_bytes), hex(&hash), manifest.requirement))
+    Ok((manifest.to_engine(size_bytes, None), hex(&hash), manifest.requirement))
 }
 
 impl Subject {
@@ -111,9 +118,11 @@ impl Subject {
         let scenario = worlds::scenario(name)?;
         let scenario_sha256 = sha256(scenario.text.as_bytes());
         let setup = self.setup(name, scenario)?;
+        let bad = setup.scenario.failures.bad_release.as_ref();
+        let is_bad_release = bad.is_some_and(|bad| bad.version == self.package.version);
         let progress = bar(u64::from(replications), name);
         let runs = replicate(&setup, first_seed, replications, &|run| {
-            let seen = observe(run.journal.iter().map(String::as_str));
+            let seen = observe(&run.journal);
             run.measures.extend(seen);
             progress.inc(1);
         });
@@ -130,13 +139,15 @@ impl Subject {
                 .collect(),
             missing: missing(&runs),
         };
-        Ok(Ran { evidence, runs })
+        Ok(Ran { evidence, is_bad_release, runs })
     }
 }
 
 /// A scenario that was run.
 pub(super) struct Ran {
     pub(super) evidence: Evidence,
+    /// The package is bad in it: what a good rollout looks like it does not show.
+    is_bad_release: bool,
     runs: Vec<RunResult>,
 }
 
@@ -173,16 +184,27 @@ fn missing(runs: &[RunResult]) -> BTreeMap<String, u32> {
     missing
 }
 
-/// The range of what can be seen live, over all runs.
+/// What a journal shows of each [`Quantity`], by name.
+fn observe(journal: &[String]) -> BTreeMap<String, f64> {
+    let mut seen = Observed::of_all();
+    // A line of the journal's own making that cannot be read does not occur; it would show as something missing.
+    let lines = journal.iter().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    lines.for_each(|line| seen.take(&line.entry));
+    seen.values().into_iter().map(|(quantity, value)| (quantity.name().to_owned(), value)).collect()
+}
+
+/// The range of what can be seen live, over all runs of scenarios whose release is good; of all, where it is bad in every one.
 pub(super) fn envelope(ran: &[Ran]) -> BTreeMap<String, Envelope> {
+    let is_good_anywhere = ran.iter().any(|r| !r.is_bad_release);
+    let count = |r: &&Ran| !(is_good_anywhere && r.is_bad_release);
     let of = |name: &str| {
-        let values: Vec<f64> =
-            ran.iter().flat_map(|r| &r.runs).filter_map(|run| run.measures.get(name).copied()).collect();
+        let runs = ran.iter().filter(count).flat_map(|r| &r.runs);
+        let values: Vec<f64> = runs.filter_map(|run| run.measures.get(name).copied()).collect();
         let low = values.iter().copied().reduce(f64::min)?;
         let high = values.iter().copied().reduce(f64::max)?;
         Some(Envelope { low, mean: values.iter().sum::<f64>() / values.len() as f64, high })
     };
-    OBSERVED.into_iter().filter_map(|name| Some((name.to_owned(), of(name)?))).collect()
+    Quantity::ALL.into_iter().filter_map(|q| Some((q.name().to_owned(), of(q.name())?))).collect()
 }
 
 /// Runs the random worlds.

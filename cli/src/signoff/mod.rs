@@ -2,7 +2,6 @@
 
 mod create;
 mod evidence;
-mod observed;
 mod show;
 mod verify;
 

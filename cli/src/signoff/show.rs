@@ -37,6 +37,7 @@ pub(super) fn lines(document: &Document, now: Instant) -> Vec<String> {
     let rows: Vec<Vec<String>> = document.envelope.iter().map(row).collect();
     let table = text::table(&["seen in the runs", "least", "mean", "most"], &rows);
     lines.extend(table.trim_end().lines().map(str::to_owned));
+    lines.push(format!("guard        paused once worse than the worst run by {} %", document.guard_margin_percent));
     if document.signers.is_empty() {
         lines.push("signed by    nobody".to_owned());
     }
@@ -75,6 +76,7 @@ pub(super) fn document(sign_off: &SignOff) -> Value {
         "evidence": evidence.collect::<Vec<_>>(),
         "limits": document.limits,
         "envelope": envelope,
+        "guard_margin_percent": document.guard_margin_percent,
         "signers": document.signers.iter().map(|signer| signer.identity.as_str()).collect::<Vec<_>>(),
     })
 }

@@ -13,9 +13,12 @@ slacktide agent --config one/agent.toml --simulate-load csv:load.csv 2>> one/age
 slacktide serve --config controller.toml > again.out 2>> controller.log & while ! grep -q listens again.out; do sleep 0.2; done
 sed -i 's/1[.]1/1.3/' greeting/package.toml greeting/health.sh greeting/bin/greet
 slacktide package build greeting && slacktide package sign greeting-1.3.stp --repository repo --keys keys
+about="--policy policy.toml --package greeting-1.3.stp --fleet fleet.csv --scenario evening.toml"
+slacktide sign-off create $about --chaos-worlds 2 --limit 'tightest_pool_percent<=90' --identity olive --out 1.3.sign-off.toml
+slacktide sign-off sign 1.3.sign-off.toml --identity ada
 to="--controller https://127.0.0.1:17443 --identity"
 until slacktide rollout status --json $to olive | grep -q '"devices_connected":3'; do sleep 0.2; done
-slacktide rollout create greeting 1.3 $to olive && slacktide rollout approve 2 $to ada && slacktide rollout start 2 $to olive
+slacktide rollout create greeting 1.3 --sign-off 1.3.sign-off.toml $to olive && slacktide rollout approve 2 $to ada && slacktide rollout start 2 $to olive
 slacktide rollout watch --until-over $to olive || test $(grep -l '1[.]3' */slots/active/package.toml | wc -l) = 3"#;
 
 /// The shell that runs the walk, with all it started; ended with the test, however that ends.

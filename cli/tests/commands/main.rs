@@ -8,6 +8,7 @@ mod package;
 mod pki;
 mod plan;
 mod signoff;
+mod staged;
 mod stories;
 mod sweep;
 mod twin;

@@ -84,6 +84,7 @@ fn what_a_device_would_refuse_ends_with_one() {
     // Another package of the same name and version: sound, but not the signed one.
     std::fs::create_dir(at("other")).unwrap();
     std::fs::write(at("other/install.sh"), "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(at("other/install.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let text = "name = \"greeting\"\nversion = \"1.1\"\n[scripts]\ninstall = \"install.sh\"\n";
     std::fs::write(at("other/package.toml"), text).unwrap();
     done(&["package", "build", "other", "--out", "other.stp"], dir.path());

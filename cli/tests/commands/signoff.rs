@@ -90,7 +90,9 @@ fn is_for_nothing_else(dir: &Path) {
     std::fs::create_dir(dir.join("changed")).unwrap();
     let manifest = "name = \"greeting\"\nversion = \"1.1\"\n[scripts]\ninstall = \"install.sh\"\n";
     std::fs::write(dir.join("changed/package.toml"), manifest).unwrap();
-    std::fs::write(dir.join("changed/install.sh"), "#!/bin/sh\n").unwrap();
+    let script = dir.join("changed/install.sh");
+    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     done(&["package", "build", "changed", "--out", "changed.stp"], dir);
     assert_eq!(bad(&with("changed.stp", "fleet.csv"), dir)["refused"], "wrong-package");
     let text = std::fs::read_to_string(dir.join("good.toml")).unwrap();

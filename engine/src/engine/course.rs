@@ -52,6 +52,7 @@ impl Engine {
     pub(super) fn obey(&mut self, action: OperatorAction) {
         match action {
             OperatorAction::Create { package, priority } => self.create(package, priority),
+            OperatorAction::SignOff { rollout, sign_off } => self.sign_off(rollout, sign_off.envelope),
             OperatorAction::Approve { rollout } => {
                 self.transit(rollout, RolloutEvent::Approve, None, "approved");
             }
@@ -59,7 +60,10 @@ impl Engine {
             OperatorAction::Pause { rollout } => {
                 self.transit(rollout, RolloutEvent::Pause, Some(Cause::Operator), "paused by an operator");
             }
-            OperatorAction::Resume { rollout } => self.resume(rollout, "resumed by an operator"),
+            OperatorAction::Resume { rollout } => {
+                self.accept_divergence(rollout);
+                self.resume(rollout, "resumed by an operator");
+            }
             OperatorAction::Abort { rollout } => self.abort(rollout, Cause::Operator, "aborted by an operator"),
         }
     }

@@ -6,6 +6,7 @@ mod budget;
 mod capacity;
 mod course;
 mod dispatch;
+mod divergence;
 mod ledger;
 mod planning;
 mod rate;
@@ -198,6 +199,7 @@ impl Engine {
     }
 
     fn record(&mut self, entry: Entry) {
+        self.rollouts.iter_mut().filter_map(|run| run.guard.as_mut()).for_each(|guard| guard.take(&entry));
         self.outputs.push_back(Output::Record(Box::new(entry)));
     }
 
@@ -276,6 +278,7 @@ impl Engine {
     /// Everything that is due by now, in a fixed order.
     fn advance(&mut self) {
         self.expire_commands();
+        self.watch_divergence();
         self.advance_course();
         if let Some(request) = self.forecasting.ask(self.now, &self.fleet, &self.policy) {
             self.outputs.push_back(Output::Forecast(request));

@@ -28,7 +28,8 @@ impl Engine {
             | Cause::WindowClosed
             | Cause::StaleTelemetry
             | Cause::RolloutTimeout
-            | Cause::RollbackIncomplete => RollbackScope::None,
+            | Cause::RollbackIncomplete
+            | Cause::Divergence => RollbackScope::None,
         };
         if cause == Cause::FailureThreshold && self.policy.monitor.failures_abort {
             self.abort(rollout, cause, detail);

@@ -112,6 +112,8 @@ pub(super) struct Run {
     pub(super) deadline: Option<Instant>,
     pub(super) restoring: Option<Restoring>,
     pub(super) regression: super::regression::Regression,
+    /// Holds it against what was signed off, where something was.
+    pub(super) guard: Option<crate::envelope::Guard>,
     is_shelved: bool,
 }
 
@@ -147,6 +149,7 @@ impl Run {
             deadline: None,
             restoring: None,
             regression: super::regression::Regression::new(false_alarm_rate),
+            guard: None,
             is_shelved: false,
         }
     }

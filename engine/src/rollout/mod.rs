@@ -178,6 +178,8 @@ pub enum Cause {
     RolloutTimeout,
     /// Devices could not be taken back and need a person.
     RollbackIncomplete,
+    /// It has left what was simulated and signed.
+    Divergence,
 }
 
 impl Cause {
@@ -193,6 +195,7 @@ impl Cause {
             Self::StaleTelemetry => "stale-telemetry",
             Self::RolloutTimeout => "rollout-timeout",
             Self::RollbackIncomplete => "rollback-incomplete",
+            Self::Divergence => "divergence",
         }
     }
 }

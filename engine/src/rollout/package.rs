@@ -23,6 +23,9 @@ pub struct Package {
     /// Releases a device may have to pass through on its way, in any order; at most [`Package::STONES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stones: Vec<Stone>,
+    /// SHA-256 of the archive, hexadecimal, where there is one: a device installs nothing else under this rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// A stepping stone: an older release that devices too far behind are brought to first.
@@ -83,6 +86,7 @@ impl Package {
     ///     name: "os".into(), version: "3.0".parse()?, size_bytes: 10, target: Filter::parse("true")?,
     ///     compatible: Filter::parse("version >= 2.0")?,
     ///     stones: vec![Stone { version: "2.0".parse()?, size_bytes: 5, compatible: Filter::parse("true")? }],
+    ///     sha256: None,
     /// };
     /// let old = "1.4".parse()?;
     /// let device = Attributes { version: &old, variant: "a", function: "web", pool: "p", region: "eu", site: "s", id: "d" };
@@ -159,6 +163,7 @@ mod tests {
             target: filter("true"),
             compatible: filter(compatible),
             stones: stones.iter().map(stone).collect(),
+            sha256: None,
         }
     }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use slacktide_engine::filter::Filter;
 use slacktide_engine::forecasting::Forecasts;
 use slacktide_engine::ids::{AttemptId, CommandId, DeviceIndex, RolloutId};
-use slacktide_engine::input::{CommandResult, DeviceFacts, Input, OperatorAction, TelemetryBatch};
+use slacktide_engine::input::{CommandResult, DeviceFacts, Input, OperatorAction, SignedOff, TelemetryBatch};
 use slacktide_engine::journal::entry::{Header, JOURNAL_VERSION};
 use slacktide_engine::journal::replay::replay;
 use slacktide_engine::journal::{ChainReader, ChainWriter, Entry, JournalMode, Line, verify};
@@ -57,6 +57,13 @@ fn any_action() -> impl Strategy<Value = OperatorAction> {
     let rollout = || (0_u32..9).prop_map(RolloutId);
     prop_oneof![
         (any_package(), any::<u8>()).prop_map(|(package, priority)| OperatorAction::Create { package, priority }),
+        (rollout(), 0.0_f64..99.0).prop_map(|(rollout, high)| {
+            let range = slacktide_engine::envelope::Range { low: 0.0, high };
+            let ranges = slacktide_engine::envelope::Quantity::ALL.map(|quantity| (quantity, range)).into();
+            let envelope = slacktide_engine::envelope::Envelope { ranges, margin_percent: 10.0 };
+            let sign_off = SignedOff { text: "schema = \"…\"\n".to_owned(), envelope };
+            OperatorAction::SignOff { rollout, sign_off: Box::new(sign_off) }
+        }),
         rollout().prop_map(|rollout| OperatorAction::Approve { rollout }),
         rollout().prop_map(|rollout| OperatorAction::Start { rollout }),
         rollout().prop_map(|rollout| OperatorAction::Pause { rollout }),

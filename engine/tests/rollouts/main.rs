@@ -1,6 +1,7 @@
 //! Whole rollouts, driven without a simulator: the engine against scripted devices, and against input that makes no sense.
 
 mod audit;
+mod divergence;
 mod formats;
 mod machines;
 mod rig;

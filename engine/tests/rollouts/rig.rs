@@ -137,6 +137,7 @@ pub(crate) fn package(to: &str) -> Package {
         target: filter("true"),
         compatible: filter("true"),
         stones: Vec::new(),
+        sha256: None,
     }
 }
 

@@ -127,7 +127,7 @@ impl Machine {
 
     async fn step(&self, work: Work, stop: &mut watch::Receiver<bool>) -> io::Result<()> {
         tracing::info!(command = work.command, attempt = work.attempt, phase = work.phase.name(), "step");
-        let Kind::Install { package } = &work.kind else {
+        let Kind::Install { package, sha256 } = &work.kind else {
             return self.rollback(&work).await;
         };
         if work.cancel && work.can_be_cancelled() {
@@ -138,7 +138,7 @@ impl Machine {
         }
         match work.phase {
             Phase::Queued => self.enter(Phase::Downloading, |_| ()),
-            Phase::Downloading => self.download(&work, package, stop).await,
+            Phase::Downloading => self.download(&work, package, sha256.as_deref(), stop).await,
             Phase::Downloaded => self.enter(Phase::Precheck, |_| ()),
             Phase::Precheck => self.precheck(&work).await,
             Phase::Draining => self.drain(&work).await,
@@ -150,7 +150,13 @@ impl Machine {
         }
     }
 
-    async fn download(&self, work: &Work, package: &str, stop: &mut watch::Receiver<bool>) -> io::Result<()> {
+    async fn download(
+        &self,
+        work: &Work,
+        package: &str,
+        sha256: Option<&str>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<()> {
         let mut changes = self.desk.changes();
         let called_off = async {
             while !self.desk.work().is_some_and(|w| w.cancel) {
@@ -161,7 +167,7 @@ impl Machine {
         };
         let time_left = Duration::from_millis(work.left_ms(now_ms()));
         let come = tokio::select! {
-            come = self.bring(package, &work.version) => come.map_err(Stopped::Trouble),
+            come = self.bring(package, &work.version, sha256) => come.map_err(Stopped::Trouble),
             () = tokio::time::sleep(time_left) => Err(Stopped::TooLate),
             () = called_off => Err(Stopped::Interrupted),
             _ = stop.wait_for(|stop| *stop) => Err(Stopped::Interrupted),
@@ -176,8 +182,13 @@ impl Machine {
 
     /// Fetches, checks and unpacks beside the slots. What was begun in an earlier life and does not pass is fetched anew, once: a file can be
     /// replaced in the repository by another of its size.
-    async fn bring(&self, package: &str, version: &str) -> Result<Scripts, Trouble> {
+    async fn bring(&self, package: &str, version: &str, sha256: Option<&str>) -> Result<Scripts, Trouble> {
         let found = self.find(package, version).await?;
+        if let Some(ordered) = sha256.filter(|ordered| *ordered != found.sha256) {
+            let signed = &found.sha256;
+            let why = format!("the repository has another {package} {version} ({signed}) than was ordered ({ordered})");
+            return Err(Trouble::Refused(why));
+        }
         let partial = self.partial_path(&found)?;
         let mut again = partial.exists();
         loop {

@@ -54,7 +54,8 @@ pub fn install(desk: &Desk, order: &Install, current: &str) -> io::Result<Taken>
             change.answer(order.command, Verdict::AlreadyCurrent, "", current);
             return Taken::Answered;
         }
-        let kind = Kind::Install { package: order.package.clone() };
+        let sha256 = Some(order.sha256.clone()).filter(|sha256| !sha256.is_empty());
+        let kind = Kind::Install { package: order.package.clone(), sha256 };
         let work = work(kind, order.command, order.attempt, &order.version, order.timeout_ms);
         change.say_progress(&work);
         change.state.work = Some(work);
@@ -192,7 +193,7 @@ mod tests {
 
     fn an_install(command: u64, generation: u64) -> Install {
         let (package, version) = ("p".to_owned(), "2".to_owned());
-        Install { command, attempt: command, generation, package, version, timeout_ms: 60_000 }
+        Install { command, attempt: command, generation, package, version, timeout_ms: 60_000, sha256: String::new() }
     }
 
     fn verdict(desk: &Desk, command: u64) -> Option<Verdict> {

@@ -48,6 +48,8 @@ pub struct Found {
     pub file: String,
     /// Size of it, bytes.
     pub size_bytes: u64,
+    /// SHA-256 of it, hexadecimal, as signed.
+    pub sha256: String,
     /// Whatever the verifier wants to remember of it.
     pub note: String,
 }

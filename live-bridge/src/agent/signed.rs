@@ -3,6 +3,7 @@
 use super::download::fetch_whole;
 use super::packages::{Boxed, Found, PackageSource, Trouble, Verifier};
 use super::state::{Script, Scripts};
+use crate::digest::hex;
 use crate::package::{Error, Limits, Release, ScriptKind, Source, Trusted};
 use slacktide_engine::version::Version;
 use std::future::Future;
@@ -66,7 +67,7 @@ impl Verifier for Signed {
             let release = checked.release(package, wanted).map_err(|refusal| Trouble::Refused(refusal.to_string()))?;
             let (file, size_bytes) = (release.target.file.clone(), release.target.size_bytes);
             *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(release.clone());
-            Ok(Found { file, size_bytes, note: String::new() })
+            Ok(Found { file, size_bytes, sha256: hex(&release.target.sha256), note: String::new() })
         })
     }
 

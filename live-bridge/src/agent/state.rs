@@ -95,6 +95,9 @@ pub enum Kind {
     Install {
         /// Its name.
         package: String,
+        /// SHA-256 of the archive, hexadecimal, where the controller binds to one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
     },
     /// Go back to the release before.
     Rollback,

@@ -1,10 +1,11 @@
 //! Where every device and every rollout stands, read off the records as they pass, for people who look.
 
 use super::registry::Registry;
+use crate::signoff::SignOff;
 use crate::wire::{DeviceStatus, FleetStatus, RolloutStatus};
 use slacktide_engine::Engine;
 use slacktide_engine::ids::{AttemptId, DeviceId, DeviceIndex, RolloutId};
-use slacktide_engine::input::Input;
+use slacktide_engine::input::{Input, OperatorAction};
 use slacktide_engine::journal::Entry;
 use slacktide_engine::plan::outlook::Outlook;
 use slacktide_engine::rollout::Package;
@@ -29,6 +30,8 @@ pub(super) struct Board {
     attempts: Vec<Option<DeviceIndex>>,
     views: BTreeMap<DeviceIndex, View>,
     batches: Vec<Instant>,
+    /// The sign-off of each rollout that has one.
+    sign_offs: BTreeMap<RolloutId, SignOff>,
 }
 
 fn put<T: Copy>(table: &mut Vec<Option<T>>, at: usize, value: T) {
@@ -71,7 +74,17 @@ impl Board {
         }
     }
 
+    /// What a rollout was signed off with.
+    pub(super) fn sign_off(&self, rollout: RolloutId) -> Option<&SignOff> {
+        self.sign_offs.get(&rollout)
+    }
+
     pub(super) fn note_input(&mut self, input: &Input) {
+        if let Input::Operator(OperatorAction::SignOff { rollout, sign_off }) = input
+            && let Ok(sign_off) = SignOff::parse(&sign_off.text)
+        {
+            self.sign_offs.insert(*rollout, sign_off);
+        }
         if let Input::Progress { attempt, state } = input
             && let Some(device) = self.holder(*attempt)
             && let Some(view) = self.views.get_mut(&device)
@@ -131,6 +144,7 @@ impl Board {
             cause: engine.pause_cause(rollout).map(|cause| cause.name().to_owned()),
             devices: devices.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
             next_batch_ms: next.map(|at| at.as_millis()),
+            signed_off: self.sign_off(rollout).map(told_sign_off),
         })
     }
 
@@ -186,6 +200,13 @@ impl Board {
         };
         registry.devices().iter().map(one).collect()
     }
+}
+
+/// Who signed, and until when it is good.
+fn told_sign_off(sign_off: &SignOff) -> String {
+    let document = sign_off.document();
+    let signers: Vec<&str> = document.signers.iter().map(|signer| signer.identity.as_str()).collect();
+    format!("{}, good until {}", signers.join(", "), document.valid_until)
 }
 
 /// A typed reason with its numbers, as `name (field value, …)`.

@@ -41,6 +41,10 @@ pub struct Config {
     pub metric_names: Vec<String>,
     /// Whoever creates a rollout may not approve it (default true).
     pub two_persons: bool,
+    /// Nothing starts without a sign-off that fits (default true).
+    pub sign_off_required: bool,
+    /// A sign-off counts once so many people have signed it, 1 to 10 (default 2).
+    pub sign_off_persons_min: u32,
     /// Messages a second of one device in the long run, 1 to 10000 (default 50).
     pub messages_per_s: u32,
     /// Devices call again this long after the controller has gone away, 100ms to 10m (default 5s).
@@ -59,6 +63,7 @@ struct File {
     packages: Packages,
     telemetry: Telemetry,
     people: People,
+    sign_off: SignOff,
     limits: Limits,
 }
 
@@ -120,6 +125,13 @@ struct People {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct SignOff {
+    required: Option<bool>,
+    persons_min: Option<Whole>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Limits {
     messages_per_s: Option<Whole>,
     retry_after: Option<String>,
@@ -177,6 +189,7 @@ fn settle(file: File, document: &Document, folder: &Path) -> Result<Config, Inpu
     };
     let store_mb_max = file.store.size_mb_max.map(|mb| document.whole_in_range("store.size_mb_max", mb, 1, 1_000_000));
     let (second, hour) = (Span::from_secs(1), Span::from_secs(3600));
+    let persons = file.sign_off.persons_min.unwrap_or_else(|| Whole::from(2));
     let per_s = file.limits.messages_per_s.unwrap_or_else(|| Whole::from(50));
     let devices = file.listen.devices.as_deref().unwrap_or("0.0.0.0:7443");
     let metrics = file.listen.metrics.as_deref().unwrap_or("127.0.0.1:9443");
@@ -197,6 +210,8 @@ fn settle(file: File, document: &Document, folder: &Path) -> Result<Config, Inpu
         report_every: span("telemetry.report_every", file.telemetry.report_every, "10s", second, hour)?,
         metric_names: metric_names(document, file.telemetry.metrics)?,
         two_persons: file.people.two_persons.unwrap_or(true),
+        sign_off_required: file.sign_off.required.unwrap_or(true),
+        sign_off_persons_min: document.whole_in_range("sign_off.persons_min", persons, 1, 10)?,
         messages_per_s: document.whole_in_range("limits.messages_per_s", per_s, 1, 10_000)?,
         retry_after: span(
             "limits.retry_after",
@@ -250,7 +265,8 @@ mod tests {
         assert_eq!(config.tick, Span::from_secs(300));
         assert_eq!(config.store, Path::new("/x/controller.db"));
         assert_eq!(config.metric_names.len(), 4);
-        assert!(config.two_persons);
+        assert!(config.two_persons && config.sign_off_required);
+        assert_eq!(config.sign_off_persons_min, 2);
     }
 
     #[test]
@@ -264,6 +280,7 @@ mod tests {
         assert!(said(&format!("{LEAST}[listen]\ndevcies = \"here\"\n")).contains("did you mean `devices`?"));
         assert!(said(&format!("{LEAST}[listen]\nenrolment = \"127.0.0.1:1\"\n")).contains("trust.signs"));
         assert!(said(&format!("{LEAST}[limits]\nmessages_per_s = 0\n")).contains("1..=10000"));
+        assert!(said(&format!("{LEAST}[sign_off]\npersons_min = 0\n")).contains("1..=10"));
         assert!(said(&format!("{LEAST}[telemetry]\nmetrics = [\"cpu\", \"cpu\"]\n")).contains("stands once"));
     }
 }

@@ -19,9 +19,9 @@ const CREATOR: &str = "creator.";
 /// A wish.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Create { package: Box<Package>, priority: u8 },
+    Create { package: Box<Package>, priority: u8, sign_off: String },
     Approve(RolloutId),
-    Start(RolloutId),
+    Start { rollout: RolloutId, sign_off: String },
     Pause(RolloutId),
     Resume(RolloutId),
     Abort(RolloutId),
@@ -62,7 +62,7 @@ impl Driver {
     /// Does what a person asks, or says why not.
     pub(super) fn answer(&mut self, now: Instant, ask: Ask, by: &str) -> Result<Answer, Status> {
         match ask {
-            Ask::Create { package, priority } => self.create(now, *package, priority, by),
+            Ask::Create { package, priority, sign_off } => self.create(now, *package, priority, &sign_off, by),
             Ask::Approve(rollout) => {
                 if self.desk.two_persons && self.desk.creators.get(&rollout).is_some_and(|creator| creator == by) {
                     self.metrics.refused("two-persons");
@@ -71,8 +71,9 @@ impl Driver {
                 }
                 self.act(now, rollout, RolloutEvent::Approve, OperatorAction::Approve { rollout }, by)
             }
-            Ask::Start(rollout) => {
+            Ask::Start { rollout, sign_off } => {
                 self.refuse_while_stopped("start")?;
+                self.may_start(now, rollout, &sign_off, by)?;
                 self.act(now, rollout, RolloutEvent::Start, OperatorAction::Start { rollout }, by)
             }
             Ask::Pause(rollout) => self.act(now, rollout, RolloutEvent::Pause, OperatorAction::Pause { rollout }, by),
@@ -129,7 +130,15 @@ impl Driver {
         }
     }
 
-    fn create(&mut self, now: Instant, package: Package, priority: u8, by: &str) -> Result<Answer, Status> {
+    fn create(
+        &mut self,
+        now: Instant,
+        package: Package,
+        priority: u8,
+        sign_off: &str,
+        by: &str,
+    ) -> Result<Answer, Status> {
+        let sign_off = if sign_off.is_empty() { None } else { Some(self.check_sign_off(now, &package, sign_off)?) };
         let before = self.engine.rollouts().count();
         let (name, version) = (package.name.clone(), package.version);
         let first = self.lines.len();
@@ -141,6 +150,9 @@ impl Driver {
         tracing::info!(by, rollout = rollout.0, package = name, version = %version, "rollout created");
         self.meta.push((format!("{CREATOR}{rollout}"), Some(by.to_owned())));
         self.desk.creators.insert(rollout, by.to_owned());
+        if let Some(sign_off) = sign_off {
+            self.hand_in(now, Input::Operator(OperatorAction::SignOff { rollout, sign_off }));
+        }
         self.rollout_status(now, rollout)
     }
 

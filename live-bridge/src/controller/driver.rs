@@ -3,6 +3,7 @@
 use super::board::Board;
 use super::desk::{Answer, Ask, Desk};
 use super::fold::{Fold, Moved};
+use super::gate::Gate;
 use super::inbox::Received;
 use super::metrics::Metrics;
 use super::outbox::Outbox;
@@ -11,7 +12,7 @@ use super::writer::{Decided, Job};
 use crate::wire::{Announce, Cancel, Install, NotNow, Rollback, controller_message::Body};
 use rayon::prelude::*;
 use slacktide_engine::forecasting::{FitRoom, Forecasts, SeriesKey};
-use slacktide_engine::ids::DeviceIndex;
+use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{CommandResult, Input, OperatorAction};
 use slacktide_engine::journal::{ChainWriter, Entry};
 use slacktide_engine::output::{Command, CommandKind};
@@ -79,6 +80,7 @@ pub(super) struct Driver {
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
     pub(super) desk: Desk,
+    pub(super) gate: Gate,
     pub(super) fold: Fold,
     pub(super) moved: Moved,
     pub(super) tick: Span,
@@ -324,6 +326,7 @@ impl Driver {
                 package: self.board.package(*rollout)?.name.clone(),
                 version: version.to_string(),
                 timeout_ms,
+                sha256: self.archive(*rollout, *version),
             }),
             CommandKind::Rollback { command, attempt, generation, version } => Body::Rollback(Rollback {
                 command: command.0,
@@ -337,6 +340,12 @@ impl Driver {
                 Body::NotNow(NotNow { reason: reason.name().to_owned(), earliest_ms: earliest.map(Instant::as_millis) })
             }
         })
+    }
+
+    /// SHA-256 of the archive that a rollout brings; empty for its stepping stones, and where none was named.
+    fn archive(&self, rollout: RolloutId, version: Version) -> String {
+        let package = self.board.package(rollout).filter(|package| package.version == version);
+        package.and_then(|package| package.sha256.clone()).unwrap_or_default()
     }
 
     /// The decisions of this turn go to disk; waits until they are there. False when the controller dies first.

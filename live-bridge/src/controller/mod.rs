@@ -8,7 +8,7 @@
 //! ```
 //!
 //! In reading order: [`driver`] (the loop around the engine, twin of the simulator's), `hearing` and `fold` (words of devices become
-//! inputs), `desk` and `board` (people ask and look), `store` and `writer` (what outlives it), `recovery`, `outbox` (commands without an
+//! inputs), `desk`, `gate` and `board` (people ask, what may start, people look), `store` and `writer` (what outlives it), `recovery`, `outbox` (commands without an
 //! outcome), `registry`, `protocol` (what a device may say), `sessions`, `people`, `otlp` (the services), [`metrics`], [`config`].
 
 mod board;
@@ -17,6 +17,7 @@ mod desk;
 pub mod driver;
 mod fold;
 mod front;
+mod gate;
 mod hearing;
 mod inbox;
 pub mod metrics;
@@ -34,6 +35,7 @@ mod writer;
 
 pub use config::Config;
 pub use driver::{Clock, WallClock};
+pub use gate::Gate;
 pub use metrics::Metrics;
 pub use packages::PackageShelf;
 pub use serve::serve;
@@ -67,8 +69,10 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 use writer::Job;
 
-/// Largest message of a device or a person, bytes.
+/// Largest message of a device, bytes.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Largest message of a person, bytes: one with a sign-off.
+const ASK_BYTES_MAX: usize = crate::signoff::canonical::BYTES_MAX + MESSAGE_BYTES_MAX;
 /// Largest export of telemetry, bytes.
 const EXPORT_BYTES_MAX: usize = 1024 * 1024;
 /// Messages of devices on their way to the engine; beyond it sessions read no more.
@@ -90,6 +94,8 @@ pub struct Setup {
     pub report_every: Span,
     /// Whoever creates a rollout may not approve it.
     pub two_persons: bool,
+    /// What may start.
+    pub gate: Gate,
     /// Messages of one device in the long run; it is slowed down beyond.
     pub messages_per_s: u32,
     /// Devices call again this long after a controller that goes away.
@@ -224,7 +230,7 @@ impl Controller {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1();
         let routes = Routes::new(devices.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(people.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(people.max_decoding_message_size(ASK_BYTES_MAX))
             .add_service(otlp.max_decoding_message_size(EXPORT_BYTES_MAX).accept_compressed(CompressionEncoding::Gzip))
             .add_service(self.health().await);
         match reflection {

@@ -7,8 +7,8 @@ use super::writer::Job;
 use crate::trust::Role;
 use crate::wire::operator_server::Operator;
 use crate::wire::{
-    CreateRolloutRequest, FleetStatus, JournalLine, JournalRequest, RolloutReply, RolloutRequest, StatusRequest,
-    StopEverythingRequest,
+    CreateRolloutRequest, FleetStatus, JournalLine, JournalRequest, RolloutReply, RolloutRequest, StartRolloutRequest,
+    StatusRequest, StopEverythingRequest,
 };
 use slacktide_engine::filter::Filter;
 use slacktide_engine::ids::RolloutId;
@@ -73,7 +73,7 @@ impl Operator for People {
 
     async fn create_rollout(&self, request: Request<CreateRolloutRequest>) -> Result<Response<RolloutReply>, Status> {
         let by = self.0.person(&request, Role::Operator)?;
-        let CreateRolloutRequest { package, version, priority, target } = request.into_inner();
+        let CreateRolloutRequest { package, version, priority, target, sign_off } = request.into_inner();
         let priority = u8::try_from(priority)
             .map_err(|_| Status::invalid_argument(format!("priority {priority}: must be in 0..=255")))?;
         let version = version.parse::<Version>().map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -84,15 +84,17 @@ impl Operator for People {
             Filter::parse(&target).map_err(|error| Status::invalid_argument(format!("target `{target}`: {error}")))?;
             package.target = Filter::parse(&text).map_err(|error| Status::invalid_argument(error.to_string()))?;
         }
-        self.rollout(Ask::Create { package: Box::new(package), priority }, by).await
+        self.rollout(Ask::Create { package: Box::new(package), priority, sign_off }, by).await
     }
 
     async fn approve_rollout(&self, request: Request<RolloutRequest>) -> Result<Response<RolloutReply>, Status> {
         self.act(&request, Role::Approver, Ask::Approve).await
     }
 
-    async fn start_rollout(&self, request: Request<RolloutRequest>) -> Result<Response<RolloutReply>, Status> {
-        self.act(&request, Role::Operator, Ask::Start).await
+    async fn start_rollout(&self, request: Request<StartRolloutRequest>) -> Result<Response<RolloutReply>, Status> {
+        let by = self.0.person(&request, Role::Operator)?;
+        let StartRolloutRequest { rollout, sign_off } = request.into_inner();
+        self.rollout(Ask::Start { rollout: RolloutId(rollout), sign_off }, by).await
     }
 
     async fn pause_rollout(&self, request: Request<RolloutRequest>) -> Result<Response<RolloutReply>, Status> {

@@ -94,6 +94,7 @@ pub(super) fn driver(
         metrics: shared.metrics,
         board: Board::default(),
         desk: Desk::new(setup.two_persons, &store.meta()?),
+        gate: setup.gate.clone(),
         fold: Fold::new(&setup.metrics),
         moved: Moved::new(store.marks()?),
         tick: setup.tick,

@@ -1,7 +1,7 @@
 //! A whole controller: door, services, metrics and enrolment, until the process is told to end.
 
 use super::config::Config;
-use super::{Clock, Controller, Setup, StartError, WallClock, metrics};
+use super::{Clock, Controller, Gate, Setup, StartError, WallClock, metrics};
 use crate::package::Repository;
 use crate::trust::enrolment::{self, EnrolmentService};
 use crate::trust::{Authority, Counters, Limits, ServerFiles, ServerTrust, listen};
@@ -39,6 +39,7 @@ pub async fn serve(
     let address = listener.local_addr().map_err(io("ask for the address".to_owned()))?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
     let repository = Repository::new(config.packages.clone());
+    let gate = Gate::new(&config.authority, config.sign_off_required, config.sign_off_persons_min as usize);
     let setup = Setup {
         name: config.name.clone(),
         fleet,
@@ -47,6 +48,7 @@ pub async fn serve(
         tick: config.tick,
         report_every: config.report_every,
         two_persons: config.two_persons,
+        gate,
         messages_per_s: config.messages_per_s,
         retry_after: config.retry_after,
         store: config.store.clone(),

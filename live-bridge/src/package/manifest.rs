@@ -210,7 +210,7 @@ impl Manifest {
     }
 
     /// The package as the engine plans with it; `size_bytes` is what a device downloads.
-    pub fn to_engine(&self, size_bytes: u64) -> Package {
+    pub fn to_engine(&self, size_bytes: u64, sha256: Option<String>) -> Package {
         Package {
             name: self.name.clone(),
             version: self.version,
@@ -218,6 +218,7 @@ impl Manifest {
             target: self.target.clone(),
             compatible: self.compatible.clone(),
             stones: self.stones.clone(),
+            sha256,
         }
     }
 
@@ -309,7 +310,11 @@ fn scripts(
             }
             continue;
         };
-        if !files.iter().any(|f| f.path == path) {
+        let file = files.iter().find(|f| f.path == path);
+        if file.is_some_and(|file| file.mode & 0o111 == 0) {
+            return Err(document.error(&field, &path, "cannot be run: `chmod +x` it, then build again"));
+        }
+        if file.is_none() {
             let hint = nearest(&path, files.iter().map(|f| f.path.as_str()));
             let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
             return Err(document.error(&field, &path, format!("the package has no such file{hint}")));

@@ -1,6 +1,7 @@
 //! A release that a repository has signed and somebody has checked.
 
 use super::manifest::Manifest;
+use crate::digest::hex;
 use slacktide_engine::rollout::Package;
 
 /// A signed release, as checking a repository gives it.
@@ -26,6 +27,6 @@ pub struct Target {
 impl Release {
     /// The package as the engine plans with it.
     pub fn to_engine(&self) -> Package {
-        self.manifest.to_engine(self.target.size_bytes)
+        self.manifest.to_engine(self.target.size_bytes, Some(hex(&self.target.sha256)))
     }
 }

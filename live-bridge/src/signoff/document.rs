@@ -24,6 +24,8 @@ pub struct Document {
     pub valid_until: Instant,
     /// Who ran the simulations, `operator/ROLE/NAME`; one of the signers.
     pub made_by: String,
+    /// A live rollout may be worse than the worst simulated run by this share of it, percent, before it is paused.
+    pub guard_margin_percent: f64,
     /// The policy it holds for.
     pub policy: Policy,
     /// The package it holds for.

@@ -83,6 +83,7 @@ impl Verifier for Hashed {
             let facts: Value = serde_json::from_str(&note).map_err(|e| Trouble::Refused(e.to_string()))?;
             Ok(Found {
                 file: format!("targets/{package}-{version}.stp"),
+                sha256: facts["sha256"].as_str().unwrap_or_default().to_owned(),
                 size_bytes: facts["size"].as_u64().unwrap(),
                 note,
             })

@@ -1,7 +1,7 @@
 //! One small world, once simulated and once through the controller: the same commands to the same devices at the same moments.
 
 use super::agent::Agent;
-use super::world::{Plan, World, journal};
+use super::world::{Plan, World, journal, start};
 use slacktide_engine::ids::DeviceId;
 use slacktide_engine::input::{CommandResult, DeviceFacts, Input, OperatorAction};
 use slacktide_engine::journal::{ChainReader, Entry, JournalMode, Line};
@@ -102,14 +102,19 @@ impl Stage {
         match action {
             OperatorAction::Create { package, priority } => {
                 let (package, version) = (package.name.clone(), package.version.to_string());
-                let request =
-                    CreateRolloutRequest { package, version, priority: u32::from(*priority), target: String::new() };
+                let request = CreateRolloutRequest {
+                    package,
+                    version,
+                    priority: u32::from(*priority),
+                    ..CreateRolloutRequest::default()
+                };
                 olga.create_rollout(request).await.map(drop)
             }
+            OperatorAction::SignOff { .. } => panic!("the simulated world signs nothing off"),
             OperatorAction::Approve { rollout } => {
                 self.world.operator("anna", Role::Approver).approve_rollout(one(rollout)).await.map(drop)
             }
-            OperatorAction::Start { rollout } => olga.start_rollout(one(rollout)).await.map(drop),
+            OperatorAction::Start { rollout } => olga.start_rollout(start(rollout.0)).await.map(drop),
             OperatorAction::Pause { rollout } => olga.pause_rollout(one(rollout)).await.map(drop),
             OperatorAction::Resume { rollout } => olga.resume_rollout(one(rollout)).await.map(drop),
             OperatorAction::Abort { rollout } => olga.abort_rollout(one(rollout)).await.map(drop),

@@ -1,7 +1,7 @@
 //! Who may do what, and the andon switch.
 
 use super::agent::{everybody, live, three};
-use super::world::{Plan, World};
+use super::world::{Plan, World, start};
 use slacktide_engine::time::Span;
 use slacktide_live_bridge::trust::{Identity, Role};
 use slacktide_live_bridge::wire::operator_client::OperatorClient;
@@ -42,12 +42,12 @@ async fn roles_are_kept() {
     assert!(denied(anna.approve_rollout(RolloutRequest { rollout: 1 }).await));
     world.operator("bert", Role::Approver).approve_rollout(RolloutRequest { rollout: 1 }).await.unwrap();
     // What makes no sense is refused with a reason, and changes nothing.
-    let early = world.operator("olga", Role::Operator).start_rollout(ONE).await.unwrap_err();
+    let early = world.operator("olga", Role::Operator).start_rollout(start(0)).await.unwrap_err();
     assert_eq!(
         (early.code(), early.message()),
         (Code::FailedPrecondition, "rollout 0 is waiting_for_approval: it cannot start")
     );
-    let nobody = world.operator("olga", Role::Operator).start_rollout(RolloutRequest { rollout: 7 }).await.unwrap_err();
+    let nobody = world.operator("olga", Role::Operator).start_rollout(start(7)).await.unwrap_err();
     assert_eq!(nobody.code(), Code::NotFound);
 }
 

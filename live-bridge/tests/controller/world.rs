@@ -8,11 +8,13 @@ use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::Package;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
-use slacktide_live_bridge::controller::{Clock, Controller, PackageShelf, Setup, Store};
+use slacktide_live_bridge::controller::{Clock, Controller, Gate, PackageShelf, Setup, Store};
 use slacktide_live_bridge::trust::{Identity, Peer, Role};
 use slacktide_live_bridge::wire::device_link_client::DeviceLinkClient;
 use slacktide_live_bridge::wire::operator_client::OperatorClient;
-use slacktide_live_bridge::wire::{CreateRolloutRequest, FleetStatus, RolloutRequest, StatusRequest};
+use slacktide_live_bridge::wire::{
+    CreateRolloutRequest, FleetStatus, RolloutRequest, StartRolloutRequest, StatusRequest,
+};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -66,6 +68,7 @@ impl PackageShelf for Shelf {
             target: Filter::parse("true").unwrap(),
             compatible: Filter::parse("true").unwrap(),
             stones: Vec::new(),
+            sha256: None,
         })
     }
 
@@ -143,6 +146,7 @@ pub(crate) struct Plan {
     pub(crate) messages_per_s: u32,
     pub(crate) store_bytes_max: Option<u64>,
     pub(crate) package: Option<Package>,
+    pub(crate) wants_sign_off: bool,
 }
 
 impl Default for Plan {
@@ -157,6 +161,7 @@ impl Default for Plan {
             messages_per_s: 1000,
             store_bytes_max: None,
             package: None,
+            wants_sign_off: false,
         }
     }
 }
@@ -209,6 +214,7 @@ impl World {
             tick: plan.tick,
             report_every: Span::from_secs(10),
             two_persons: true,
+            gate: Gate::new(folder, plan.wants_sign_off, 2),
             messages_per_s: plan.messages_per_s,
             retry_after: Span::from_secs(1),
             store: store.clone(),
@@ -292,8 +298,12 @@ impl World {
     }
 
     pub(crate) async fn begin(&self, rollout: u32) {
-        self.operator("olga", Role::Operator).start_rollout(RolloutRequest { rollout }).await.unwrap();
+        self.operator("olga", Role::Operator).start_rollout(start(rollout)).await.unwrap();
     }
+}
+
+pub(crate) fn start(rollout: u32) -> StartRolloutRequest {
+    StartRolloutRequest { rollout, sign_off: String::new() }
 }
 
 /// The journal in a store that nobody has open, and that its file is sound.

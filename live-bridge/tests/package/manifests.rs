@@ -94,6 +94,11 @@ fn every_bad_field_is_named_with_its_range() {
             "mode = \"4755\"",
             "package.toml:9: field `files[0].mode`: value `4755`: must be permission bits in octal",
         ),
+        (
+            "mode = \"755\"",
+            "mode = \"644\"",
+            "field `scripts.install`: value `install.sh`: cannot be run: `chmod +x` it",
+        ),
         ("mode = \"755\"", "mode = \"777\"", "group and others may not write"),
         ("mode = \"755\"", "mode = \"0755\"", "field `files[0].mode`: value `0755`"),
         ("mode = \"755\"", "mode = \"355\"", "the owner may read"),

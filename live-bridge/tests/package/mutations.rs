@@ -139,7 +139,7 @@ proptest! {
         size in 0_u64..1_000_000_000, seconds in 1_u64..86_400, requirement in proptest::option::of(0.0..1e6),
     ) {
         let found: Vec<FileEntry> = paths.iter().map(|path| FileEntry {
-            path: path.clone(), sha256: [size as u8; 32], size_bytes: size, mode: 0o644,
+            path: path.clone(), sha256: [size as u8; 32], size_bytes: size, mode: 0o755,
         }).collect();
         let first = toml::Value::String(found[0].path.clone());
         let requirement = requirement.map(|r| format!("requirement = {r:?}\n")).unwrap_or_default();
@@ -149,7 +149,7 @@ proptest! {
         if let Ok(manifest) = Manifest::with_files("package.toml", &text, &found) {
             let again = Manifest::parse("package.toml", manifest.text()).unwrap();
             prop_assert_eq!(&again, &manifest);
-            prop_assert_eq!(again.to_engine(7).stones[0].size_bytes, 3_000_000);
+            prop_assert_eq!(again.to_engine(7, None).stones[0].size_bytes, 3_000_000);
             stays_inside(&again);
         } else {
             // Only these are wrong with what is drawn here.

@@ -182,7 +182,8 @@ fn the_same_folder_gives_the_same_bytes() {
     // Made in another order, at another time, under another umask.
     for name in ["data", "package.toml", "install.sh"] {
         std::fs::copy(world.path("source-os-1.0").join(name), copy.join(name)).unwrap();
-        std::fs::set_permissions(copy.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mode = if name == "install.sh" { 0o700 } else { 0o600 };
+        std::fs::set_permissions(copy.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
         let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
         std::fs::File::options().append(true).open(copy.join(name)).unwrap().set_modified(then).unwrap();
     }

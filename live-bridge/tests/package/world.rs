@@ -5,6 +5,7 @@ use slacktide_live_bridge::package::{
     Checked, Error, Expiries, KeyFolder, Limits, Refusal, Release, Repository, Trusted, archive,
 };
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -62,6 +63,7 @@ impl World {
         let text = format!("name = \"{name}\"\nversion = \"{version}\"\n[scripts]\ninstall = \"install.sh\"\n");
         std::fs::write(folder.join("package.toml"), text).unwrap();
         std::fs::write(folder.join("install.sh"), "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(folder.join("install.sh"), PermissionsExt::from_mode(0o755)).unwrap();
         std::fs::write(folder.join("data"), content).unwrap();
         let to = self.path(&format!("{name}-{version}.stp"));
         archive::build(&folder, &to).unwrap();

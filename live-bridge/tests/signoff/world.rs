@@ -76,6 +76,7 @@ impl World {
             made_at: now(),
             valid_until: later(now(), 3600),
             made_by: "operator/operator/maker".to_owned(),
+            guard_margin_percent: 10.0,
             policy: Policy {
                 name: "predictive".to_owned(),
                 sha256: sha256(self.policy.as_bytes()),

@@ -33,6 +33,7 @@ impl Reader<'_> {
             target: self.filter(&path("target"), given.target)?,
             compatible: self.filter(&path("compatible"), given.compatible)?,
             stones: stones.into_iter().enumerate().map(stone).collect::<Read<_>>()?,
+            sha256: None,
         })
     }
 

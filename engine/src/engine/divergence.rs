@@ -1,0 +1,43 @@
+//! Rollouts that were signed off are held against what was simulated; see [`crate::envelope`].
+
+use super::Engine;
+use crate::envelope::{Envelope, Guard};
+use crate::ids::RolloutId;
+use crate::journal::entry::Verdict;
+use crate::rollout::{Cause, RolloutEvent};
+
+impl Engine {
+    /// From now on a rollout that can still begin is held against this.
+    pub(super) fn sign_off(&mut self, rollout: RolloutId, envelope: Envelope) {
+        let Some(run) = self.run_mut(rollout) else {
+            self.ignore(format!("there is no rollout {rollout} to sign off"));
+            return;
+        };
+        let state = run.state;
+        let is_early = state.after(RolloutEvent::Approve).is_some() || state.after(RolloutEvent::Start).is_some();
+        if is_early {
+            run.guard = Some(Guard::new(rollout, envelope));
+        } else {
+            self.ignore(format!("a rollout that is {state} cannot be signed off any more"));
+        }
+    }
+
+    /// A person goes on with a rollout whatever its guard has seen so far.
+    pub(super) fn accept_divergence(&mut self, rollout: RolloutId) {
+        let paused_for = |run: &&mut super::run::Run| run.cause == Some(Cause::Divergence);
+        if let Some(guard) = self.run_mut(rollout).filter(paused_for).and_then(|run| run.guard.as_mut()) {
+            guard.accept();
+        }
+    }
+
+    /// Pauses rollouts that have left what was signed off. What is under way ends as it may: nothing says that it is bad.
+    pub(super) fn watch_divergence(&mut self) {
+        for id in self.live() {
+            let Some(run) = self.run_mut(id).filter(|run| run.is_running()) else { continue };
+            if let Some(departure) = run.guard.as_mut().and_then(Guard::look) {
+                let figures = (departure.value, departure.bound);
+                self.judge(id, Verdict::Bad, Cause::Divergence, figures, departure.to_string());
+            }
+        }
+    }
+}
