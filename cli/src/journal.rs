@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A full journal is replayed from its recorded inputs alone. A journal of decisions is replayed by making its world\nagain from its header (recorded load must still be where it was).\n\nWith --policy or --set it says what another policy would have done, and from where on that is no longer exact:\n  slacktide replay out/journal.jsonl --policy cautious\n  slacktide replay out/journal.jsonl --set plan.pool_out_max=10%"
+    after_help = "A full journal is replayed from its recorded inputs alone. A journal of decisions is replayed by making its world\nagain from its header (recorded load must still be where it was).\n\nExample:\n  slacktide replay out/journal.jsonl\n\nWith --policy or --set it says what another policy would have done, and from where on that is no longer exact:\n  slacktide replay out/journal.jsonl --policy cautious\n  slacktide replay out/journal.jsonl --set plan.pool_out_max=10%"
 )]
 pub(crate) struct ReplayArgs {
     /// A .jsonl or .jsonl.zst file
@@ -38,6 +38,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Follow the hash chain; a changed, dropped or cut line is named (exit 1)
+    #[command(after_help = "Example:\n  slacktide journal verify out/journal.jsonl")]
     Verify {
         /// A .jsonl or .jsonl.zst file
         journal: PathBuf,
@@ -128,17 +129,25 @@ fn closed(text: &str) -> Result<String> {
 
 /// Follows the chain and gives its lines.
 pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>> {
-    let text = files::read_journal(path)?;
+    checked(&files::read_journal(path)?, &path.display().to_string())
+}
+
+/// The journal of a controller that runs, up to now.
+pub(crate) fn lines_of_controller(controller: &str, identity: &Path) -> Result<Vec<Line>> {
+    checked(&closed(&crate::rollout::journal_of(controller, identity)?)?, controller)
+}
+
+fn checked(text: &str, name: &str) -> Result<Vec<Line>> {
     let mut reader = ChainReader::default();
     let mut lines = Vec::new();
     for line in text.lines() {
         lines.push(
             reader
                 .read(line)
-                .with_context(|| format!("{}: the chain is broken; see `slacktide journal verify`", path.display()))?,
+                .with_context(|| format!("{name}: the chain is broken; see `slacktide journal verify`"))?,
         );
     }
-    reader.finish().with_context(|| path.display().to_string())?;
+    reader.finish().with_context(|| name.to_owned())?;
     Ok(lines)
 }
 

@@ -11,12 +11,16 @@ use slacktide_scenarios::{Scenario, library as scenarios};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Names, with a line each
+    #[command(after_help = "Examples:\n  slacktide scenario list\n  slacktide policy list --json")]
     List {
         /// Print one JSON document
         #[arg(long)]
         json: bool,
     },
     /// The file of one, comments and all
+    #[command(
+        after_help = "Examples:\n  slacktide scenario show busy-evening > mine.toml\n  slacktide policy show predictive --full"
+    )]
     Show {
         /// Name, or path of a .toml file
         name: String,
@@ -25,11 +29,15 @@ pub(crate) enum Verb {
         full: bool,
     },
     /// Read a file and say what is wrong with it
+    #[command(after_help = "Examples:\n  slacktide scenario validate mine.toml\n  slacktide policy validate ours.toml")]
     Validate {
         /// Name, or path of a .toml file
         name: String,
     },
-    /// JSON schema of the file
+    /// JSON schema of the file, for an editor that checks while you write
+    #[command(
+        after_help = "Examples:\n  slacktide scenario schema > scenario.schema.json\n  slacktide policy schema > policy.schema.json"
+    )]
     Schema,
 }
 

@@ -9,6 +9,7 @@ mod compare;
 mod forecast;
 mod journal;
 mod libraries;
+mod manual;
 mod package;
 mod pki;
 mod plan;
@@ -82,6 +83,10 @@ enum Verb {
     Pki(pki::Verb),
     /// The program on a device: measures, reports, installs what the controller says, goes back when that is not good
     Agent(agent::Args),
+    /// The script that makes a shell complete verbs and options
+    Completions(manual::CompletionsArgs),
+    /// The manual pages, one a verb
+    Man(manual::ManArgs),
 }
 
 /// Prints a line of results. A reader that has seen enough (`| head`) ends the program in peace; a full disk is an error.
@@ -140,6 +145,8 @@ fn main() -> ExitCode {
         Verb::SignOff(verb) => signoff::run(&verb),
         Verb::Pki(verb) => pki::run(verb),
         Verb::Agent(args) => agent::run(&args),
+        Verb::Completions(args) => manual::completions(&args),
+        Verb::Man(args) => manual::man(&args),
     };
     match result {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

@@ -10,6 +10,9 @@ const KNOWN: [&str; 5] = ["journal.jsonl", "comparison.json", "sweep.json", "cal
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  slacktide report slacktide-out\n  slacktide journal export --controller https://controller.example:7443 --identity olive live.jsonl && slacktide report live.jsonl --out live.html"
+)]
 pub(crate) struct Args {
     /// A journal, a document (.json) that --out wrote, or a folder that holds one of them
     path: PathBuf,

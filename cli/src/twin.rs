@@ -20,14 +20,22 @@ Examples:
   slacktide simulate busy-evening --devices 100 --journal full --out o
   slacktide twin o/journal.jsonl --at 2024-03-11T22:00:00Z --out ahead
   slacktide twin o/journal.jsonl --at 2024-03-11T22:00:00Z --policies cautious,quick --runs 200
-  slacktide twin o/journal.jsonl --at 2024-03-12T02:00:00Z --looks 4    # and how four earlier looks came out";
+  slacktide twin o/journal.jsonl --at 2024-03-12T02:00:00Z --looks 4    # and how four earlier looks came out
+  slacktide twin --controller https://controller.example:7443 --identity olive";
 
 /// Arguments of `twin`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
     /// A full journal, .jsonl or .jsonl.zst
-    journal: PathBuf,
+    #[arg(required_unless_present = "controller")]
+    journal: Option<PathBuf>,
+    /// Host and port of a controller that runs: what may come of its rollouts from now on
+    #[arg(long, value_name = "HOST:PORT", requires = "identity", conflicts_with = "journal")]
+    controller: Option<String>,
+    /// Folder of the person who asks the controller
+    #[arg(long, value_name = "DIR", requires = "controller")]
+    identity: Option<PathBuf>,
     /// How far to look ahead
     #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = span)]
     ahead: Span,
@@ -67,13 +75,13 @@ fn moment(text: &str) -> Result<Instant, String> {
 
 /// `slacktide twin`
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
-    let lines = journal::read_lines(&args.journal)?;
+    let (lines, name) = recorded(args)?;
     let shown = cut(args, &lines)?;
     let alternatives: Vec<Policy> = args.policies.iter().map(|name| worlds::policy(name)).collect::<Result<_>>()?;
     let arms = alternatives.len() as u64 + 1;
     let question = Question { ahead: args.ahead, runs: args.runs, seed: args.seed, alternatives };
     let bar = crate::simulate::bar(args.runs * (arms + u64::from(args.looks)), "looking ahead");
-    let named = || args.journal.display().to_string();
+    let named = || name.clone();
     let twin = look_ahead(shown, &question, &|| bar.inc(1)).with_context(named)?;
     let scores = match args.looks {
         0 => None,
@@ -105,6 +113,15 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         crate::say!("\nThe page: {}", out.join("report.html").display());
     }
     Ok(Outcome::Good)
+}
+
+/// The journal that is asked about, and what it is called.
+fn recorded(args: &Args) -> Result<(Vec<Line>, String)> {
+    if let (Some(controller), Some(identity)) = (&args.controller, &args.identity) {
+        return Ok((journal::lines_of_controller(controller, identity)?, format!("the controller at {controller}")));
+    }
+    let path = args.journal.as_ref().context("give a journal, or --controller and --identity")?;
+    Ok((journal::read_lines(path)?, path.display().to_string()))
 }
 
 /// The lines up to `--at`.

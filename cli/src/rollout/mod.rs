@@ -41,6 +41,9 @@ pub(crate) struct One {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Make a rollout of a package in the controller's repository; it waits for approval
+    #[command(
+        after_help = "Examples:\n  slacktide rollout create greeting 1.1 --sign-off greeting.sign-off.toml --controller https://controller.example:7443 --identity olive\n  slacktide rollout create greeting 1.1 --target 'region == \"north\"' --sign-off greeting.sign-off.toml --controller https://controller.example:7443 --identity olive"
+    )]
     Create {
         /// Name of the package
         package: String,
@@ -59,8 +62,14 @@ pub(crate) enum Verb {
         to: To,
     },
     /// Consent to a rollout (approvers; by default not who created it)
+    #[command(
+        after_help = "Example:\n  slacktide rollout approve 0 --controller https://controller.example:7443 --identity ada"
+    )]
     Approve(One),
     /// Begin; by default only what a sign-off fits
+    #[command(
+        after_help = "Example:\n  slacktide rollout start 0 --controller https://controller.example:7443 --identity olive"
+    )]
     Start {
         #[command(flatten)]
         one: One,
@@ -68,13 +77,25 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "FILE")]
         sign_off: Option<PathBuf>,
     },
-    /// Hold
+    /// Hold: nothing new goes out, what is under way ends
+    #[command(
+        after_help = "Example:\n  slacktide rollout pause 0 --controller https://controller.example:7443 --identity olive"
+    )]
     Pause(One),
     /// Go on
+    #[command(
+        after_help = "Example:\n  slacktide rollout resume 0 --controller https://controller.example:7443 --identity olive"
+    )]
     Resume(One),
     /// Stop for good; what is updated stays
+    #[command(
+        after_help = "Example:\n  slacktide rollout abort 0 --controller https://controller.example:7443 --identity olive"
+    )]
     Abort(One),
     /// Every rollout and every device, with why it is where it is
+    #[command(
+        after_help = "Examples:\n  slacktide rollout status --controller https://controller.example:7443 --identity olive\n  slacktide rollout status --summary --json --controller https://controller.example:7443 --identity olive"
+    )]
     Status {
         #[command(flatten)]
         to: To,
@@ -83,6 +104,9 @@ pub(crate) enum Verb {
         summary: bool,
     },
     /// The status, again after every change. Redraws on a terminal; prints what changed elsewhere
+    #[command(
+        after_help = "Example:\n  slacktide rollout watch --until-over --controller https://controller.example:7443 --identity olive"
+    )]
     Watch {
         #[command(flatten)]
         to: To,
@@ -94,6 +118,9 @@ pub(crate) enum Verb {
         until_over: bool,
     },
     /// Pause everything at once and let nothing resume until the stop is released
+    #[command(
+        after_help = "Examples:\n  slacktide rollout stop-everything --reason 'smoke in hall 3' --controller https://controller.example:7443 --identity olive\n  slacktide rollout stop-everything --release --controller https://controller.example:7443 --identity olive"
+    )]
     StopEverything {
         /// Why, for the others
         #[arg(long, default_value = "")]

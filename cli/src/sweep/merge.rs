@@ -14,6 +14,7 @@ const NAMED_MAX: usize = 5;
 
 /// Arguments of `sweep merge`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  slacktide sweep merge share-1 share-2 share-3 --out whole")]
 pub(crate) struct Args {
     /// Folders of all shares, in any order
     #[arg(required = true, value_name = "DIR")]
