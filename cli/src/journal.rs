@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use slacktide_engine::journal::{ChainReader, ChainWriter, Entry, JournalMode, Line, replay as engine_replay, verify};
 use slacktide_engine::policy::Policy;
-use slacktide_reports::{files, tables::Tables, transcript::transcript};
+use slacktide_reports::{files, tables::Tables, telemetry::telemetry_csv, transcript::transcript};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `replay`.
@@ -54,7 +54,7 @@ pub(crate) enum Verb {
     },
     /// Write the ticks as CSV, or the journal packed (.jsonl.zst) or plain (.jsonl); from a file, a controller's store, or a controller
     #[command(
-        after_help = "Examples:\n  slacktide journal export out/journal.jsonl ticks.csv\n  slacktide journal export controller.db journal.jsonl\n  slacktide journal export --controller host:7443 --identity me journal.jsonl\n\nA journal that goes on is closed in the copy, so that replay and report read it."
+        after_help = "Examples:\n  slacktide journal export out/journal.jsonl ticks.csv\n  slacktide journal export controller.db journal.jsonl\n  slacktide journal export --telemetry out/journal.jsonl load.csv\n  slacktide journal export --controller host:7443 --identity me journal.jsonl\n\nA journal that goes on is closed in the copy, so that replay and report read it."
     )]
     Export {
         /// A .jsonl or .jsonl.zst file, or the store of a controller that does not run
@@ -69,6 +69,9 @@ pub(crate) enum Verb {
         /// Folder of the person who asks the controller
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
+        /// Write what the devices reported (FILE.csv), for `forecast`, `calibrate`, `plan --history` and `simulate --traces`
+        #[arg(long)]
+        telemetry: bool,
     },
 }
 
@@ -193,10 +196,15 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
             crate::say!("{}", transcript(&lines).trim_end());
             Ok(Outcome::Good)
         }
-        Verb::Export { journal, to, controller, identity } => {
+        Verb::Export { journal, to, controller, identity, telemetry } => {
             let (lines, to) = export(journal, to, controller, identity)?;
             let name = to.to_string_lossy().into_owned();
-            if name.ends_with(".csv") {
+            if telemetry {
+                if !name.ends_with(".csv") {
+                    bail!("{name}: telemetry goes to a .csv file");
+                }
+                files::write_aside(&to, &telemetry_csv(lines.lines())?)?;
+            } else if name.ends_with(".csv") {
                 let tables = Tables::read(lines.lines())?;
                 files::write_aside(&to, tables.ticks_csv().as_bytes())?;
             } else if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {

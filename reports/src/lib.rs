@@ -13,6 +13,7 @@ pub mod page;
 mod plot;
 pub mod sweep;
 pub mod tables;
+pub mod telemetry;
 pub mod text;
 pub mod transcript;
 pub mod twin;

@@ -39,7 +39,7 @@ impl Drop for Walk {
 }
 
 /// The commands of a page, one a line.
-fn commands(page: &str) -> Vec<String> {
+pub(crate) fn commands(page: &str) -> Vec<String> {
     let mut blocks = page.split("```sh\n").skip(1);
     let mut commands = Vec::new();
     for block in &mut blocks {
@@ -49,7 +49,7 @@ fn commands(page: &str) -> Vec<String> {
     commands
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -62,6 +62,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The search path of the shell, with this build of slacktide before any other.
+pub(crate) fn path_with_slacktide() -> std::ffi::OsString {
+    let binaries = Path::new(env!("CARGO_BIN_EXE_slacktide")).parent().unwrap();
+    let others = std::env::var_os("PATH").unwrap();
+    std::env::join_paths(std::iter::once(binaries.to_owned()).chain(std::env::split_paths(&others))).unwrap()
+}
+
 #[test]
 fn ten_commands_update_three_agents_and_take_a_bad_package_back() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -70,18 +77,13 @@ fn ten_commands_update_three_agents_and_take_a_bad_package_back() {
     assert_eq!(commands.len(), 10, "{commands:#?}");
     let dir = tempfile::tempdir().unwrap();
     copy(&project.join("examples"), &dir.path().join("examples"));
-    let binaries = Path::new(env!("CARGO_BIN_EXE_slacktide")).parent().unwrap();
-    let path = std::env::join_paths(
-        std::iter::once(binaries.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    )
-    .unwrap();
     // After the last command the controller and the agents are still there: the test looks at the devices, then ends them.
     let script = format!("set -e\n{}\ntouch done\n{AFTERWARDS}\ntouch again\nwait\n", commands.join("\n"));
     let out = fs::File::create(dir.path().join("out")).unwrap();
     let child = Command::new("bash")
         .args(["-c", &script])
         .current_dir(dir.path())
-        .env("PATH", path)
+        .env("PATH", path_with_slacktide())
         .stdin(Stdio::null())
         .stdout(out.try_clone().unwrap())
         .stderr(out)

@@ -11,6 +11,7 @@ mod signoff;
 mod staged;
 mod stories;
 mod sweep;
+mod tutorial;
 mod twin;
 
 use serde_json::Value;
