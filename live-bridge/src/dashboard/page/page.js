@@ -67,7 +67,10 @@ function fillCard(card, one) {
   fillActions(find(".actions"), one);
 }
 
-const nothingNext = (one) => (one.state === "running" && one.counts.waiting > 0 ? "No batch is planned yet." : "");
+function nothingNext(one) {
+  if (one.state === "waiting_for_approval") return me.two_persons && one.created_by ? `Somebody other than ${one.created_by} must approve it.` : "";
+  return one.state === "running" && one.counts.waiting > 0 ? "No batch is planned yet." : "";
+}
 
 function fillWaits(box, waiting) {
   box.hidden = waiting.length === 0;

@@ -51,7 +51,7 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         let child = Command::new(program())
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
-            .args(["--disable-background-networking", "--remote-debugging-port=0"])
+            .args(["--disable-background-networking", "--hide-scrollbars", "--remote-debugging-port=0"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .stdin(Stdio::null())
@@ -76,6 +76,12 @@ impl Browser {
 
     /// Sends a command and waits for its answer; events are passed over.
     pub(crate) async fn command(&mut self, tab: Option<&Tab>, method: &str, parameters: Value) -> Value {
+        let heard = self.exchange(tab, method, parameters).await;
+        assert!(heard["error"].is_null(), "{method}: {heard}");
+        heard["result"].clone()
+    }
+
+    async fn exchange(&mut self, tab: Option<&Tab>, method: &str, parameters: Value) -> Value {
         self.next += 1;
         let mut message = json!({"id": self.next, "method": method, "params": parameters});
         if let Some(Tab(session)) = tab {
@@ -86,8 +92,7 @@ impl Browser {
             let heard = tokio::time::timeout(Duration::from_secs(60), self.socket.receive()).await.unwrap();
             let heard: Value = serde_json::from_str(&heard).unwrap();
             if heard["id"] == self.next {
-                assert!(heard["error"].is_null(), "{method}: {heard}");
-                return heard["result"].clone();
+                return heard;
             }
         }
     }
@@ -110,7 +115,10 @@ impl Browser {
     pub(crate) async fn wait_for(&mut self, tab: &Tab, expression: &str, value: &str, limit: Duration) {
         let began = Instant::now();
         loop {
-            let is = self.evaluate(tab, expression).await;
+            // A page that is only loading has nothing to evaluate in yet.
+            let parameters = json!({"expression": expression, "returnByValue": true});
+            let heard = self.exchange(Some(tab), "Runtime.evaluate", parameters).await;
+            let is = &heard["result"]["result"]["value"];
             if is == value {
                 return;
             }

@@ -68,8 +68,11 @@ async fn pictures_of_few_and_of_many() {
         facts.region = RegionId::from(["north", "south"][n / 6]);
         facts
     };
-    let world = World::start(few.path(), &Plan { fleet: Some((0..10).map(facts).collect()), ..Plan::default() }).await;
-    roll(&world, &mut agents(9), 12).await;
+    // So that there are load scores to see.
+    let policy = Plan::default().policy.with_field("plan.basis", "current").unwrap();
+    let plan = Plan { fleet: Some((0..10).map(facts).collect()), policy: policy.clone(), ..Plan::default() };
+    let world = World::start(few.path(), &plan).await;
+    roll(&world, &mut agents(9), 21).await;
     take(&world, &out, "few").await;
     drop(world);
     let many = tempfile::tempdir().unwrap();
@@ -79,8 +82,8 @@ async fn pictures_of_few_and_of_many() {
         facts.region = RegionId::from(format!("region-{}", n / 20_000).as_str());
         facts
     };
-    let plan = Plan { fleet: Some((0..100_000).map(facts).collect()), ..Plan::default() };
+    let plan = Plan { fleet: Some((0..100_000).map(facts).collect()), policy, ..Plan::default() };
     let world = World::start(many.path(), &plan).await;
-    roll(&world, &mut agents(700), 4).await;
+    roll(&world, &mut agents(700), 21).await;
     take(&world, &out, "many").await;
 }
