@@ -4,6 +4,7 @@ use serde::Serialize;
 use slacktide_engine::ids::{DeviceId, RolloutId};
 use slacktide_engine::journal::Entry;
 use slacktide_engine::journal::entry::{HeldDevices, PlanEntry, SettledAttempt, Verdict};
+use slacktide_engine::rollout::AttemptState;
 use slacktide_engine::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,7 +16,9 @@ const NAMED_MAX: usize = 5;
 /// A decision, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Decision {
-    /// Line of the journal, from 0.
+    /// The line of the journal it began with, from 0. Outcomes that follow one another are one decision, which grows.
+    pub(crate) first: u64,
+    /// The line of the journal it ends with so far.
     pub(crate) number: u64,
     pub(crate) at_ms: i64,
     pub(crate) rollout: Option<u32>,
@@ -36,6 +39,15 @@ pub(super) struct News {
     turns: BTreeMap<RolloutId, Turn>,
     /// Words of the last plan: one that changes nothing is not told again.
     planned: String,
+    /// What the last line counts, where it is one of outcomes.
+    outcomes: BTreeMap<AttemptState, Outcomes>,
+}
+
+/// Devices whose attempts ended in the same way.
+#[derive(Debug, Default)]
+struct Outcomes {
+    devices: usize,
+    named: Vec<DeviceId>,
 }
 
 impl News {
@@ -43,12 +55,37 @@ impl News {
         if let Entry::Rollout { rollout, detail, .. } = entry {
             self.turns.insert(*rollout, Turn { at: now, detail: detail.clone() });
         }
+        let last_rollout = self.lines.back().and_then(|line| line.rollout);
+        let goes_on = match entry {
+            Entry::Settled { rollout, .. } => !self.outcomes.is_empty() && last_rollout == Some(rollout.0),
+            _ => false,
+        };
+        if !goes_on && !is_quiet(entry) {
+            self.outcomes.clear();
+        }
         let Some((rollout, words)) = self.words(entry) else { return };
+        let (rollout, at_ms) = (rollout.map(|rollout| rollout.0), now.as_millis());
+        let grown = if goes_on { self.lines.pop_back() } else { None };
+        let first = grown.map_or(number, |line| line.first);
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
         }
-        let rollout = rollout.map(|rollout| rollout.0);
-        self.lines.push_back(Decision { number, at_ms: now.as_millis(), rollout, words });
+        self.lines.push_back(Decision { first, number, at_ms, rollout, words });
+    }
+
+    /// Outcomes, added to those of the line before where it grows.
+    fn settled(&mut self, attempts: &[SettledAttempt]) -> String {
+        for one in attempts {
+            let outcomes = self.outcomes.entry(one.end).or_default();
+            outcomes.devices += 1;
+            if outcomes.named.len() < NAMED_MAX {
+                outcomes.named.push(one.device.clone());
+            }
+        }
+        let part = |(end, all): (&AttemptState, &Outcomes)| {
+            format!("{}: {}", plain(end.name()), named(&all.named, all.devices))
+        };
+        self.outcomes.iter().map(part).collect::<Vec<String>>().join("; ")
     }
 
     /// The eldest first.
@@ -79,9 +116,9 @@ impl News {
                 (None, format!("plan {number} broke a rule and is not obeyed: {}", violations.join("; ")))
             }
             Entry::Batch { rollout, batch, devices, until, .. } => {
-                (Some(*rollout), format!("batch {batch} goes: {}, back by {until}", names(devices.iter())))
+                (Some(*rollout), format!("batch {batch} goes: {}, back by {until}", names(devices)))
             }
-            Entry::Settled { rollout, attempts } => (Some(*rollout), settled(attempts)),
+            Entry::Settled { rollout, attempts } => (Some(*rollout), self.settled(attempts)),
             Entry::Rollback { rollout, devices, canceled, held, .. } => {
                 (Some(*rollout), rollback(devices, canceled, held))
             }
@@ -131,31 +168,29 @@ fn count(devices: usize) -> String {
     if devices == 1 { "1 device".to_owned() } else { format!("{devices} devices") }
 }
 
-fn names<'a>(devices: impl ExactSizeIterator<Item = &'a DeviceId>) -> String {
-    let total = devices.len();
-    let named: Vec<&str> = devices.take(NAMED_MAX).map(DeviceId::as_str).collect();
-    let more = total - named.len();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{} ({}{rest})", count(total), named.join(" "))
+fn names(devices: &[DeviceId]) -> String {
+    named(&devices[..devices.len().min(NAMED_MAX)], devices.len())
 }
 
-fn settled(attempts: &[SettledAttempt]) -> String {
-    let mut ends: BTreeMap<_, Vec<&DeviceId>> = BTreeMap::new();
-    attempts.iter().for_each(|one| ends.entry(one.end).or_default().push(&one.device));
-    let parts: Vec<String> = ends
-        .into_iter()
-        .map(|(end, devices)| format!("{}: {}", plain(end.name()), names(devices.into_iter())))
-        .collect();
-    parts.join("; ")
+fn named(some: &[DeviceId], total: usize) -> String {
+    let words: Vec<&str> = some.iter().map(DeviceId::as_str).collect();
+    let more = total - words.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} ({}{rest})", count(total), words.join(" "))
+}
+
+/// Comes between outcomes and is no decision.
+const fn is_quiet(entry: &Entry) -> bool {
+    matches!(entry, Entry::Input { .. } | Entry::Tick(_) | Entry::Forecast(_))
 }
 
 fn rollback(devices: &[DeviceId], canceled: &[DeviceId], held: &[HeldDevices]) -> String {
     let mut parts = Vec::new();
     if !devices.is_empty() {
-        parts.push(format!("{} go back", names(devices.iter())));
+        parts.push(format!("{} go back", names(devices)));
     }
     if !canceled.is_empty() {
-        parts.push(format!("called off: {}", names(canceled.iter())));
+        parts.push(format!("called off: {}", names(canceled)));
     }
     let held = held.iter().map(|one| format!("{} held ({})", one.devices, one.reason.name()));
     parts.extend(held);
@@ -165,6 +200,34 @@ fn rollback(devices: &[DeviceId], canceled: &[DeviceId], held: &[HeldDevices]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use slacktide_engine::ids::AttemptId;
+
+    fn ended(device: &str, end: AttemptState) -> Entry {
+        let attempt = SettledAttempt {
+            attempt: AttemptId(0),
+            device: DeviceId::from(device),
+            end,
+            took: slacktide_engine::time::Span::ZERO,
+            to: None,
+        };
+        Entry::Settled { rollout: RolloutId(0), attempts: vec![attempt] }
+    }
+
+    #[test]
+    fn outcomes_that_follow_one_another_are_one_line_that_grows() {
+        let mut news = News::default();
+        let at = Instant::from_secs(1);
+        news.note(at, 4, &ended("a", AttemptState::Succeeded));
+        news.note(at, 6, &ended("b", AttemptState::Failed));
+        news.note(at, 8, &ended("c", AttemptState::Succeeded));
+        let line = news.lines().next().unwrap().clone();
+        assert_eq!((line.first, line.number), (4, 8));
+        assert_eq!(line.words, "succeeded: 2 devices (a c); failed: 1 device (b)");
+        news.note(at, 9, &ignored(9));
+        news.note(at, 10, &ended("d", AttemptState::Succeeded));
+        let words: Vec<&str> = news.lines().map(|line| line.words.as_str()).collect();
+        assert_eq!(words[1..], ["ignored: word 9", "succeeded: 1 device (d)"]);
+    }
 
     fn ignored(number: u64) -> Entry {
         Entry::Ignored { reason: format!("word {number}") }
@@ -181,7 +244,7 @@ mod tests {
     #[test]
     fn many_devices_are_counted_and_some_named() {
         let devices: Vec<DeviceId> = (0..7).map(|n| DeviceId::from(format!("d{n}").as_str())).collect();
-        assert_eq!(names(devices.iter()), "7 devices (d0 d1 d2 d3 d4 and 2 more)");
-        assert_eq!(names(devices[..1].iter()), "1 device (d0)");
+        assert_eq!(names(&devices), "7 devices (d0 d1 d2 d3 d4 and 2 more)");
+        assert_eq!(names(&devices[..1]), "1 device (d0)");
     }
 }

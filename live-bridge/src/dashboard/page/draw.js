@@ -60,6 +60,9 @@ export function clock(ms) {
   return isToday ? time : `${at.toLocaleDateString()} ${time}`;
 }
 
+/** Moments within a sentence of the controller, by the browser's clock and calendar. */
+export const local = (words) => words.replace(/\d{4}-\d\d-\d\dT[\d:]+Z/g, (moment) => clock(Date.parse(moment)));
+
 export function ahead(ms) {
   const minutes = Math.round((ms - now) / 60000);
   if (minutes < 1) return "now";

@@ -1,5 +1,5 @@
 // The dashboard: hears the controller's events, shows them, and asks for what a person wants done.
-import { PLACES, ahead, clock, devices, drawBar, keyed, make, setNow, write } from "/draw.js";
+import { PLACES, ahead, clock, devices, drawBar, keyed, local, make, setNow, write } from "/draw.js";
 import { drawMap } from "/map.js";
 
 const byId = (id) => document.getElementById(id);
@@ -42,7 +42,7 @@ function createCard(one) {
 function why(one) {
   const parts = [];
   if (one.cause && !one.is_over) parts.push(one.cause === "operator" ? "by a person" : one.cause);
-  if (one.detail && one.detail !== "a person") parts.push(one.detail);
+  if (one.detail && one.detail !== "a person") parts.push(local(one.detail));
   const since = one.since_ms ? `since ${clock(one.since_ms)}` : "";
   const by = one.created_by ? `made by ${one.created_by}` : "";
   return [parts.join(": "), since, by].filter(Boolean).join(" · ");
@@ -80,7 +80,7 @@ function fillWaits(box, waiting) {
     const when = one.earliest_ms && one.earliest_ms > status.at_ms ? `, at the earliest ${clock(one.earliest_ms)}` : "";
     write(item.firstChild, `${one.devices.toLocaleString("en")}: ${REASONS[one.reason] ?? one.reason} (${one.reason})${when}`);
     const more = one.devices > one.examples.length ? " …" : "";
-    write(item.lastChild, one.examples.join("; ") + more);
+    write(item.lastChild, local(one.examples.join("; ")) + more);
   });
 }
 
@@ -219,7 +219,10 @@ function tellDecisions({ whole, lines }) {
   if (whole) list.replaceChildren();
   for (const line of lines) {
     const label = line.rollout === null ? "" : `Rollout ${line.rollout}: `;
-    list.prepend(make("li", {}, make("time", { textContent: clock(line.at_ms), dateTime: new Date(line.at_ms).toISOString() }), label + line.words));
+    const time = make("time", { textContent: clock(line.at_ms), dateTime: new Date(line.at_ms).toISOString() });
+    // Outcomes that follow one another are one line that grows.
+    if (list.firstChild?.dataset.first === String(line.first)) list.firstChild.remove();
+    list.prepend(make("li", { data: { first: line.first } }, time, label + local(line.words)));
   }
   while (list.children.length > LINES_MAX) list.lastChild.remove();
 }
