@@ -348,29 +348,3 @@ fn silent_devices_go_back_no_more_at_once_than_may_be_out() {
     assert_eq!(rig.until_end(rollout), RolloutState::RolledBack);
     assert_eq!(runs_new(&rig), [] as [usize; 0]);
 }
-
-#[test]
-fn zz_measure() {
-    use slacktide_engine::input::{Input, OperatorAction, TelemetryBatch};
-    let n = 100_000;
-    let mut engine = slacktide_engine::Engine::new(crate::rig::policy(""), &["cpu".to_owned()]);
-    let mut facts = crate::rig::fleet(n, 200);
-    facts.iter_mut().enumerate().for_each(|(i, f)| f.id = format!("d{i:06}").as_str().into());
-    let at = crate::rig::at(0, 0);
-    engine.handle_input(at, Input::Enrolled { devices: facts });
-    engine.handle_input(at, Input::Telemetry(TelemetryBatch { devices: None, columns: vec![vec![20.0; n]] }));
-    let rollout = slacktide_engine::ids::RolloutId(0);
-    engine
-        .handle_input(at, Input::Operator(OperatorAction::Create { package: crate::rig::package("2.0"), priority: 0 }));
-    engine.handle_input(at, Input::Operator(OperatorAction::Approve { rollout }));
-    engine.handle_input(at, Input::Operator(OperatorAction::Start { rollout }));
-    engine
-        .handle_input(at, Input::Requests { devices: (0..n as u32).map(slacktide_engine::ids::DeviceIndex).collect() });
-    engine.handle_input(crate::rig::at(0, 15), Input::Wake);
-    println!("{:?}", engine.state_counts(rollout));
-    for _ in 0..5 {
-        let began = std::time::Instant::now();
-        let waits = engine.places().filter(|one| one.waits.is_some()).count();
-        println!("{waits} in {:?}", began.elapsed());
-    }
-}
