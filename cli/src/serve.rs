@@ -3,7 +3,7 @@
 use crate::{Outcome, worlds};
 use anyhow::{Context, Result};
 use serde_json::json;
-use slacktide_live_bridge::controller::{Config, serve};
+use slacktide_live_bridge::controller::{Addresses, Config, serve};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,11 +43,14 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
             }
         };
         // One line for people and programs that wait for it.
-        let ready = |address: std::net::SocketAddr, metrics: std::net::SocketAddr| {
-            let said = json!({
-                "schema": "slacktide/serve/1", "listens": address.to_string(), "metrics": metrics.to_string(),
+        let ready = |at: Addresses| {
+            let mut said = json!({
+                "schema": "slacktide/serve/1", "listens": at.devices.to_string(), "metrics": at.metrics.to_string(),
                 "devices": devices, "policy": name,
             });
+            if let Some(dashboard) = at.dashboard {
+                said["dashboard"] = json!(format!("https://{dashboard}"));
+            }
             crate::say!("{said}");
         };
         serve(&config, fleet, policy, ready, stop).await?;

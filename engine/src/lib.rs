@@ -40,6 +40,6 @@ pub mod units;
 pub mod version;
 pub mod window;
 
-pub use engine::Engine;
+pub use engine::{DevicePlace, Engine, Place};
 pub use input::Input;
 pub use output::Output;

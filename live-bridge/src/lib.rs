@@ -4,6 +4,7 @@ pub mod agent;
 mod causes;
 pub mod clock;
 pub mod controller;
+pub mod dashboard;
 pub mod digest;
 mod durable;
 pub mod package;

@@ -52,6 +52,7 @@ fn ci() -> Result<()> {
         ),
         ("documentation", &["doc", "--workspace", "--no-deps"], "mend the links rustdoc names"),
     ];
+    step("browser", "the dashboard's test drives one", browser)?;
     for (name, arguments, cure) in steps {
         step(name, cure, || {
             let status = Command::new(env!("CARGO"))
@@ -67,6 +68,27 @@ fn ci() -> Result<()> {
     step("tidy", "mend what is named above", || tidy::run(&root()))?;
     println!("ci: all steps passed");
     Ok(())
+}
+
+/// What `live-bridge/tests/controller/dashboard` looks for; said here before half an hour of tests has passed.
+fn browser() -> Result<()> {
+    if let Some(named) = std::env::var_os("SLACKTIDE_BROWSER") {
+        let is_there = Path::new(&named).is_file();
+        return if is_there { Ok(()) } else { bail!("SLACKTIDE_BROWSER names no file: {}", named.display()) };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+    let is_there = std::env::split_paths(&path).any(|folder| names.iter().any(|name| folder.join(name).is_file()));
+    if is_there {
+        return Ok(());
+    }
+    println!("ci: no browser: installing Debian's chromium");
+    let install = "for try in 1 2 3; do apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core && exit; sleep 5; done; exit 1";
+    let shell = Command::new("sh").args(["-c", install]).env("DEBIAN_FRONTEND", "noninteractive").status();
+    if shell.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    bail!("no browser: install Chromium (Debian: apt-get install chromium), or name one in SLACKTIDE_BROWSER")
 }
 
 fn step(name: &str, cure: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -114,6 +114,12 @@ impl Engine {
         touched
     }
 
+    /// How much of a pool's weight in service its demand takes, percent: now, and the most that is expected over the lookahead.
+    pub fn pool_use(&self, pool: PoolIndex) -> (f64, Option<f64>) {
+        let ahead = self.pool_ahead(pool.index()).map(|(_, percent)| percent).reduce(f64::max);
+        (self.pool_percent_now(pool.index()), ahead)
+    }
+
     /// Demand over the weight in service, percent.
     pub(super) fn pool_percent_now(&self, pool: usize) -> f64 {
         let pool = &self.fleet.pools[pool];

@@ -9,7 +9,7 @@ use crate::journal::Entry;
 use crate::journal::entry::{BatchFacts, MoveFacts, PlanEntry};
 use crate::output::CommandKind;
 use crate::plan::outlook::{self, DryPlan};
-use crate::plan::{Moved, Plan, PlanInput, PlanRegion, PlanReport, WaitingOn, check, planner, stay};
+use crate::plan::{Moved, Plan, PlanInput, PlanRegion, PlanReport, Waiting, WaitingOn, check, planner, stay};
 use crate::policy::Basis;
 use crate::rollout::{Cause, Hop, RolloutState};
 use crate::time::{Instant, Span};
@@ -34,6 +34,8 @@ pub(super) struct Planning {
     chosen: BTreeMap<DeviceIndex, (RolloutId, Hop)>,
     /// The rollouts in the order they were served in.
     standing: Vec<RolloutId>,
+    /// Who could go and has no place in the plan, and why; by device. What bars the others may change before the next plan.
+    unplaced: Vec<Waiting>,
     /// How long updates took, shortest first.
     durations: Vec<Span>,
 }
@@ -48,6 +50,17 @@ impl Planning {
             let at = self.durations.partition_point(|known| *known <= took);
             self.durations.insert(at, took);
         }
+    }
+
+    /// Why the plan in force has no place for a device.
+    pub(super) fn unplaced(&self, device: DeviceIndex) -> Option<&Waiting> {
+        self.unplaced.binary_search_by_key(&device, |waiting| waiting.device).ok().map(|at| &self.unplaced[at])
+    }
+
+    /// When the devices of the plan go.
+    pub(super) fn starts(&self) -> BTreeMap<DeviceIndex, Instant> {
+        let batches = self.plan.iter().flat_map(|plan| &plan.batches);
+        batches.flat_map(|batch| batch.devices.iter().map(|device| (*device, batch.start))).collect()
     }
 
     /// What a device of the plan goes for.
@@ -148,14 +161,8 @@ impl Engine {
     /// Answers devices that ask.
     pub(super) fn take_requests(&mut self, devices: &[DeviceIndex]) {
         let next_slot = self.now.floor_to(self.policy.plan.slot) + self.policy.plan.slot;
-        let starts: BTreeMap<DeviceIndex, Instant> = self
-            .planning
-            .plan
-            .iter()
-            .flat_map(|plan| &plan.batches)
-            .filter(|batch| batch.start > self.now)
-            .flat_map(|batch| batch.devices.iter().map(|device| (*device, batch.start)))
-            .collect();
+        let mut starts = self.planning.starts();
+        starts.retain(|_, start| *start > self.now);
         for device in devices {
             let stages = self.rollouts.iter().filter(|run| !run.state.is_end()).map(|run| run.stage(*device));
             let stages: Vec<Stage> = stages.filter(|stage| *stage != Stage::NotTarget).collect();
@@ -241,8 +248,19 @@ impl Engine {
         let mut entry = plan_entry(&plan, &report, reason, self.closed_waves(&standing));
         entry.moves = self.moves(&report);
         let quiet = plan.batches.is_empty() && self.planning.plan.as_ref().is_some_and(|p| p.batches.is_empty());
-        self.planning =
-            Planning { plan: Some(plan), number, wanted: None, chosen, standing, ..std::mem::take(&mut self.planning) };
+        let is_free = |waiting: &Waiting| {
+            let found = input.devices.binary_search_by_key(&waiting.device, |device| device.index);
+            found.is_ok_and(|at| input.devices[at].barred.is_none())
+        };
+        self.planning = Planning {
+            plan: Some(plan),
+            number,
+            wanted: None,
+            chosen,
+            standing,
+            unplaced: report.waiting.into_iter().filter(is_free).collect(),
+            ..std::mem::take(&mut self.planning)
+        };
         if !quiet {
             self.record(Entry::Plan(Box::new(entry)));
         }

@@ -1,16 +1,16 @@
 //! The rules of both state machines and of the journal, written down a second time from what is documented, and held against
 //! everything an engine is told and says.
 
-use slacktide_engine::Engine;
 use slacktide_engine::ids::{AttemptId, CommandId, DeviceId, RolloutId};
 use slacktide_engine::input::{DeviceFacts, Input};
 use slacktide_engine::journal::Entry;
-use slacktide_engine::journal::entry::SettledAttempt;
+use slacktide_engine::journal::entry::{SettledAttempt, StateCounts};
 use slacktide_engine::output::{Command, CommandKind};
 use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::{AttemptState, RolloutState};
 use slacktide_engine::time::Instant;
 use slacktide_engine::version::Version;
+use slacktide_engine::{DevicePlace, Engine, Place};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The documented way of a rollout, as text.
@@ -254,8 +254,30 @@ impl Audit {
             let sum = s.waiting + s.staging + s.out + s.updated + s.rolling_back + s.rolled_back + s.failed;
             assert_eq!(sum, *targets, "{at}: states of rollout {rollout}: {s:?}");
         }
+        self.places(at, engine);
         for (rollout, state) in engine.rollouts() {
             assert_eq!(self.rollouts.get(&rollout), Some(&state), "{at}: rollout {rollout} moved without a record");
+        }
+    }
+
+    /// Where devices are said to stand agrees with the counts, and nobody waits who is at work.
+    fn places(&self, at: Instant, engine: &Engine) {
+        let places: Vec<DevicePlace> = engine.places().collect();
+        let stand = |place| places.iter().filter(|one| one.place == place).count() as u32;
+        let counts: Vec<StateCounts> = engine.rollouts().map(|(id, _)| engine.state_counts(id)).collect();
+        assert_eq!(
+            stand(Place::Staging),
+            counts.iter().map(|s| s.staging).sum::<u32>(),
+            "{at}: {places:?} and {counts:?}"
+        );
+        assert_eq!(stand(Place::Out), counts.iter().map(|s| s.out).sum::<u32>(), "{at}: {places:?} and {counts:?}");
+        let waiting = places.iter().filter(|one| one.place == Place::Waiting);
+        for one in waiting {
+            let name = engine.fleet().facts[one.device.index()].id.as_str();
+            assert!(!self.busy.contains_key(name), "{at}: {name} has an attempt and waits: {one:?}");
+            let state = one.rollout.and_then(|rollout| self.rollouts.get(&rollout)).unwrap();
+            let may_go = matches!(state, RolloutState::Running | RolloutState::Paused);
+            assert!(!state.is_end() && (one.waits.is_none() || may_go), "{at}: {name} waits for {state}: {one:?}");
         }
     }
 

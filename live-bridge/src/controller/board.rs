@@ -1,5 +1,6 @@
 //! Where every device and every rollout stands, read off the records as they pass, for people who look.
 
+use super::news::News;
 use super::registry::Registry;
 use crate::signoff::SignOff;
 use crate::wire::{DeviceStatus, FleetStatus, RolloutStatus};
@@ -8,7 +9,7 @@ use slacktide_engine::ids::{AttemptId, DeviceId, DeviceIndex, RolloutId};
 use slacktide_engine::input::{Input, OperatorAction};
 use slacktide_engine::journal::Entry;
 use slacktide_engine::plan::outlook::Outlook;
-use slacktide_engine::rollout::Package;
+use slacktide_engine::rollout::{Package, RolloutState};
 use slacktide_engine::time::Instant;
 use std::collections::BTreeMap;
 
@@ -29,9 +30,11 @@ pub(super) struct Board {
     /// Whose each attempt is, by its number.
     attempts: Vec<Option<DeviceIndex>>,
     views: BTreeMap<DeviceIndex, View>,
-    batches: Vec<Instant>,
+    batches: Vec<(Instant, u32)>,
     /// The sign-off of each rollout that has one.
     sign_offs: BTreeMap<RolloutId, SignOff>,
+    /// What was decided lately.
+    pub(super) news: News,
 }
 
 fn put<T: Copy>(table: &mut Vec<Option<T>>, at: usize, value: T) {
@@ -115,7 +118,7 @@ impl Board {
                     self.views.entry(device).or_default().state = "rolling_back";
                 }
             }
-            Entry::Plan(plan) => self.batches = plan.batches.iter().map(|batch| batch.start).collect(),
+            Entry::Plan(plan) => self.batches = plan.batches.iter().map(|batch| (batch.start, batch.devices)).collect(),
             _ => {}
         }
     }
@@ -134,8 +137,6 @@ impl Board {
             ("rolled-back", counts.rolled_back),
             ("failed", counts.failed),
         ];
-        let is_running = state == slacktide_engine::rollout::RolloutState::Running;
-        let next = self.batches.iter().find(|start| **start > now).filter(|_| is_running);
         Some(RolloutStatus {
             rollout: rollout.0,
             package: package.name.clone(),
@@ -143,9 +144,20 @@ impl Board {
             state: state.name().to_owned(),
             cause: engine.pause_cause(rollout).map(|cause| cause.name().to_owned()),
             devices: devices.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
-            next_batch_ms: next.map(|at| at.as_millis()),
+            next_batch_ms: self.next_batch(state, now).map(|(at, _)| at.as_millis()),
             signed_off: self.sign_off(rollout).map(told_sign_off),
         })
+    }
+
+    /// The next batch of the plan in force and its devices, of whichever rollout they are; none of a rollout that does not run.
+    pub(super) fn next_batch(&self, state: RolloutState, now: Instant) -> Option<(Instant, u32)> {
+        let ahead = self.batches.iter().find(|(start, _)| *start > now);
+        ahead.copied().filter(|_| state == RolloutState::Running)
+    }
+
+    /// The word of a device's last attempt that did not go well.
+    pub(super) fn words(&self, device: DeviceIndex) -> &str {
+        self.views.get(&device).map_or("", |view| view.words.as_str())
     }
 
     /// Everything.
@@ -203,14 +215,14 @@ impl Board {
 }
 
 /// Who signed, and until when it is good.
-fn told_sign_off(sign_off: &SignOff) -> String {
+pub(super) fn told_sign_off(sign_off: &SignOff) -> String {
     let document = sign_off.document();
     let signers: Vec<&str> = document.signers.iter().map(|signer| signer.identity.as_str()).collect();
     format!("{}, good until {}", signers.join(", "), document.valid_until)
 }
 
 /// A typed reason with its numbers, as `name (field value, …)`.
-fn told(reason: &slacktide_engine::plan::WaitingOn) -> String {
+pub(super) fn told(reason: &slacktide_engine::plan::WaitingOn) -> String {
     let value = serde_json::to_value(reason).unwrap_or_default();
     let fields = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "waiting_on" && *key != "start");
     let fields: Vec<String> =

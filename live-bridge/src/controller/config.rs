@@ -17,6 +17,8 @@ pub struct Config {
     pub enrolment: Option<SocketAddr>,
     /// Where Prometheus asks (default `127.0.0.1:9443`).
     pub metrics: SocketAddr,
+    /// Where browsers of operators find the dashboard; nowhere when left out.
+    pub dashboard: Option<SocketAddr>,
     /// Folder with `certificate.pem` and `key.pem` of the controller.
     pub identity: PathBuf,
     /// Folder with `authorities.pem` and `revocations.pem`.
@@ -73,6 +75,7 @@ struct Listen {
     devices: Option<String>,
     enrolment: Option<String>,
     metrics: Option<String>,
+    dashboard: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -171,6 +174,7 @@ fn settle(file: File, document: &Document, folder: &Path) -> Result<Config, Inpu
         None => Err(document.error(field, "", "is missing: a path, taken from this file's folder")),
     };
     let enrolment = file.listen.enrolment.map(|text| address(document, "listen.enrolment", &text)).transpose()?;
+    let dashboard = file.listen.dashboard.map(|text| address(document, "listen.dashboard", &text)).transpose()?;
     let signs = file.trust.signs.unwrap_or(false);
     if enrolment.is_some() && !signs {
         let problem = "needs `trust.signs = true`: only who holds the authority's keys can give certificates";
@@ -198,6 +202,7 @@ fn settle(file: File, document: &Document, folder: &Path) -> Result<Config, Inpu
         devices: address(document, "listen.devices", devices)?,
         enrolment,
         metrics: address(document, "listen.metrics", metrics)?,
+        dashboard,
         identity: path("trust.identity", file.trust.identity, None)?,
         authority: path("trust.authority", file.trust.authority, None)?,
         signs,
@@ -265,7 +270,7 @@ mod tests {
         assert_eq!(config.tick, Span::from_secs(300));
         assert_eq!(config.store, Path::new("/x/controller.db"));
         assert_eq!(config.metric_names.len(), 4);
-        assert!(config.two_persons && config.sign_off_required);
+        assert!(config.two_persons && config.sign_off_required && config.dashboard.is_none());
         assert_eq!(config.sign_off_persons_min, 2);
     }
 
@@ -277,6 +282,7 @@ mod tests {
                 .starts_with("c.toml:9: field `telemetry.tick`: value `10ms`")
         );
         assert!(said(&format!("{LEAST}[listen]\ndevices = \"here\"\n")).contains("such as 127.0.0.1:7443"));
+        assert!(said(&format!("{LEAST}[listen]\ndashboard = \"on\"\n")).contains("`listen.dashboard`: value `on`"));
         assert!(said(&format!("{LEAST}[listen]\ndevcies = \"here\"\n")).contains("did you mean `devices`?"));
         assert!(said(&format!("{LEAST}[listen]\nenrolment = \"127.0.0.1:1\"\n")).contains("trust.signs"));
         assert!(said(&format!("{LEAST}[limits]\nmessages_per_s = 0\n")).contains("1..=10000"));

@@ -53,6 +53,11 @@ impl Desk {
         Self { two_persons, stopped: meta.get(STOPPED).cloned(), creators: meta.iter().filter_map(creator).collect() }
     }
 
+    /// Who created a rollout.
+    pub(super) fn creator(&self, rollout: RolloutId) -> Option<&str> {
+        self.creators.get(&rollout).map(String::as_str)
+    }
+
     pub(super) fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()
     }

@@ -7,6 +7,7 @@ use super::gate::Gate;
 use super::inbox::Received;
 use super::metrics::Metrics;
 use super::outbox::Outbox;
+use super::overview::Overview;
 use super::registry::{Device, Registry};
 use super::writer::{Decided, Job};
 use crate::wire::{Announce, Cancel, Install, NotNow, Rollback, controller_message::Body};
@@ -64,6 +65,8 @@ pub(super) enum Told {
     Hello { device: Arc<Device>, version: Option<Version>, done: oneshot::Sender<()> },
     /// A person wants something.
     Ask { ask: Ask, by: String, reply: oneshot::Sender<Result<Answer, tonic::Status>> },
+    /// Somebody looks on.
+    Overview { reply: oneshot::Sender<Overview> },
     /// The end.
     Stop,
 }
@@ -135,6 +138,7 @@ impl Driver {
         let mut welcome = Vec::new();
         let mut joined = Vec::new();
         let mut replies: Vec<Reply> = Vec::new();
+        let mut lookers = Vec::new();
         for one in told {
             match one {
                 Told::Stored { id, messages } => self.hear(now, id, messages),
@@ -147,6 +151,7 @@ impl Driver {
                     let answer = self.answer(now, ask, &by);
                     replies.push((reply, answer));
                 }
+                Told::Overview { reply } => lookers.push(reply),
                 Told::Stop => goes_on = false,
             }
         }
@@ -172,6 +177,7 @@ impl Driver {
             if is_news {
                 self.changes.send_modify(|n| *n += 1);
             }
+            lookers.into_iter().for_each(|reply| drop(reply.send(self.overview(now))));
         }
         goes_on
     }
@@ -257,8 +263,8 @@ impl Driver {
         loop {
             match self.engine.poll_output() {
                 Output::Record(entry) => {
-                    self.look(&entry);
                     let number = self.chain.entries();
+                    self.look(now, number, &entry);
                     self.lines.push((number, self.chain.line(now, *entry)));
                 }
                 Output::Command(command) => {
@@ -282,8 +288,9 @@ impl Driver {
         }
     }
 
-    pub(super) fn look(&mut self, entry: &Entry) {
+    fn look(&mut self, now: Instant, number: u64, entry: &Entry) {
         self.board.note(&self.engine, entry);
+        self.board.news.note(now, number, entry);
         if let Entry::Settled { attempts, .. } = entry {
             attempts.iter().for_each(|one| self.outbox.close_attempt(one.device.as_str(), one.attempt.0));
         }

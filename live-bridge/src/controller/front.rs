@@ -1,5 +1,6 @@
 //! What all services share, and who may ask what.
 
+use super::desk::{Answer, Ask};
 use super::driver::{Clock, Told};
 use super::metrics::Metrics;
 use super::outbox::Outbox;
@@ -16,6 +17,9 @@ use tonic::{Request, Status};
 
 /// Shared by all services.
 pub(super) struct Front {
+    /// Of the installation.
+    pub(super) name: String,
+    pub(super) two_persons: bool,
     pub(super) registry: Arc<Registry>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) metrics: Arc<Metrics>,
@@ -55,7 +59,12 @@ impl Front {
 
     /// The person at the other end, if they may do what `role` may. Their name.
     pub(super) fn person<T>(&self, request: &Request<T>, least: Role) -> Result<String, Status> {
-        let Some(Peer { identity: Identity::Operator { name, role }, .. }) = request.extensions().get::<Peer>() else {
+        self.operator(request.extensions().get::<Peer>(), least)
+    }
+
+    /// The same of a peer, however it came in.
+    pub(super) fn operator(&self, peer: Option<&Peer>, least: Role) -> Result<String, Status> {
+        let Some(Peer { identity: Identity::Operator { name, role }, .. }) = peer else {
             self.metrics.refused("not-a-person");
             return Err(Status::permission_denied("only a person may ask this"));
         };
@@ -84,6 +93,13 @@ impl Front {
         known.await.map_err(|_| self.away())?;
         device.introduced(version);
         Ok(())
+    }
+
+    /// Asks the engine's thread in a person's name, and waits until what came of it is durable.
+    pub(super) async fn ask(&self, ask: Ask, by: String) -> Result<Answer, Status> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.tell(Told::Ask { ask, by, reply })?;
+        answer.await.map_err(|_| self.away())?
     }
 
     pub(super) fn tell(&self, told: Told) -> Result<(), Status> {

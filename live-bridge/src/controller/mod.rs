@@ -20,9 +20,13 @@ mod front;
 mod gate;
 mod hearing;
 mod inbox;
+mod intercom;
+mod map;
 pub mod metrics;
+mod news;
 mod otlp;
 mod outbox;
+mod overview;
 pub mod packages;
 mod people;
 mod protocol;
@@ -36,9 +40,12 @@ mod writer;
 pub use config::Config;
 pub use driver::{Clock, WallClock};
 pub use gate::Gate;
+pub(crate) use intercom::{Intercom, Verb};
 pub use metrics::Metrics;
+pub(crate) use news::Decision;
+pub(crate) use overview::{Overview, RolloutView};
 pub use packages::PackageShelf;
-pub use serve::serve;
+pub use serve::{Addresses, serve};
 pub use store::{Store, StoreError};
 
 use crate::trust::{Authority, Counters};
@@ -192,6 +199,8 @@ impl Controller {
             thread("engine", move || driver.run(&heard, &*clock))?,
         ];
         let front = Front {
+            name: setup.name,
+            two_persons: setup.two_persons,
             registry,
             outbox,
             metrics: Arc::clone(&metrics),
@@ -218,6 +227,11 @@ impl Controller {
     /// True once it goes away.
     pub fn stops(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
+    }
+
+    /// For a door other than gRPC.
+    pub(crate) fn intercom(&self) -> Intercom {
+        Intercom::new(Arc::clone(&self.front))
     }
 
     /// The services, for a server whose connections carry a [`crate::trust::Peer`].

@@ -1,7 +1,6 @@
 //! The people's service: rollouts, the andon switch, looking on, the journal.
 
 use super::desk::{Answer, Ask};
-use super::driver::Told;
 use super::front::Front;
 use super::writer::Job;
 use crate::trust::Role;
@@ -30,9 +29,7 @@ pub(super) struct People(pub(super) Arc<Front>);
 
 impl People {
     async fn ask(&self, ask: Ask, by: String) -> Result<Answer, Status> {
-        let (reply, answer) = oneshot::channel();
-        self.0.tell(Told::Ask { ask, by, reply })?;
-        answer.await.map_err(|_| self.0.away())?
+        self.0.ask(ask, by).await
     }
 
     async fn rollout(&self, ask: Ask, by: String) -> Result<Response<RolloutReply>, Status> {

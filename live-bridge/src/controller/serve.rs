@@ -2,11 +2,13 @@
 
 use super::config::Config;
 use super::{Clock, Controller, Gate, Setup, StartError, WallClock, metrics};
+use crate::dashboard;
 use crate::package::Repository;
 use crate::trust::enrolment::{self, EnrolmentService};
 use crate::trust::{Authority, Counters, Limits, ServerFiles, ServerTrust, listen};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::policy::Policy;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,21 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Streams have this long to end once the controller goes away.
 const END_WAIT: Duration = Duration::from_secs(10);
 
-/// Runs a controller until `stop`; `ready` is told once it listens, with the address of devices and of metrics.
+/// Browsers at a time, and how many of them may shake hands: the dashboard is for a handful of people.
+const BROWSERS: Limits = Limits { handshakes_max: 16, waiting_max: 256, connections_max: 256, ..Limits::DEFAULT };
+
+/// Where a controller is to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Devices and people.
+    pub devices: SocketAddr,
+    /// Prometheus.
+    pub metrics: SocketAddr,
+    /// Browsers, where they are served.
+    pub dashboard: Option<SocketAddr>,
+}
+
+/// Runs a controller until `stop`; `ready` is told once it listens.
 ///
 /// # Errors
 /// [`StartError`] when it cannot start, or its server ends by itself.
@@ -27,7 +43,7 @@ pub async fn serve(
     config: &Config,
     fleet: Vec<DeviceFacts>,
     policy: Policy,
-    ready: impl FnOnce(std::net::SocketAddr, std::net::SocketAddr),
+    ready: impl FnOnce(Addresses),
     stop: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
     let io = |what: String| move |source| StartError::Io { what, source };
@@ -37,6 +53,8 @@ pub async fn serve(
     // Nothing is started that would have to be taken back when an address is taken.
     let listener = listen(config.devices).map_err(io(format!("listen at {}", config.devices)))?;
     let address = listener.local_addr().map_err(io("ask for the address".to_owned()))?;
+    let dashboard = config.dashboard.map(listen).transpose();
+    let dashboard = dashboard.map_err(io("listen at the dashboard's address".to_owned()))?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
     let repository = Repository::new(config.packages.clone());
     let gate = Gate::new(&config.authority, config.sign_off_required, config.sign_off_persons_min as usize);
@@ -80,6 +98,20 @@ pub async fn serve(
             }
         });
     }
+    let addresses = Addresses {
+        devices: address,
+        metrics: shown,
+        dashboard: dashboard.as_ref().and_then(|listener| listener.local_addr().ok()),
+    };
+    if let Some(listener) = dashboard {
+        let (controller, browsers) =
+            (Arc::clone(&controller), trust.browsers(listener, BROWSERS, Arc::clone(&counters)));
+        tokio::spawn(async move {
+            if let Err(error) = dashboard::serve(&controller, browsers).await {
+                tracing::error!(%error, "the dashboard is no longer served");
+            }
+        });
+    }
     let incoming = trust.acceptor(listener, Limits::default(), counters);
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -88,7 +120,7 @@ pub async fn serve(
         .add_routes(controller.routes().await)
         .serve_with_incoming_shutdown(incoming, super::stopped(controller.stops()));
     tokio::pin!(server);
-    ready(address, shown);
+    ready(addresses);
     let ended = tokio::select! {
         ended = &mut server => ended,
         () = stop => {

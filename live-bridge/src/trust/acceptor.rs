@@ -8,7 +8,7 @@ use super::counters::{Counters, count};
 use super::identity::CertificateFacts;
 use super::registry::{Facts, Gauge, Registered};
 use super::server::{Active, ServerTrust, shown};
-use super::{Guest, Peer, Refusal, now_s};
+use super::{Browser, Guest, Peer, Refusal, now_s};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -50,16 +50,21 @@ pub struct Limits {
     pub handshake: Duration,
 }
 
+impl Limits {
+    /// Of a door for a whole fleet.
+    pub const DEFAULT: Self = Self {
+        handshakes_max: 256,
+        handshakes_per_address_max: 128,
+        waiting_max: 8192,
+        connections_max: 50_000,
+        first_byte: Duration::from_secs(5),
+        handshake: Duration::from_secs(10),
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            handshakes_max: 256,
-            handshakes_per_address_max: 128,
-            waiting_max: 8192,
-            connections_max: 50_000,
-            first_byte: Duration::from_secs(5),
-            handshake: Duration::from_secs(10),
-        }
+        Self::DEFAULT
     }
 }
 
@@ -92,6 +97,16 @@ impl Kind for Peer {
         let facts = Facts { serial: read.serial.clone(), issuer: read.issuer, not_after_s: read.not_after_s };
         let peer = Self { identity: read.spiffe.identity, serial: read.serial, not_after: UNIX_EPOCH + end, address };
         Ok((peer, Some(facts)))
+    }
+}
+
+impl Kind for Browser {
+    fn config(active: &Active) -> &Arc<rustls::ServerConfig> {
+        &active.browsers
+    }
+
+    fn admit(tls: &rustls::ServerConnection, address: SocketAddr) -> Result<(Self, Option<Facts>), Refusal> {
+        Peer::admit(tls, address).map(|(peer, facts)| (Self(peer), facts))
     }
 }
 

@@ -26,7 +26,7 @@ pub use client::{ClientFiles, ClientTrust};
 pub use counters::Counters;
 pub use error::TrustError;
 pub use identity::{CertificateFacts, Identity, Role, SpiffeId, TrustDomain};
-pub use peer::{Guest, Peer};
+pub use peer::{Browser, Guest, Peer};
 pub use refusal::Refusal;
 pub use server::{ServerFiles, ServerTrust};
 

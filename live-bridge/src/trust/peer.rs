@@ -17,6 +17,10 @@ pub struct Peer {
     pub address: SocketAddr,
 }
 
+/// As [`Peer`], at the dashboard's door: its TLS speaks HTTP/1.1 too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Browser(pub Peer);
+
 /// The other end of a connection without a certificate: only enrolment talks to those.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {

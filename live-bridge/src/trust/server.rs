@@ -7,7 +7,7 @@ use super::acceptor::{self, Incoming, Limits};
 use super::identity::{CertificateFacts, Identity, TrustDomain, authority_facts, serial_text};
 use super::registry::Registry;
 use super::verify::PeerVerifier;
-use super::{Counters, Guest, Peer, TrustError, pem, provider};
+use super::{Browser, Counters, Guest, Peer, TrustError, pem, provider};
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -52,6 +52,7 @@ impl ServerFiles {
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) peers: Arc<rustls::ServerConfig>,
+    pub(crate) browsers: Arc<rustls::ServerConfig>,
     pub(crate) guests: Arc<rustls::ServerConfig>,
     pub(crate) revoked: HashSet<String>,
     pub(crate) issuers: HashSet<String>,
@@ -214,6 +215,16 @@ impl ServerTrust {
         acceptor::start(Arc::clone(self), listener, limits, counters)
     }
 
+    /// As [`ServerTrust::acceptor`], for browsers.
+    pub fn browsers(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        limits: Limits,
+        counters: Arc<Counters>,
+    ) -> Incoming<Browser> {
+        acceptor::start(Arc::clone(self), listener, limits, counters)
+    }
+
     /// Connections without a certificate, for enrolment only.
     pub fn guests(self: &Arc<Self>, listener: TcpListener, limits: Limits, counters: Arc<Counters>) -> Incoming<Guest> {
         acceptor::start(Arc::clone(self), listener, limits, counters)
@@ -279,8 +290,13 @@ fn load(files: &ServerFiles, domain: Option<&TrustDomain>) -> Result<Active, Tru
     let shown = chain.into_iter().chain(authorities).collect();
     let guests = builder()?.with_no_client_auth().with_single_cert(shown, key).map_err(unfit)?;
     tracing::debug!(took_us = started.elapsed().as_micros(), revoked = revoked.len(), "trust loaded");
+    let peers = hardened(peers);
+    // The same in all else: the streams of browsers need not be HTTP/2.
+    let mut browsers = peers.clone();
+    browsers.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(Active {
-        peers: Arc::new(hardened(peers)),
+        peers: Arc::new(peers),
+        browsers: Arc::new(browsers),
         guests: Arc::new(hardened(guests)),
         revoked,
         issuers,

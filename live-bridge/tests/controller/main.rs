@@ -5,6 +5,7 @@
 mod agent;
 mod conformance;
 mod crash;
+mod dashboard;
 mod hostile;
 mod people;
 mod rollout;

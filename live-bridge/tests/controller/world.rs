@@ -276,7 +276,8 @@ impl World {
 
     /// A look; once it is there, everything said before has been dealt with.
     pub(crate) async fn status(&self) -> FleetStatus {
-        let mut viewer = self.operator("vera", Role::Viewer);
+        // That of a large fleet is large.
+        let mut viewer = self.operator("vera", Role::Viewer).max_decoding_message_size(1 << 30);
         viewer.status(StatusRequest { summary: false }).await.unwrap().into_inner()
     }
 
