@@ -5,7 +5,10 @@
 mod agent;
 mod conformance;
 mod crash;
+mod door;
+mod ground;
 mod hostile;
+mod opentelemetry;
 mod people;
 mod rollout;
 mod world;
