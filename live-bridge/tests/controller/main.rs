@@ -5,10 +5,14 @@
 mod agent;
 mod conformance;
 mod crash;
+mod crew;
 mod door;
 mod ground;
 mod hostile;
 mod opentelemetry;
 mod people;
+mod proxy;
 mod rollout;
+mod stored;
+mod storms;
 mod world;
