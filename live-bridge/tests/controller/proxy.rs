@@ -57,10 +57,11 @@ pub(crate) enum Way {
 impl Fault {
     fn draw(chance: &mut Chance) -> Self {
         let way = if chance.below(2) == 0 { Way::Up } else { Way::Down };
-        // Handshakes are some 2 kB, a download 130 kB.
-        let bytes = match chance.below(3) {
-            0 => chance.below(2000),
-            1 => chance.below(8000),
+        // Handshakes are some 2 kB, what an agent says hardly more, and a download 130 kB.
+        let bytes = match (chance.below(3), way) {
+            (0, _) => chance.below(2000),
+            (_, Way::Up) => chance.below(5000),
+            (1, _) => chance.below(8000),
             _ => chance.below(120_000),
         };
         match chance.below(12) {
@@ -81,6 +82,7 @@ struct Shared {
     /// No more faults for connections made from now on.
     is_calm: AtomicBool,
     connections: AtomicU64,
+    /// Connections that met their fault.
     faults: AtomicU64,
     /// False while nobody reaches anybody.
     is_up: watch::Sender<bool>,
@@ -145,13 +147,16 @@ async fn accept(listener: TcpListener, controller: SocketAddr, shared: Arc<Share
         let calm = shared.is_calm.load(Ordering::Relaxed);
         let mut chance = Chance(shared.seed.wrapping_mul(1_000_003).wrapping_add(number));
         let fault = if calm { Fault::Clean } else { Fault::draw(&mut chance) };
-        shared.faults.fetch_add(u64::from(fault != Fault::Clean), Ordering::Relaxed);
-        tasks.spawn(carry(device, controller, fault, shared.is_up.subscribe()));
+        tasks.spawn(carry(device, controller, fault, Arc::clone(&shared)));
         while tasks.try_join_next().is_some() {}
     }
 }
 
-async fn carry(device: TcpStream, controller: SocketAddr, fault: Fault, mut is_up: watch::Receiver<bool>) {
+async fn carry(device: TcpStream, controller: SocketAddr, fault: Fault, shared: Arc<Shared>) {
+    let mut is_up = shared.is_up.subscribe();
+    if matches!(fault, Fault::Refused | Fault::Delay(_) | Fault::Throttle(_)) {
+        shared.faults.fetch_add(1, Ordering::Relaxed);
+    }
     let server = match TcpStream::connect(controller).await {
         Ok(server) if fault != Fault::Refused && *is_up.borrow() => server,
         _ => {
@@ -169,6 +174,13 @@ async fn carry(device: TcpStream, controller: SocketAddr, fault: Fault, mut is_u
         ended = async { tokio::try_join!(up.run(fault), down.run(fault)) } => ended.is_err(),
         _ = is_up.wait_for(|is_up| !is_up) => true,
     };
+    let is_met = match fault {
+        Fault::Stall(way, at, _) | Fault::Reset(way, at) | Fault::HalfClose(way, at) => {
+            (if way == Way::Up { up.passed } else { down.passed }) >= at
+        }
+        _ => false,
+    };
+    shared.faults.fetch_add(u64::from(is_met), Ordering::Relaxed);
     for half in [up, down] {
         if is_broken {
             // Zero seconds: the kernel drops what it has and says RST, and no orderly end before it.
