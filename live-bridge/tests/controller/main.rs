@@ -19,6 +19,7 @@ mod people;
 mod processes;
 mod proxy;
 mod rollout;
+mod rotation;
 mod stored;
 mod storms;
 mod wire;
