@@ -2,6 +2,11 @@
 
 #[path = "../../scenarios/tests/files/bodies.rs"]
 mod bodies;
+#[path = "../../live-bridge/tests/controller/wire_body.rs"]
+mod wire_body;
+#[allow(dead_code)]
+#[path = "../../live-bridge/tests/controller/world.rs"]
+mod world;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -18,6 +23,7 @@ pub fn run(name: &str, bytes: &[u8]) {
         std::fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         folder
     });
-    let (_, body) = bodies::ALL.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no body `{name}`"));
+    let of_devices: (&str, bodies::Body) = ("device_call", wire_body::device_call);
+    let (_, body) = bodies::ALL.iter().chain([&of_devices]).find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no body `{name}`"));
     body(bytes, folder);
 }

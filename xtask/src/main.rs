@@ -1,7 +1,8 @@
-//! The project's own chores: `cargo xtask ci`, `cargo xtask tidy`.
+//! The project's own chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask opentelemetry`.
 // A command-line tool of the project itself: printing is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod opentelemetry;
 mod tidy;
 
 use anyhow::{Context, Result, bail};
@@ -9,14 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-const USAGE: &str = "cargo xtask ci     everything a change must pass: format, lints, tests, documentation, tidy
-cargo xtask tidy   house rules: lengths, captions, forbidden arrows, licences";
+const USAGE: &str =
+    "cargo xtask ci              everything a change must pass: format, lints, tests, documentation, tidy
+cargo xtask tidy            house rules: lengths, captions, forbidden arrows, licences
+cargo xtask opentelemetry   makes the Python environment that a test of the live bridge needs";
 
 fn main() -> ExitCode {
     let verb = std::env::args().nth(1).unwrap_or_default();
     let result = match verb.as_str() {
         "ci" => ci(),
         "tidy" => tidy::run(&root()),
+        "opentelemetry" => opentelemetry::install(&root()),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -53,12 +57,15 @@ fn ci() -> Result<()> {
         ("documentation", &["doc", "--workspace", "--no-deps"], "mend the links rustdoc names"),
     ];
     step("browser", "the dashboard's test drives one", browser)?;
+    step("OpenTelemetry SDK", opentelemetry::CURE, || opentelemetry::install(&root()))?;
+    let python = opentelemetry::python(&root());
     for (name, arguments, cure) in steps {
         step(name, cure, || {
             let status = Command::new(env!("CARGO"))
                 .args(arguments)
                 .env("RUSTDOCFLAGS", "-D warnings")
                 .env("PROPTEST_RNG_SEED", &property_seed)
+                .env("SLACKTIDE_TEST_OPENTELEMETRY", &python)
                 .current_dir(root())
                 .status();
             let status = status.with_context(|| format!("cannot start cargo {}", arguments.join(" ")))?;

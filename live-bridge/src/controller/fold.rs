@@ -26,16 +26,20 @@ impl Fold {
         Self { metrics: metrics.to_vec(), means: BTreeMap::new() }
     }
 
-    /// Takes a report in. Values outside 0–100 count as missing, metrics that nobody plans with are left out.
-    pub(super) fn take(&mut self, device: DeviceIndex, report: &Report) {
+    /// Takes a report in. Values outside 0–100 count as missing, metrics that nobody plans with are left out. False when it had such a value.
+    pub(super) fn take(&mut self, device: DeviceIndex, report: &Report) -> bool {
+        let mut is_plausible = true;
         let means = self.means.entry(device).or_insert_with(|| vec![Mean::default(); self.metrics.len()]);
         for sample in &report.samples {
             let Some(metric) = self.metrics.iter().position(|name| *name == sample.metric) else { continue };
             if (0.0..=100.0).contains(&sample.percent) {
                 means[metric].sum += f64::from(sample.percent);
                 means[metric].count += 1;
+            } else {
+                is_plausible = false;
             }
         }
+        is_plausible
     }
 
     /// The batch of the tick; empty when nobody reported, for time goes on all the same. `devices` is how many are enrolled.

@@ -25,7 +25,9 @@ impl Driver {
         let device = self.engine.fleet().find(&DeviceId::from(name));
         match (&message.body, device) {
             (Some(Body::Report(report)), Some(device)) => {
-                self.fold.take(device, report);
+                if !self.fold.take(device, report) {
+                    self.metrics.refused("implausible-load");
+                }
                 self.moved.report(name, message.sequence);
                 return;
             }

@@ -9,6 +9,8 @@ use tonic::Status;
 const SAMPLES_MAX: usize = 64;
 /// Longest text of a device, bytes.
 const TEXT_BYTES_MAX: usize = 4096;
+/// Highest number of a message: no device says so much in its life, and numbers above it have no next one.
+const SEQUENCE_MAX: u64 = 1 << 62;
 /// Messages that may come at once after a silence, as a multiple of what may come in a second.
 const BURST: f64 = 4.0;
 
@@ -95,6 +97,10 @@ impl Talk {
         }
         match message.sequence {
             0 => Err(refused("malformed", Status::invalid_argument("messages are numbered from 1"))),
+            n if n > SEQUENCE_MAX => Err(refused(
+                "malformed",
+                Status::invalid_argument(format!("no message has a number above {SEQUENCE_MAX}")),
+            )),
             n if n <= self.taken => Ok(Step::Known),
             n if message.stands_after() <= self.taken => {
                 self.taken = n;
@@ -149,6 +155,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_number_without_a_next_one_is_refused() {
+        let mut talk = Talk::new(5);
+        for n in [u64::MAX, SEQUENCE_MAX + 1] {
+            let jump = DeviceMessage { previous: Some(5), ..message(n) };
+            assert_eq!(talk.take(&jump).unwrap_err().reason, "malformed");
+        }
+        assert!(matches!(talk.take(&message(6)), Ok(Step::Store)), "the device goes on with its numbers");
     }
 
     #[test]

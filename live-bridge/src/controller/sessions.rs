@@ -76,7 +76,7 @@ impl Sessions {
         out: &mpsc::Sender<Result<ControllerMessage, Status>>,
     ) -> Result<(), Status> {
         let first = tokio::time::timeout(HELLO_WAIT, inbound.message()).await;
-        let first = first.map_err(|_| Status::deadline_exceeded("no hello"))?.inspect_err(|_| self.malformed())?;
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello"))?.inspect_err(|why| self.unread(why))?;
         let Some(Body::Hello(hello)) = first.and_then(|message| message.body) else {
             self.malformed();
             return Err(Status::invalid_argument("a session begins with a hello"));
@@ -94,6 +94,13 @@ impl Sessions {
 
     fn malformed(&self) {
         self.0.metrics.refused("malformed");
+    }
+
+    /// A message could not be read. That of a connection that broke has its cause below it, and is nobody's lie.
+    fn unread(&self, why: &Status) {
+        if std::error::Error::source(why).is_none() {
+            self.malformed();
+        }
     }
 
     async fn converse(
@@ -125,7 +132,7 @@ impl Sessions {
                     None => return Err(Status::aborted("the session was ended")),
                 },
                 () = device.news.notified() => {}
-                message = read, if is_free => match message.inspect_err(|_| self.malformed())? {
+                message = read, if is_free => match message.inspect_err(|why| self.unread(why))? {
                     Some(message) => {
                         if let Some(wait) = device.book() {
                             self.0.metrics.flooding();

@@ -5,7 +5,7 @@
 
 use super::addresses::Addresses;
 use super::counters::{Counters, count};
-use super::identity::CertificateFacts;
+use super::identity::{CertificateFacts, Identity};
 use super::registry::{Facts, Gauge, Registered};
 use super::server::{Active, ServerTrust, shown};
 use super::{Browser, Guest, Peer, Refusal, now_s};
@@ -44,6 +44,8 @@ pub struct Limits {
     pub waiting_max: usize,
     /// Open connections, beyond which new ones are refused.
     pub connections_max: usize,
+    /// Open connections of one device, beyond which its oldest is cut.
+    pub connections_per_device_max: usize,
     /// A client that has not said a byte for so long is dropped.
     pub first_byte: Duration,
     /// A handshake takes no longer.
@@ -57,6 +59,7 @@ impl Limits {
         handshakes_per_address_max: 128,
         waiting_max: 8192,
         connections_max: 50_000,
+        connections_per_device_max: 16,
         first_byte: Duration::from_secs(5),
         handshake: Duration::from_secs(10),
     };
@@ -94,7 +97,11 @@ impl Kind for Peer {
     fn admit(tls: &rustls::ServerConnection, address: SocketAddr) -> Result<(Self, Option<Facts>), Refusal> {
         let read = CertificateFacts::read(shown(tls).ok_or(Refusal::NoCertificate)?)?;
         let end = Duration::from_secs(u64::try_from(read.not_after_s).unwrap_or(0));
-        let facts = Facts { serial: read.serial.clone(), issuer: read.issuer, not_after_s: read.not_after_s };
+        let device = match &read.spiffe.identity {
+            Identity::Device(id) => Some(id.clone()),
+            _ => None,
+        };
+        let facts = Facts { serial: read.serial.clone(), issuer: read.issuer, not_after_s: read.not_after_s, device };
         let peer = Self { identity: read.spiffe.identity, serial: read.serial, not_after: UNIX_EPOCH + end, address };
         Ok((peer, Some(facts)))
     }
@@ -250,7 +257,8 @@ impl Door {
     /// Enters the connection and looks at the lists again: they may have changed since the handshake began, and a reload cuts only
     /// what it finds here.
     fn register(&self, facts: Facts) -> Result<Registered, Refusal> {
-        let registered = self.trust.registry().enter(facts.clone(), Arc::clone(&self.counters));
+        let (registry, device_max) = (self.trust.registry(), self.limits.connections_per_device_max);
+        let registered = registry.enter(facts.clone(), Arc::clone(&self.counters), device_max);
         let active = self.trust.active.load();
         if active.revoked.contains(&facts.serial) {
             return Err(Refusal::Revoked);

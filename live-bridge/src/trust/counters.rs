@@ -17,6 +17,8 @@ pub struct Counters {
     pub cut_expired: AtomicU64,
     /// Open connections cut because their authority is no longer trusted.
     pub cut_retired: AtomicU64,
+    /// Open connections cut because their device opened too many.
+    pub cut_crowded: AtomicU64,
     /// Times the accept loop slept because there was no file descriptor left.
     pub accept_pauses: AtomicU64,
     /// Certificates given for tokens.

@@ -21,6 +21,8 @@ struct Inner {
     open: HashMap<u64, Entry>,
     /// Connections in the order in which their certificates end, Unix seconds.
     ends: BTreeSet<(i64, u64)>,
+    /// Connections of each device, in the order in which they came.
+    of_device: HashMap<String, BTreeSet<u64>>,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Facts {
     pub(crate) serial: String,
     pub(crate) issuer: String,
     pub(crate) not_after_s: i64,
+    /// The device, where it is one's.
+    pub(crate) device: Option<String>,
 }
 
 /// Why connections were cut, for the right counter.
@@ -44,6 +48,7 @@ enum Why {
     Revoked,
     Expired,
     Retired,
+    Crowded,
 }
 
 impl Registry {
@@ -82,13 +87,21 @@ impl Registry {
         inner.cut(&numbers, why)
     }
 
-    /// Enters a connection; it is open until the handle is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, facts: Facts, counters: Arc<Counters>) -> Registered {
+    /// Enters a connection; it is open until the handle is dropped. A device that has `device_max` already loses its oldest: one that
+    /// opens more and more holds up nobody, and one whose old ones hang still gets in.
+    pub(crate) fn enter(self: &Arc<Self>, facts: Facts, counters: Arc<Counters>, device_max: usize) -> Registered {
         let (cut, told) = oneshot::channel();
         let mut inner = self.lock();
+        if let Some(own) = facts.device.as_ref().and_then(|device| inner.of_device.get(device)) {
+            let oldest: Vec<u64> = own.iter().copied().take((own.len() + 1).saturating_sub(device_max)).collect();
+            inner.cut(&oldest, Why::Crowded);
+        }
         let number = inner.next;
         inner.next += 1;
         inner.ends.insert((facts.not_after_s, number));
+        if let Some(device) = &facts.device {
+            inner.of_device.entry(device.clone()).or_default().insert(number);
+        }
         inner.open.insert(number, Entry { facts, counters, cut });
         Registered { registry: Arc::clone(self), number, told: Some(told) }
     }
@@ -103,6 +116,14 @@ impl Inner {
     fn remove(&mut self, number: u64) -> Option<Entry> {
         let entry = self.open.remove(&number)?;
         self.ends.remove(&(entry.facts.not_after_s, number));
+        if let Some(device) = &entry.facts.device
+            && let Some(own) = self.of_device.get_mut(device)
+        {
+            own.remove(&number);
+            if own.is_empty() {
+                self.of_device.remove(device);
+            }
+        }
         Some(entry)
     }
 
@@ -112,6 +133,7 @@ impl Inner {
                 Why::Revoked => &entry.counters.cut_revoked,
                 Why::Expired => &entry.counters.cut_expired,
                 Why::Retired => &entry.counters.cut_retired,
+                Why::Crowded => &entry.counters.cut_crowded,
             };
             count(counter);
             tracing::info!(serial = %entry.facts.serial, ?why, "connection cut");
@@ -173,8 +195,22 @@ mod tests {
     use std::task::Waker;
 
     fn enter(registry: &Arc<Registry>, counters: &Arc<Counters>, serial: &str, end: i64) -> Registered {
-        let facts = Facts { serial: serial.to_owned(), issuer: "one".to_owned(), not_after_s: end };
-        registry.enter(facts, Arc::clone(counters))
+        let device = Some(serial.to_owned());
+        let facts = Facts { serial: serial.to_owned(), issuer: "one".to_owned(), not_after_s: end, device };
+        registry.enter(facts, Arc::clone(counters), 2)
+    }
+
+    #[test]
+    fn the_oldest_of_a_device_with_too_many_goes() {
+        let (registry, counters) = (Arc::new(Registry::default()), Arc::new(Counters::default()));
+        let mut own: Vec<Registered> = (0..3).map(|_| enter(&registry, &counters, "a", 10)).collect();
+        let mut other = enter(&registry, &counters, "b", 10);
+        let context = &mut Context::from_waker(Waker::noop());
+        let is_cut: Vec<bool> = own.iter_mut().map(|one| one.is_cut(context)).collect();
+        assert_eq!((is_cut, other.is_cut(context)), (vec![true, false, false], false));
+        assert_eq!((registry.open(), counters.cut_crowded.load(Ordering::Relaxed)), (3, 1));
+        drop((own, other));
+        assert!(registry.lock().of_device.is_empty());
     }
 
     #[test]

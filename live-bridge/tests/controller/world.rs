@@ -9,7 +9,7 @@ use slacktide_engine::rollout::Package;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
 use slacktide_live_bridge::controller::{Clock, Controller, Gate, PackageShelf, Setup, Store};
-use slacktide_live_bridge::trust::{Identity, Peer, Role};
+use slacktide_live_bridge::trust::{Authority, Identity, Peer, Role};
 use slacktide_live_bridge::wire::device_link_client::DeviceLinkClient;
 use slacktide_live_bridge::wire::operator_client::OperatorClient;
 use slacktide_live_bridge::wire::{
@@ -33,7 +33,7 @@ pub(crate) const START: i64 = 1_709_510_400;
 
 /// A clock that stands until it is turned.
 #[derive(Debug)]
-pub(crate) struct Hands(AtomicI64);
+pub(crate) struct Hands(pub(crate) AtomicI64);
 
 impl Clock for Hands {
     fn now(&self) -> Instant {
@@ -147,6 +147,11 @@ pub(crate) struct Plan {
     pub(crate) store_bytes_max: Option<u64>,
     pub(crate) package: Option<Package>,
     pub(crate) wants_sign_off: bool,
+    pub(crate) report_every: Span,
+    /// A real repository in place of releases that are made up.
+    pub(crate) shelf: Option<Arc<dyn PackageShelf>>,
+    /// Who renews certificates.
+    pub(crate) authority: Option<Arc<Authority>>,
 }
 
 impl Default for Plan {
@@ -162,6 +167,9 @@ impl Default for Plan {
             store_bytes_max: None,
             package: None,
             wants_sign_off: false,
+            report_every: Span::from_secs(10),
+            shelf: None,
+            authority: None,
         }
     }
 }
@@ -206,22 +214,24 @@ impl World {
     ) -> Result<Self, slacktide_live_bridge::controller::StartError> {
         let clock = Arc::new(Hands(AtomicI64::new(now.as_millis())));
         let store = folder.join("controller.db");
+        let made_up = || Arc::new(Shelf { folder: folder.to_owned(), package: plan.package.clone() }) as _;
+        let shelf = plan.shelf.clone().unwrap_or_else(made_up);
         let controller = Controller::start(Setup {
             name: "test".to_owned(),
             fleet: plan.fleet.clone().unwrap_or_else(|| (0..plan.devices).map(device).collect()),
             policy: plan.policy.clone(),
             metrics: plan.metrics.clone(),
             tick: plan.tick,
-            report_every: Span::from_secs(10),
+            report_every: plan.report_every,
             two_persons: true,
             gate: Gate::new(folder, plan.wants_sign_off, 2),
             messages_per_s: plan.messages_per_s,
             retry_after: Span::from_secs(1),
             store: store.clone(),
             store_bytes_max: plan.store_bytes_max,
-            shelf: Arc::new(Shelf { folder: folder.to_owned(), package: plan.package.clone() }),
+            shelf,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            authority: None,
+            authority: plan.authority.clone(),
             counters: Arc::default(),
         })?;
         let controller = Arc::new(controller);
@@ -285,13 +295,15 @@ impl World {
         self.status().await.rollouts[rollout].state.clone()
     }
 
+    /// A counter of the controller's metrics; of one with labels, the sum over them.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        let text = self.controller.metrics().text();
+        let of = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        of.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
     pub(crate) async fn create(&self, version: &str) {
-        let request = CreateRolloutRequest {
-            package: "app".to_owned(),
-            version: version.to_owned(),
-            ..CreateRolloutRequest::default()
-        };
-        self.operator("olga", Role::Operator).create_rollout(request).await.unwrap();
+        self.operator("olga", Role::Operator).create_rollout(creation(version)).await.unwrap();
     }
 
     pub(crate) async fn approve(&self, rollout: u32) {
@@ -305,6 +317,11 @@ impl World {
 
 pub(crate) fn start(rollout: u32) -> StartRolloutRequest {
     StartRolloutRequest { rollout, sign_off: String::new() }
+}
+
+/// The wish for a rollout of that release.
+pub(crate) fn creation(version: &str) -> CreateRolloutRequest {
+    CreateRolloutRequest { package: "app".to_owned(), version: version.to_owned(), ..CreateRolloutRequest::default() }
 }
 
 /// The journal in a store that nobody has open, and that its file is sound.

@@ -88,3 +88,22 @@ async fn beyond_the_most_connections_new_ones_are_refused_and_room_comes_back() 
     assert!(within(Duration::from_secs(2), || world.trust.registry().open() == 0).await);
     raw.poll().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_opens_more_and_more_connections_takes_nobodys_place() {
+    let limits = Limits { connections_max: 12, connections_per_device_max: 4, ..Limits::default() };
+    let world = World::start(limits).await;
+    let greedy = world.raw(Some(&Shown::issued(&world.authority, &device("cam-1"))));
+    let mut open = Vec::new();
+    for _ in 0..40 {
+        let channel = greedy.channel();
+        let mut link = slacktide_live_bridge::wire::device_link_client::DeviceLinkClient::new(channel.clone());
+        link.poll(tonic::Request::new(Default::default())).await.unwrap();
+        open.push(channel);
+    }
+    let shown = Shown::issued(&world.authority, &device("cam-2"));
+    world.raw(Some(&shown)).poll().await.expect("there is room for another device");
+    assert_eq!(world.counters.refused(Refusal::Full), 0);
+    assert_eq!(world.counters.cut_crowded.load(std::sync::atomic::Ordering::Relaxed), 36);
+    assert!(within(Duration::from_secs(20), || world.trust.registry().open() <= 5).await);
+}
