@@ -113,7 +113,7 @@ pub(crate) enum Verb {
         /// Leave out the devices
         #[arg(long)]
         summary: bool,
-        /// End once every rollout is over (exit 1 when one did not finish)
+        /// End once every rollout is over (exit 1 when one that went on meanwhile, or else the newest, did not finish)
         #[arg(long)]
         until_over: bool,
     },
@@ -203,6 +203,7 @@ async fn act(verb: &str, one: One) -> Result<Outcome> {
 async fn watch(to: &To, summary: bool, until_over: bool) -> Result<Outcome> {
     let asked = connect(to).await?.watch(StatusRequest { summary }).await;
     let mut statuses = asked.map_err(|status| said(&status))?.into_inner();
+    let mut watched = show::Watched::default();
     let mut view = show::View::new(std::io::stdout().is_terminal() && !to.json);
     while let Some(status) = statuses.message().await.map_err(|status| said(&status))? {
         if to.json {
@@ -210,8 +211,8 @@ async fn watch(to: &To, summary: bool, until_over: bool) -> Result<Outcome> {
         } else {
             view.show(&status);
         }
-        if until_over && show::is_over(&status) {
-            return Ok(if show::is_good(&status) { Outcome::Good } else { Outcome::Bad });
+        if let Some(is_good) = watched.over(&status).filter(|_| until_over) {
+            return Ok(if is_good { Outcome::Good } else { Outcome::Bad });
         }
     }
     Ok(Outcome::Good)

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use slacktide_engine::time::Instant;
 use slacktide_live_bridge::wire::{DeviceStatus, FleetStatus, RolloutReply, RolloutStatus};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn moment(ms: i64) -> String {
     Instant::from_millis(ms).to_string()
@@ -50,7 +50,11 @@ fn lines(status: &FleetStatus) -> Vec<String> {
     if let Some(reason) = &status.stopped {
         lines.push(format!("EVERYTHING IS STOPPED: {reason}"));
     }
-    lines.push(format!("{} of {} devices connected", status.devices_connected, status.devices_total));
+    let absent = match status.devices_absent {
+        0 => String::new(),
+        n => format!("; {n} never called, and no rollout that begins now is for them"),
+    };
+    lines.push(format!("{} of {} devices connected{absent}", status.devices_connected, status.devices_total));
     lines.extend(status.rollouts.iter().map(rollout_line));
     lines.extend(status.devices.iter().map(device_line));
     lines
@@ -80,6 +84,7 @@ pub(super) fn status(verb: &str, status: &FleetStatus, is_json: bool) {
         json!({
             "schema": format!("slacktide/rollout-{verb}/1"), "at": moment(status.at_ms), "stopped": status.stopped,
             "devices_total": status.devices_total, "devices_connected": status.devices_connected,
+            "devices_absent": status.devices_absent,
             "rollouts": rollouts, "devices": devices,
         })
     );
@@ -89,14 +94,22 @@ fn ends(state: &str) -> bool {
     matches!(state, "finished" | "rolled_back" | "stopped")
 }
 
-/// Is there a rollout, and none that goes on?
-pub(super) fn is_over(status: &FleetStatus) -> bool {
-    !status.rollouts.is_empty() && status.rollouts.iter().all(|one| ends(&one.state))
-}
+/// Which rollouts a watch is about: those that were seen before their end; the newest, where all were over already.
+#[derive(Debug, Default)]
+pub(super) struct Watched(BTreeSet<u32>);
 
-/// Did all finish?
-pub(super) fn is_good(status: &FleetStatus) -> bool {
-    status.rollouts.iter().all(|one| one.state == "finished")
+impl Watched {
+    /// Looks at a status. Once there is a rollout and none goes on: did all that were watched finish?
+    pub(super) fn over(&mut self, status: &FleetStatus) -> Option<bool> {
+        let going: Vec<u32> = status.rollouts.iter().filter(|one| !ends(&one.state)).map(|one| one.rollout).collect();
+        self.0.extend(&going);
+        let newest = status.rollouts.last()?.rollout;
+        if !going.is_empty() {
+            return None;
+        }
+        let is_meant = |rollout: u32| if self.0.is_empty() { rollout == newest } else { self.0.contains(&rollout) };
+        Some(status.rollouts.iter().filter(|one| is_meant(one.rollout)).all(|one| one.state == "finished"))
+    }
 }
 
 /// What is on the screen.
@@ -124,5 +137,32 @@ impl View {
             }
         }
         self.shown = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(states: &[&str]) -> FleetStatus {
+        let one = |(n, state): (usize, &&str)| RolloutStatus {
+            rollout: n as u32,
+            state: (*state).to_owned(),
+            ..RolloutStatus::default()
+        };
+        FleetStatus { rollouts: states.iter().enumerate().map(one).collect(), ..FleetStatus::default() }
+    }
+
+    #[test]
+    fn a_watch_is_about_what_went_on_while_it_looked() {
+        let mut watched = Watched::default();
+        assert_eq!(watched.over(&status(&[])), None);
+        assert_eq!(watched.over(&status(&["stopped", "running"])), None);
+        assert_eq!(watched.over(&status(&["stopped", "finished", "running"])), None);
+        assert_eq!(watched.over(&status(&["stopped", "finished", "finished"])), Some(true));
+        assert_eq!(watched.over(&status(&["stopped", "finished", "rolled_back"])), Some(false));
+        // Nothing went on: the newest is what is asked about.
+        assert_eq!(Watched::default().over(&status(&["stopped", "finished"])), Some(true));
+        assert_eq!(Watched::default().over(&status(&["finished", "stopped"])), Some(false));
     }
 }

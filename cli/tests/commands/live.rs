@@ -19,7 +19,7 @@ slacktide sign-off sign 1.3.sign-off.toml --identity ada
 to="--controller https://127.0.0.1:17443 --identity"
 until slacktide rollout status --json $to olive | grep -q '"devices_connected":3'; do sleep 0.2; done
 slacktide rollout create greeting 1.3 --sign-off 1.3.sign-off.toml $to olive && slacktide rollout approve 2 $to ada && slacktide rollout start 2 $to olive
-slacktide rollout watch --until-over $to olive || test $(grep -l '1[.]3' */slots/active/package.toml | wc -l) = 3"#;
+slacktide rollout watch --until-over $to olive && test $(grep -l '1[.]3' */slots/active/package.toml | wc -l) = 3"#;
 
 /// The shell that runs the walk, with all it started; ended with the test, however that ends.
 struct Walk(Child);
