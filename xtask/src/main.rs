@@ -1,7 +1,8 @@
-//! The project's own chores: `cargo xtask ci`, `cargo xtask tidy`.
+//! The project's own chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask pages`.
 // A command-line tool of the project itself: printing is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod pages;
 mod tidy;
 
 use anyhow::{Context, Result, bail};
@@ -9,14 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-const USAGE: &str = "cargo xtask ci     everything a change must pass: format, lints, tests, documentation, tidy
-cargo xtask tidy   house rules: lengths, captions, forbidden arrows, licences";
+const USAGE: &str = "cargo xtask ci     everything a change must pass: format, lints, tests, documentation, pages, tidy
+cargo xtask tidy   house rules: lengths, captions, forbidden arrows, licences
+cargo xtask pages  every kind of report page in Chromium: axe-core, widths, colour schemes (needs chromium and npm)";
 
 fn main() -> ExitCode {
     let verb = std::env::args().nth(1).unwrap_or_default();
     let result = match verb.as_str() {
         "ci" => ci(),
         "tidy" => tidy::run(&root()),
+        "pages" => pages::run(&root()),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -64,6 +67,7 @@ fn ci() -> Result<()> {
             if status.success() { Ok(()) } else { bail!("cargo {} failed", arguments.join(" ")) }
         })?;
     }
+    step("pages", "mend what the browser names; `cargo xtask pages` runs this alone", || pages::run(&root()))?;
     step("tidy", "mend what is named above", || tidy::run(&root()))?;
     println!("ci: all steps passed");
     Ok(())

@@ -5,7 +5,7 @@ use super::run::{Run, Stage};
 use crate::ids::{CommandId, DeviceIndex, RolloutId};
 use crate::input::OperatorAction;
 use crate::journal::Entry;
-use crate::journal::entry::PoolFacts;
+use crate::journal::entry::{MemberFacts, PoolFacts};
 use crate::output::CommandKind;
 use crate::rollout::{Cause, LeftOut, Package, RolloutEvent, RolloutState};
 use std::collections::BTreeMap;
@@ -150,7 +150,22 @@ impl Engine {
             targets: self.run(rollout).map_or(0, |run| run.targets.len()) as u32,
             pools: self.fleet.pools.iter().map(facts).collect(),
             regions,
+            members: self.run(rollout).map_or_else(Vec::new, |run| self.members(&run.targets)),
         });
+    }
+
+    /// Where each device belongs.
+    fn members(&self, devices: &[DeviceIndex]) -> Vec<MemberFacts> {
+        let mut place = vec![0; self.fleet.regions.len()];
+        for (position, region) in self.fleet.regions_by_name().into_iter().enumerate() {
+            place[region] = position as u32;
+        }
+        let one = |device: &DeviceIndex| {
+            let d = device.index();
+            let id = self.fleet.facts[d].id.clone();
+            MemberFacts(id, self.fleet.pool_of[d].0, place[self.fleet.region_of[d].index()])
+        };
+        devices.iter().map(one).collect()
     }
 
     /// Goes on after a pause.

@@ -66,7 +66,7 @@ pub fn html(document: &Document) -> String {
         ("seed", document.seed.to_string()),
         ("the selection changed its mind", format!("{} times", document.champion_changes)),
     ];
-    page.table(&["", ""], &facts.map(|(name, value)| vec![name.into(), value.into()]));
+    page.facts(&facts);
     document.remarks.iter().for_each(|remark| page.note(remark));
     page.section("What was found");
     for (name, sentences) in &document.findings {

@@ -2,7 +2,7 @@
 
 use super::document::{Document, Point, Varied};
 use crate::arms::unit;
-use crate::plot::{Canvas, FIRST, Hold, INK, SECOND, WIDTH, draw, nothing, width_of};
+use crate::plot::{Canvas, FIRST, Figure, Hold, INK, SECOND, WIDTH, draw, nothing, width_of};
 use crate::text::number;
 use plotters::prelude::{Color as _, Rectangle};
 
@@ -37,7 +37,7 @@ pub(super) fn fits(document: &Document) -> bool {
 }
 
 /// The map of a measure.
-pub(super) fn map(document: &Document, measure: &str) -> String {
+pub(super) fn map(document: &Document, measure: &str) -> Figure {
     let (label, scale) = unit(measure).map_or((measure, 1.0), |u| (u.label, u.scale));
     let title = format!("{label} over both fields");
     let [across, upright] = document.varied.as_slice() else { return nothing(&title) };

@@ -3,7 +3,7 @@
 use super::document::{Arm, Calibration, Document};
 use crate::curves::{Axes, Band, Curve, curves};
 use crate::html::{Cell, Page};
-use crate::plot::{INNER, PENS, Pen, SOFT};
+use crate::plot::{Figure, PENS, Pen};
 use crate::text::number;
 
 /// The page.
@@ -72,18 +72,17 @@ fn row(arm: &Arm) -> Vec<Cell> {
     ]
 }
 
-fn fan(arm: &Arm) -> String {
+fn fan(arm: &Arm) -> Figure {
     let half = arm.capacity.iter().map(|point| (point.h, Some(point.p50))).collect();
-    let band = |ends: fn(&super::Point) -> (f64, f64), colour| Band {
-        points: arm.capacity.iter().map(|point| (point.h, ends(point).0, ends(point).1)).collect(),
-        colour,
+    let ends = |ends: fn(&super::Point) -> (f64, f64)| {
+        arm.capacity.iter().map(|point| (point.h, ends(point).0, ends(point).1)).collect()
     };
     curves(
         &format!("Capacity to come under {}", arm.policy),
         "Median and bands of the capacity of devices in service against hours ahead.",
         Axes { x: "hours ahead", y: "capacity, percent", from_zero: true, rule: None },
         &[Curve { label: "half", points: half, pen: Pen { marker: None, ..PENS[0] } }],
-        &[band(|point| (point.p2, point.p97), SOFT), band(|point| (point.p10, point.p90), INNER)],
+        &[Band::soft(ends(|point| (point.p2, point.p97))), Band::inner(ends(|point| (point.p10, point.p90)))],
     )
 }
 

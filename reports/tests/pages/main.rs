@@ -1,5 +1,9 @@
 //! Pages of comparisons from small documents, as a reader of their text sees them.
 
+mod browser;
+mod documents;
+mod run;
+
 use serde_json::{Value, json};
 use slacktide_reports::comparison;
 
