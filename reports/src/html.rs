@@ -21,6 +21,12 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// With a capital letter in front.
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// A cell of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
@@ -32,6 +38,11 @@ impl Cell {
     /// A number: to the right, digits under digits.
     pub(crate) fn number(text: impl Into<String>) -> Self {
         Self { text: text.into(), class: "n" }
+    }
+
+    /// A moment, in one line.
+    pub(crate) fn time(at: slacktide_engine::time::Instant) -> Self {
+        Self { text: at.to_string(), class: "t" }
     }
 
     /// The best number of its column.
@@ -54,7 +65,9 @@ impl<T: Into<String>> From<T> for Cell {
 /// A page that is being written.
 #[derive(Debug)]
 pub(crate) struct Page {
+    head: String,
     text: String,
+    sections: Vec<String>,
 }
 
 impl Page {
@@ -62,7 +75,9 @@ impl Page {
     pub(crate) fn new(heading: &str, under: &str) -> Self {
         let (heading, under) = (escape(heading), escape(under));
         Self {
-            text: format!(
+            sections: Vec::new(),
+            text: String::new(),
+            head: format!(
                 "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\">\
                  <title>{heading} · slacktide</title><style>{STYLE}</style></head><body><main><h1>{heading}</h1><p class=soft>{under}</p>"
             ),
@@ -76,7 +91,9 @@ impl Page {
 
     /// A heading of a section.
     pub(crate) fn section(&mut self, heading: &str) {
-        self.push(format_args!("<h2>{}</h2>", escape(heading)));
+        self.sections.push(escape(heading));
+        let number = self.sections.len();
+        self.push(format_args!("<h2 id=s{number}>{}</h2>", escape(heading)));
     }
 
     /// A heading within a section.
@@ -104,8 +121,8 @@ impl Page {
 
     /// A picture under its title, and the figures behind it as a table to unfold.
     pub(crate) fn figure(&mut self, figure: &Figure, caption: &str) {
-        let title = escape(&figure.title);
-        self.push(format_args!("<figure><figcaption><b>{title}.</b> {}</figcaption>", escape(caption)));
+        let title = escape(&capitalised(&figure.title));
+        self.push(format_args!("<figure><figcaption><strong>{title}.</strong> {}</figcaption>", escape(caption)));
         // Whoever has no mouse scrolls what has the focus.
         self.push(format_args!(
             "<div class=plot tabindex=0 role=group aria-label=\"Picture: {title}\">{}</div>",
@@ -192,9 +209,16 @@ impl Page {
     }
 
     /// The page, done.
-    pub(crate) fn finish(mut self) -> String {
-        self.text.push_str("</main></body></html>\n");
-        self.text
+    pub(crate) fn finish(self) -> String {
+        let mut page = self.head;
+        page.push_str("<nav aria-label=\"On this page\"><ul>");
+        for (i, heading) in self.sections.iter().enumerate() {
+            let _ = write!(page, "<li><a href=\"#s{}\">{heading}</a></li>", i + 1);
+        }
+        page.push_str("</ul></nav>");
+        page.push_str(&self.text);
+        page.push_str("</main></body></html>\n");
+        page
     }
 }
 

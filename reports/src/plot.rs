@@ -274,9 +274,9 @@ impl Canvas<'_, '_> {
         for (value, label) in ticks {
             let x = scale.at(*value);
             self.line(&[(x, top), (x, bottom)], GRID, 1)?;
-            self.text((x, bottom + 12), Hold::Middle, label)?;
+            self.text((x, bottom + 15), Hold::Middle, label)?;
         }
-        self.text(((scale.from + scale.to) / 2, bottom + 32), Hold::Middle, name)
+        self.text(((scale.from + scale.to) / 2, bottom + 34), Hold::Middle, name)
     }
 
     /// Grid, ticks and name of a vertical axis whose numbers stand left of `left`.

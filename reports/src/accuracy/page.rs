@@ -117,7 +117,7 @@ fn one_metric(page: &mut Page, name: &str, metric: &Metric, document: &Document)
     if !examples.is_empty() {
         page.part("Forecasts to look at");
         page.note(
-            "The last origin of a series each. Dark and light bands: the 80 and 95 % intervals of the selection.",
+            "The last origin of a series each. Inner and outer bands: the 80 and 95 % intervals of the selection.",
         );
     }
     examples.iter().for_each(|example| look(page, name, example, document));

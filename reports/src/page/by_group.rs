@@ -13,7 +13,7 @@ const FOLDED_MAX: usize = 300;
 pub(super) fn fleet_map(page: &mut Page, tables: &Tables) {
     let words = Words {
         title: "Demand by pool over time",
-        description: "a row for each pool, the fullest on top, a column for each stretch of time; the darker, the more of what is in service is used; the line under a row says that devices of the pool were under way",
+        description: "a row for each pool, the fullest on top, a column for each stretch of time; the stronger the shade, the more of what is in service is used; the line under a row says that devices of the pool were under way",
         plural: "pool",
     };
     let pools = groups(tables, Kind::Pools);
@@ -30,7 +30,7 @@ pub(super) fn sections(page: &mut Page, tables: &Tables) {
     if regions.len() > 1 {
         let words = Words {
             title: "Load by region over time",
-            description: "a row for each region, the fullest on top, a column for each stretch of time; the darker, the higher the weighted mean load of its devices in service; the line under a row says that devices of the region were under way",
+            description: "a row for each region, the fullest on top, a column for each stretch of time; the stronger the shade, the higher the weighted mean load of its devices in service; the line under a row says that devices of the region were under way",
             plural: "region",
         };
         page.figure(
@@ -64,9 +64,9 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
         "not reached",
         "most under way at once",
         peak,
-        "when",
+        "that was at, h",
     ];
-    let rows: Vec<Vec<Cell>> = groups.iter().take(FOLDED_MAX).map(row).collect();
+    let rows: Vec<Vec<Cell>> = groups.iter().take(FOLDED_MAX).map(|group| row(tables, group)).collect();
     page.table(&header, &rows[..rows.len().min(OPEN_MAX)]);
     if rows.len() > OPEN_MAX {
         page.folded_table(&format!("{} more", rows.len() - OPEN_MAX), &header, &rows[OPEN_MAX..]);
@@ -76,7 +76,7 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
     }
 }
 
-fn row(group: &Group) -> Vec<Cell> {
+fn row(tables: &Tables, group: &Group) -> Vec<Cell> {
     let count = |n: u32| Cell::number(n.to_string());
     let share = f64::from(group.most_under_way) / f64::from(group.members.max(1)) * 100.0;
     vec![
@@ -89,6 +89,6 @@ fn row(group: &Group) -> Vec<Cell> {
         count(group.not_reached()),
         Cell::number(format!("{} ({share:.0} %)", group.most_under_way)),
         Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(peak, _)| format!("{peak:.0}"))),
-        group.peak.map_or_else(|| "–".to_owned(), |(_, at)| at.to_string()).into(),
+        Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(_, at)| format!("{:.1}", tables.hours(at)))),
     ]
 }

@@ -44,7 +44,8 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
     let mut all = Vec::new();
     for t in &tables.transitions {
         let cause = t.cause.map(|c| format!(" ({c})")).unwrap_or_default();
-        let what = format!("{}{} → {}{cause}", tables.label(t.rollout), t.from, t.to);
+        let (from, to) = (words(t.from), words(t.to));
+        let what = format!("{}{from} → {to}{cause}", tables.label(t.rollout));
         all.push(Decision { at: t.at, lane: Lane::State, marker: (Marker::Disc, INK), what, why: t.detail.clone() });
     }
     for (at, rollout, wave, devices) in &tables.waves {
@@ -85,7 +86,7 @@ pub(super) fn section(page: &mut Page, tables: &Tables) {
     let row = |(i, decision): (usize, &Decision)| {
         vec![
             Cell::number((i + 1).to_string()),
-            decision.at.to_string().into(),
+            Cell::time(decision.at),
             Cell::number(after(tables, decision.at)),
             decision.what.as_str().into(),
             decision.why.as_str().into(),
@@ -104,6 +105,11 @@ pub(super) fn section(page: &mut Page, tables: &Tables) {
             decisions.len() - TOLD_MAX
         ));
     }
+}
+
+/// A state as people write it.
+fn words(state: RolloutState) -> String {
+    state.name().replace('_', " ")
 }
 
 /// `−5m 00s` or `1h 20m`.
@@ -176,7 +182,7 @@ fn states(canvas: &Canvas<'_, '_>, tables: &Tables, id: RolloutId, x: &Scale, mi
             _ => (GRID, 1),
         };
         canvas.frame(corners, colour, width)?;
-        let word = t.to.to_string();
+        let word = words(t.to);
         if width_of(&word) + 6 < to - from {
             canvas.text(((from + to) / 2, middle), Hold::Middle, &word)?;
         }

@@ -3,7 +3,7 @@
 use super::lines::HOURS;
 use crate::html::Cell;
 use crate::plot::{
-    Canvas, Drawn, FIRST, Figure, GRID, Hold, INK, INNER, Marker, SECOND, Scale, WIDTH, draw, unknown, width_of,
+    Canvas, Drawn, FIRST, Figure, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH, draw, unknown, width_of,
 };
 use crate::tables::{BatchRow, Tables};
 use crate::text::number;
@@ -28,8 +28,13 @@ struct Bar {
 }
 
 impl Bar {
+    /// Ended, and not on the new release.
+    fn missed(&self) -> usize {
+        self.devices.saturating_sub(self.updated as usize + self.open)
+    }
+
     fn words(&self) -> String {
-        let other = self.devices - self.updated as usize - self.open.min(self.devices - self.updated as usize);
+        let other = self.missed();
         let mut words = format!("{}/{} updated", self.updated, self.devices);
         if other > 0 {
             words.push_str(&format!(", {other} not"));
@@ -91,7 +96,7 @@ pub(super) fn chart(tables: &Tables) -> Figure {
     let ends = bars.iter().flat_map(|bar| [bar.from, bar.to, bar.expected]).map(|at| tables.hours(at));
     let Some(x) = Scale::over(ends, left, right) else { return unknown(title, "No batch went out.") };
     let bottom = TOP + ROW * bars.len() as i32;
-    let description = "a bar for each batch from the command to the last end of its devices; a solid bar ended with all devices updated, a hatched one without some, a hollow one had not ended; the thin mark is the end that was expected";
+    let description = "a bar for each batch from the command to the last end of its devices; the solid part are devices that were updated, the striped part those that were not, the hollow part those that had not ended; the thin mark is the end that was expected";
     let figure = draw(title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(10), TOP, bottom, HOURS)?;
@@ -111,19 +116,21 @@ fn one(canvas: &Canvas<'_, '_>, tables: &Tables, bar: &Bar, x: &Scale, top: i32)
     let at = |moment| x.at(tables.hours(moment));
     let corners = [(at(bar.from), top + 3), (at(bar.to).max(at(bar.from) + 2), top + ROW - 3)];
     let [(from, high), (to, low)] = corners;
-    if bar.open > 0 {
-        canvas.block(corners, INNER)?;
-        canvas.frame(corners, FIRST, 2)?;
-    } else if (bar.updated as usize) < bar.devices {
-        canvas.block(corners, INNER)?;
-        for stripe in (from..to - 2).step_by(7) {
-            canvas.line(&[(stripe, low), ((stripe + 6).min(to), high)], SECOND, 2)?;
+    // Of left to right: those updated, those that were not, those that go on.
+    let share = |count: usize| ((to - from) as usize * count / bar.devices.max(1)) as i32;
+    let done = from + share(bar.updated as usize);
+    let missed = bar.missed();
+    let open = to - share(bar.open);
+    // One of ten thousand must be seen too.
+    let done = if missed > 0 { done.min(open - 5).max(from) } else { done };
+    canvas.block([(from, high), (done, low)], FIRST)?;
+    if missed > 0 {
+        for stripe in (done..open - 2).step_by(5) {
+            canvas.line(&[(stripe, low), ((stripe + 4).min(open), high)], SECOND, 2)?;
         }
-        canvas.frame(corners, SECOND, 2)?;
         canvas.marker((to + 7, (high + low) / 2), Marker::Cross, SECOND)?;
-    } else {
-        canvas.block(corners, FIRST)?;
     }
+    canvas.frame(corners, if missed > 0 { SECOND } else { FIRST }, 1)?;
     canvas.line(&[(at(bar.to), top + ROW / 2), (at(bar.expected), top + ROW / 2)], GRID, 1)?;
     canvas.line(&[(at(bar.expected), top + 2), (at(bar.expected), top + ROW - 2)], INK, 2)
 }

@@ -68,7 +68,7 @@ fn pictures(page: &mut Page, tables: &Tables) {
     page.section("Batches");
     page.figure(
         &gantt::chart(tables),
-        "Solid: all devices updated. Striped, with a cross: some were not. Hollow: not ended. The thin mark is the end that was expected. Batches that do not fit one by one share a bar.",
+        "Solid: devices that were updated. Striped, with a cross after the bar: those that were not. Hollow: not ended. The upright mark is the end that was expected. Batches that do not fit one by one share a bar.",
     );
     if gantt::left_out(tables) > 0 {
         page.note(&format!("{} later batches are not in the table.", gantt::left_out(tables)));
@@ -82,7 +82,7 @@ fn plans(page: &mut Page, tables: &Tables) {
         let devices: u32 = plan.batches.iter().map(|b| b.devices).sum();
         vec![
             Cell::number(plan.number.to_string()),
-            at.to_string().into(),
+            Cell::time(*at),
             plan.reason.as_str().into(),
             format!("{devices} in {} batches", plan.batches.len()).into(),
             format!("{} (at best {})", plan.makespan, plan.lower_bound).into(),

@@ -13,7 +13,7 @@ use std::process::Command;
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 /// What a page is looked at in, CSS pixels.
 const WIDTHS: [u32; 2] = [1280, 400];
-/// Faults of less weight are told by `cargo xtask pages` but break nothing.
+/// Faults of less weight are advice.
 const GRAVE: [&str; 2] = ["serious", "critical"];
 
 /// Looks at one frame: axe, what stands out to the right, labels that overlap or leave their picture.
@@ -58,9 +58,14 @@ struct Fault {
 fn browser() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = || std::env::split_paths(&path);
-    BROWSERS.iter().find_map(|name| places().map(|dir| dir.join(name)).find(|file| file.is_file())).unwrap_or_else(|| {
-        panic!("no Chromium on PATH (looked for {}): install one, such as `apt-get install chromium`", BROWSERS.join(", "))
-    })
+    BROWSERS.iter().find_map(|name| places().map(|dir| dir.join(name)).find(|file| file.is_file())).unwrap_or_else(
+        || {
+            panic!(
+                "no Chromium on PATH (looked for {}): install one, such as `apt-get install chromium`",
+                BROWSERS.join(", ")
+            )
+        },
+    )
 }
 
 fn axe() -> String {
@@ -113,7 +118,10 @@ fn a_browser_finds_no_serious_fault_in_any_page() {
     for (name, page) in pages() {
         std::fs::write(folder.path().join(format!("{name}.html")), page.replace("</body>", &script)).unwrap();
         for width in WIDTHS {
-            let _ = write!(frames, "<iframe name=\"{name} {width}\" src=\"{name}.html\" width={width} height=900></iframe>");
+            let _ = write!(
+                frames,
+                "<iframe name=\"{name} {width}\" src=\"{name}.html\" width={width} height=900></iframe>"
+            );
         }
     }
     let all = format!("<!doctype html><body>{frames}<pre id=answer></pre><script>{PROBE}</script>");
@@ -126,7 +134,9 @@ fn a_browser_finds_no_serious_fault_in_any_page() {
             for fault in &one.faults {
                 let impact = fault.impact.as_deref().unwrap_or("unknown");
                 let words = format!("{}{}: {impact}: {}", one.page, if dark { " dark" } else { "" }, fault.what);
-                if GRAVE.contains(&impact) || impact == "layout" { grave.push(words) } else { eprintln!("{words}") }
+                if GRAVE.contains(&impact) || impact == "layout" {
+                    grave.push(words);
+                }
             }
         }
     }

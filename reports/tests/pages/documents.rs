@@ -56,7 +56,8 @@ pub(crate) fn calibration() -> Value {
 
 /// What may come.
 pub(crate) fn twin() -> Value {
-    let point = |h: f64| json!({"h": h, "p2": 20.0 + h, "p10": 30.0 + h, "p50": 40.0 + h, "p90": 50.0 + h, "p97": 60.0 + h});
+    let point =
+        |h: f64| json!({"h": h, "p2": 20.0 + h, "p10": 30.0 + h, "p50": 40.0 + h, "p90": 50.0 + h, "p97": 60.0 + h});
     let arm = |policy: &str| {
         json!({"policy": policy, "completion": {"p10": 2.0, "p50": 4.0, "p90": null},
             "chances": {"critical_pool": 0.12, "unfinished": 0.05, "stopped_or_rolled_back": 0.0, "failed_devices": 0.4},

@@ -1,9 +1,9 @@
 //! The page of a rollout, from journals made up here: what it holds, live or simulated, and how large it gets.
 
+use serde_json::{Value, json};
 use slacktide_engine::journal::{ChainWriter, Entry, JournalMode};
 use slacktide_engine::time::{Instant, Span};
 use slacktide_reports::{page, tables::Tables};
-use serde_json::{Value, json};
 
 const HOUR: u64 = 3600;
 
@@ -55,7 +55,11 @@ pub(crate) fn journal(course: &Course) -> Vec<String> {
         if at == begin {
             beginning(&mut writer, course, at);
         }
-        let due = if at < begin { 0 } else { course.batches.min((at - begin) as usize * course.batches / (course.hours * HOUR) as usize) };
+        let due = if at < begin {
+            0
+        } else {
+            course.batches.min((at - begin) as usize * course.batches / (course.hours * HOUR) as usize)
+        };
         for batch in told..due {
             one_batch(&mut writer, course, at, batch);
         }
@@ -63,7 +67,7 @@ pub(crate) fn journal(course: &Course) -> Vec<String> {
         if at == begin + course.hours * HOUR / 2 {
             pause(&mut writer, at);
         }
-        if at % HOUR == 0 {
+        if at.is_multiple_of(HOUR) {
             forecast(&mut writer, at);
         }
         tick(&mut writer, course, at, told);
@@ -87,21 +91,31 @@ fn beginning(writer: &mut Writer, course: &Course, at: u64) {
         (0..course.regions).map(|r| (format!("region-{r:02}"), json!(course.devices / course.regions))).collect();
     let members: Vec<Value> =
         (0..course.devices).map(|d| json!([name(d), d % course.pools, d % course.regions])).collect();
-    writer.say(at, &json!({"kind": "fleet", "rollout": 0, "devices": course.devices, "targets": course.devices,
-        "pools": pools, "regions": regions, "members": members}));
+    writer.say(
+        at,
+        &json!({"kind": "fleet", "rollout": 0, "devices": course.devices, "targets": course.devices,
+        "pools": pools, "regions": regions, "members": members}),
+    );
     let to = |from: &str, to: &str| json!({"kind": "rollout", "rollout": 0, "from": from, "to": to, "cause": null, "detail": "by <script>"});
     writer.say(at, &to("ready", "running"));
-    writer.say(at, &json!({"kind": "wave-opened", "rollout": 0, "wave": 0, "waves": 2, "devices": course.devices / 10}));
+    writer
+        .say(at, &json!({"kind": "wave-opened", "rollout": 0, "wave": 0, "waves": 2, "devices": course.devices / 10}));
 }
 
 fn one_batch(writer: &mut Writer, course: &Course, at: u64, batch: usize) {
     let (from, to) = (course.devices * batch / course.batches, course.devices * (batch + 1) / course.batches);
     let wave = usize::from(batch * 10 >= course.batches);
-    writer.say(at, &json!({"kind": "plan", "number": batch + 1, "parent": null, "reason": "a slot began", "batches": [],
-        "waiting": {"demand": 3}, "makespan": 3_600_000, "lower_bound": 3_000_000}));
-    writer.say(at, &json!({"kind": "batch", "rollout": 0, "batch": batch + 1, "plan": batch + 1, "wave": wave,
+    writer.say(
+        at,
+        &json!({"kind": "plan", "number": batch + 1, "parent": null, "reason": "a slot began", "batches": [],
+        "waiting": {"demand": 3}, "makespan": 3_600_000, "lower_bound": 3_000_000}),
+    );
+    writer.say(
+        at,
+        &json!({"kind": "batch", "rollout": 0, "batch": batch + 1, "plan": batch + 1, "wave": wave,
         "devices": (from..to).map(name).collect::<Vec<_>>(), "requirement": 1.0, "capacity": 1.0, "first_command": from,
-        "first_attempt": from, "until": (at + 1800) * 1000}));
+        "first_attempt": from, "until": (at + 1800) * 1000}),
+    );
     let end = |device: usize| if device % 10 == 3 { "failed" } else { "succeeded" };
     let attempts: Vec<Value> = (from..to)
         .map(|d| json!({"attempt": d, "device": name(d), "end": end(d), "took": 1_500_000, "to": "2.0.0"}))
@@ -124,7 +138,7 @@ fn forecast(writer: &mut Writer, at: u64) {
 
 fn tick(writer: &mut Writer, course: &Course, at: u64, told: usize) {
     let load = |n: usize| 50.0 + 40.0 * ((at as f64 / 13_751.0 + n as f64).sin());
-    let new_slot = at % 900 == 0;
+    let new_slot = at.is_multiple_of(900);
     let peaks: Vec<u16> = if new_slot { (0..course.pools).map(|p| load(p) as u16 + 12).collect() } else { Vec::new() };
     let regions: Vec<f64> = if new_slot { (0..course.regions).map(load).collect() } else { Vec::new() };
     let updated = course.devices * told / course.batches;
@@ -141,7 +155,10 @@ pub(crate) fn html(course: &Course) -> String {
 }
 
 fn headings(page: &str) -> Vec<&str> {
-    page.split("<h2").skip(1).filter_map(|part| part.split_once('>')?.1.split_once("</h2>").map(|(text, _)| text)).collect()
+    page.split("<h2")
+        .skip(1)
+        .filter_map(|part| part.split_once('>')?.1.split_once("</h2>").map(|(text, _)| text))
+        .collect()
 }
 
 #[test]
@@ -166,9 +183,12 @@ fn the_page_of_a_rollout_has_words_then_pictures_then_tables() {
     // Every picture has a name, a description, and a table of its figures.
     let svgs = page.matches("<svg ").count();
     assert_eq!((svgs, page.matches("role=\"img\"").count(), page.matches("<desc>").count()), (8, 8, 8));
-    assert_eq!(page.matches("The figures of").count(), 7, "the time line has the table of decisions");
+    assert_eq!(page.matches("<summary>The figures of").count(), 7, "the time line has the table of decisions");
     // 10 devices in 3 pools: device 3 failed, it is in the first.
-    assert!(page.contains("<th scope=row>pool-0000</th><td class=\"n\">3</td><td class=\"n\">4</td><td class=\"n\">3</td>"), "{page}");
+    assert!(
+        page.contains("<th scope=row>pool-0000</th><td class=\"n\">3</td><td class=\"n\">4</td><td class=\"n\">3</td>"),
+        "{page}"
+    );
     assert!(page.contains("a skill of 50 %"), "ets against seasonal-naive");
     assert!(page.contains("expected to use 97 %") && page.contains("3/3 updated"));
 }
@@ -179,7 +199,9 @@ fn a_real_fleet_has_the_same_sections_and_says_what_is_not_known() {
     let live = html(&Course { live: true, ..Course::SMALL });
     assert_eq!(headings(&live), headings(&simulated));
     assert_eq!(live.matches("<svg ").count(), simulated.matches("<svg ").count());
-    assert!(live.contains("a real fleet") && live.contains("what it would have carried without the rollout is not known"));
+    assert!(
+        live.contains("a real fleet") && live.contains("what it would have carried without the rollout is not known")
+    );
     // 9 of 10 by the journal alone: no driver measured anything.
     assert!(live.contains("9 of 10 devices run the new release"), "{live}");
 }
