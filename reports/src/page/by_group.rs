@@ -64,7 +64,7 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
         "not reached",
         "most under way at once",
         peak,
-        "that was at, h",
+        "at hour",
     ];
     let rows: Vec<Vec<Cell>> = groups.iter().take(FOLDED_MAX).map(|group| row(tables, group)).collect();
     page.table(&header, &rows[..rows.len().min(OPEN_MAX)]);
