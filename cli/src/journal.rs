@@ -87,7 +87,7 @@ fn export(
         return Ok((closed(&crate::rollout::journal_of(&controller, &identity)?)?, to));
     }
     let (Some(journal), Some(to)) = (journal, to) else { bail!("give a journal and where to") };
-    let text = if is_store(&journal)? { closed(&store_text(&journal)?)? } else { read_whole(&journal)? };
+    let text = read_any(&journal)?;
     Ok((text, to))
 }
 
@@ -160,6 +160,11 @@ pub(crate) fn read_whole(path: &Path) -> Result<String> {
     let intact = verify(text.lines());
     intact.with_context(|| format!("{}: the chain is broken; see `slacktide journal verify`", path.display()))?;
     Ok(text)
+}
+
+/// The same, also of a controller's store, whose journal goes on: closed where it stands.
+pub(crate) fn read_any(path: &Path) -> Result<String> {
+    if is_store(path)? { closed(&store_text(path)?) } else { read_whole(path) }
 }
 
 /// The journal of an `--out` folder; a file is itself.

@@ -14,7 +14,7 @@ const KNOWN: [&str; 5] = ["journal.jsonl", "comparison.json", "sweep.json", "cal
     after_help = "Examples:\n  slacktide report slacktide-out\n  slacktide journal export --controller https://controller.example:7443 --identity olive live.jsonl && slacktide report live.jsonl --out live.html"
 )]
 pub(crate) struct Args {
-    /// A journal, a document (.json) that --out wrote, or a folder that holds one of them
+    /// A journal, the store of a controller that does not run, a document (.json) that --out wrote, or a folder that holds one of them
     path: PathBuf,
     /// Where to write the page (default: report.html beside what it is made of)
     #[arg(long, value_name = "FILE")]
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         let document = std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
         (String::new(), comparison::html(&document).with_context(|| source.display().to_string())?)
     } else {
-        let tables = Tables::read(crate::journal::read_whole(&source)?.lines())?;
+        let tables = Tables::read(crate::journal::read_any(&source)?.lines())?;
         (text::summary(&tables), page::html(&tables))
     };
     let out = args.out.clone().unwrap_or_else(|| source.with_file_name("report.html"));

@@ -180,6 +180,11 @@ impl Fleet {
         self.demand_metric
     }
 
+    /// Positions of the regions, in the order of their names.
+    pub fn regions_by_name(&self) -> Vec<usize> {
+        self.region_by_id.values().map(|region| region.index()).collect()
+    }
+
     /// The device of this name.
     pub fn find(&self, id: &DeviceId) -> Option<DeviceIndex> {
         self.by_id.get(id).copied()

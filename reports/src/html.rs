@@ -1,32 +1,9 @@
 //! What every page shares: skeleton, style sheet, tables, safe text. Self-contained; light and dark; narrow and wide; prints.
 
+use crate::plot::Figure;
 use std::fmt::Write as _;
 
-const STYLE: &str = "
-:root{color-scheme:light dark;--bg:#fff;--ink:#1b2733;--soft:#5a6b7b;--line:#dbe2e8;--first:#0b62a4;--second:#b35a00;--third:#2f7d4f;--alarm:#c0261c;--band:#e8eef4;
---inner:#c9d9e8;--fourth:#7a3fa0}
-@media (prefers-color-scheme:dark){:root{--bg:#12181e;--ink:#e3eaf0;
---soft:#9fb0bf;--line:#2c3843;--first:#6fb6f2;--second:#f0a04b;--third:#6ccf93;--alarm:#ff7b70;--band:#1e2a35;--inner:#2b4054;--fourth:#c792ea}}
-body{background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;overflow-wrap:break-word}
-h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1.5rem 0 .3rem}p{margin:.3rem 0}.soft{color:var(--soft)}
-table{border-collapse:collapse;font-size:.9rem;width:100%}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.best{font-weight:700}td.quiet{color:var(--soft)}
-.wide{overflow-x:auto}.wide td:first-child,.wide th:first-child{position:sticky;left:0;background:var(--bg)}
-.small table{font-size:.75rem}.small th,.small td{padding:.2rem .35rem}.small td{white-space:nowrap}
-figure{margin:0;overflow-x:auto}svg{width:100%;height:auto;min-width:44rem}ul{margin:.3rem 0;padding-left:1.2rem}dt{font-weight:600}dd{margin:0 0 .4rem}
-.bad{color:var(--alarm);font-weight:600}
-svg [fill='#FFFFFF']{fill:var(--bg)}
-svg [fill='#010101']{fill:var(--ink)}svg [stroke='#010101']{stroke:var(--ink)}
-svg [fill='#020202']{fill:var(--line)}svg [stroke='#020202']{stroke:var(--line)}
-svg [fill='#030303']{fill:var(--first)}svg [stroke='#030303']{stroke:var(--first)}
-svg [fill='#040404']{fill:var(--second)}svg [stroke='#040404']{stroke:var(--second)}
-svg [fill='#050505']{fill:var(--alarm)}svg [stroke='#050505']{stroke:var(--alarm)}
-svg [fill='#060606']{fill:var(--band)}svg [stroke='#060606']{stroke:var(--band)}
-svg [fill='#070707']{fill:var(--third)}svg [stroke='#070707']{stroke:var(--third)}
-svg [fill='#080808']{fill:var(--inner)}svg [stroke='#080808']{stroke:var(--inner)}
-svg [fill='#090909']{fill:var(--fourth)}svg [stroke='#090909']{stroke:var(--fourth)}
-@media print{body{margin:0;max-width:none}h2,h3{break-after:avoid}figure,table{break-inside:avoid}svg{min-width:0}}
-";
+const STYLE: &str = include_str!("page.css");
 
 /// Text made safe for HTML.
 pub fn escape(text: &str) -> String {
@@ -44,6 +21,12 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// With a capital letter in front.
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// A cell of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
@@ -55,6 +38,11 @@ impl Cell {
     /// A number: to the right, digits under digits.
     pub(crate) fn number(text: impl Into<String>) -> Self {
         Self { text: text.into(), class: "n" }
+    }
+
+    /// A moment, in one line.
+    pub(crate) fn time(at: slacktide_engine::time::Instant) -> Self {
+        Self { text: at.to_string(), class: "t" }
     }
 
     /// The best number of its column.
@@ -77,7 +65,9 @@ impl<T: Into<String>> From<T> for Cell {
 /// A page that is being written.
 #[derive(Debug)]
 pub(crate) struct Page {
+    head: String,
     text: String,
+    sections: Vec<String>,
 }
 
 impl Page {
@@ -85,7 +75,9 @@ impl Page {
     pub(crate) fn new(heading: &str, under: &str) -> Self {
         let (heading, under) = (escape(heading), escape(under));
         Self {
-            text: format!(
+            sections: Vec::new(),
+            text: String::new(),
+            head: format!(
                 "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\">\
                  <title>{heading} · slacktide</title><style>{STYLE}</style></head><body><main><h1>{heading}</h1><p class=soft>{under}</p>"
             ),
@@ -99,7 +91,9 @@ impl Page {
 
     /// A heading of a section.
     pub(crate) fn section(&mut self, heading: &str) {
-        self.push(format_args!("<h2>{}</h2>", escape(heading)));
+        self.sections.push(escape(heading));
+        let number = self.sections.len();
+        self.push(format_args!("<h2 id=s{number}>{}</h2>", escape(heading)));
     }
 
     /// A heading within a section.
@@ -125,25 +119,57 @@ impl Page {
         }
     }
 
-    /// A plot with its caption; `svg` is taken as it is.
-    pub(crate) fn figure(&mut self, svg: &str, caption: &str) {
-        self.push(format_args!("<figure>{svg}<figcaption class=soft>{}</figcaption></figure>", escape(caption)));
+    /// A picture under its title, and the figures behind it as a table to unfold.
+    pub(crate) fn figure(&mut self, figure: &Figure, caption: &str) {
+        let title = escape(&capitalised(&figure.title));
+        self.push(format_args!("<figure><figcaption><strong>{title}.</strong> {}</figcaption>", escape(caption)));
+        // Whoever has no mouse scrolls what has the focus.
+        self.push(format_args!(
+            "<div class=plot tabindex=0 role=group aria-label=\"Picture: {title}\">{}</div>",
+            figure.body
+        ));
+        if let Some(data) = &figure.data {
+            let header: Vec<&str> = data.header.iter().map(String::as_str).collect();
+            self.folded_table(&format!("The figures of “{}”", figure.title), &header, &data.rows);
+        }
+        self.text.push_str("</figure>");
     }
 
-    /// A table; a column is aligned as its first row is.
+    /// A table; a column is aligned as its first row is, and the first cell of a row names it.
     pub(crate) fn table(&mut self, header: &[&str], rows: &[Vec<Cell>]) {
-        self.text.push_str("<div class=wide><table><thead><tr>");
+        self.rows(header, rows, "Table");
+    }
+
+    /// Facts, a line each: what, and its value.
+    pub(crate) fn facts(&mut self, facts: &[(&str, String)]) {
+        self.text.push_str("<table class=facts><tbody>");
+        for (name, value) in facts {
+            self.push(format_args!("<tr><th scope=row>{}</th><td>{}</td></tr>", escape(name), escape(value)));
+        }
+        self.text.push_str("</tbody></table>");
+    }
+
+    fn rows(&mut self, header: &[&str], rows: &[Vec<Cell>], label: &str) {
+        let of = header.iter().find(|name| !name.is_empty()).copied().unwrap_or_default();
+        let label = escape(&format!("{label}: {of}"));
+        self.push(format_args!("<div class=wide tabindex=0 role=group aria-label=\"{label}\"><table><thead><tr>"));
         for (i, name) in header.iter().enumerate() {
             let is_number = rows.first().and_then(|r| r.get(i)).is_some_and(|c| c.class.starts_with('n'));
             let class = if is_number { " class=n" } else { "" };
-            self.push(format_args!("<th scope=col{class}>{}</th>", escape(name)));
+            // A header cell must say something: the corner of a matrix is no header.
+            if name.is_empty() {
+                self.text.push_str("<td></td>");
+            } else {
+                self.push(format_args!("<th scope=col{class}>{}</th>", escape(name)));
+            }
         }
         self.text.push_str("</tr></thead><tbody>");
         for row in rows {
             self.text.push_str("<tr>");
-            for cell in row {
+            for (i, cell) in row.iter().enumerate() {
                 let class = if cell.class.is_empty() { String::new() } else { format!(" class=\"{}\"", cell.class) };
-                self.push(format_args!("<td{class}>{}</td>", escape(&cell.text)));
+                let (open, close) = if i == 0 { ("th scope=row", "th") } else { ("td", "td") };
+                self.push(format_args!("<{open}{class}>{}</{close}>", escape(&cell.text)));
             }
             self.text.push_str("</tr>");
         }
@@ -160,13 +186,17 @@ impl Page {
     /// A table behind a line to click.
     pub(crate) fn folded_table(&mut self, summary: &str, header: &[&str], rows: &[Vec<Cell>]) {
         self.push(format_args!("<details><summary>{}</summary>", escape(summary)));
-        self.table(header, rows);
+        self.rows(header, rows, summary);
         self.text.push_str("</details>");
     }
 
     /// A text as it is written, behind a line to click.
     pub(crate) fn folded_text(&mut self, summary: &str, text: &str) {
-        self.push(format_args!("<details><summary>{}</summary><pre>{}</pre></details>", escape(summary), escape(text)));
+        self.push(format_args!(
+            "<details><summary>{}</summary><pre tabindex=0>{}</pre></details>",
+            escape(summary),
+            escape(text)
+        ));
     }
 
     /// Words and what they mean.
@@ -179,9 +209,16 @@ impl Page {
     }
 
     /// The page, done.
-    pub(crate) fn finish(mut self) -> String {
-        self.text.push_str("</main></body></html>\n");
-        self.text
+    pub(crate) fn finish(self) -> String {
+        let mut page = self.head;
+        page.push_str("<nav aria-label=\"On this page\"><ul>");
+        for (i, heading) in self.sections.iter().enumerate() {
+            let _ = write!(page, "<li><a href=\"#s{}\">{heading}</a></li>", i + 1);
+        }
+        page.push_str("</ul></nav>");
+        page.push_str(&self.text);
+        page.push_str("</main></body></html>\n");
+        page
     }
 }
 

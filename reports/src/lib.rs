@@ -3,11 +3,11 @@
 pub mod accuracy;
 pub mod arms;
 pub mod calibration;
-pub mod chart;
 pub mod comparison;
 mod course;
 mod curves;
 pub mod files;
+mod groups;
 pub mod html;
 pub mod page;
 mod plot;

@@ -1,9 +1,8 @@
 //! What every plot is drawn with: marks, a canvas of pixels, scales, labels that keep out of each other's way. Colours are fixed marks that
 //! the style sheet of `html` turns into light or dark ones; lines differ in dashes and markers too, so that plots read without colour.
 
-use crate::html::escape;
+use crate::html::{Cell, escape};
 use plotters::coord::Shift;
-use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -17,6 +16,16 @@ pub(crate) const SOFT: RGBColor = RGBColor(6, 6, 6);
 pub(crate) const THIRD: RGBColor = RGBColor(7, 7, 7);
 pub(crate) const INNER: RGBColor = RGBColor(8, 8, 8);
 pub(crate) const FOURTH: RGBColor = RGBColor(9, 9, 9);
+/// Shades of a map, from little to much: they differ in lightness, so that they read in grey.
+pub(crate) const SHADES: [RGBColor; 7] = [
+    RGBColor(16, 16, 0),
+    RGBColor(16, 16, 1),
+    RGBColor(16, 16, 2),
+    RGBColor(16, 16, 3),
+    RGBColor(16, 16, 4),
+    RGBColor(16, 16, 5),
+    RGBColor(16, 16, 6),
+];
 
 /// Width of every plot; the style sheet fits it to the page.
 pub(crate) const WIDTH: i32 = 960;
@@ -27,6 +36,30 @@ const LETTER: f64 = 7.4;
 
 pub(crate) type Failed = Box<dyn std::error::Error>;
 pub(crate) type Drawn = Result<(), Failed>;
+
+/// A picture, its title, and the figures it was drawn from.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    pub(crate) title: String,
+    /// The SVG, or a paragraph that says why there is none.
+    pub(crate) body: String,
+    pub(crate) data: Option<Data>,
+}
+
+/// A table.
+#[derive(Debug)]
+pub(crate) struct Data {
+    pub(crate) header: Vec<String>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+impl Figure {
+    /// With the figures behind it.
+    pub(crate) fn with(self, header: impl IntoIterator<Item = impl Into<String>>, rows: Vec<Vec<Cell>>) -> Self {
+        let header = header.into_iter().map(Into::into).collect();
+        Self { data: (!rows.is_empty()).then_some(Data { header, rows }), ..self }
+    }
+}
 
 /// Gives an SVG a role and a name for those who cannot see it.
 fn named(svg: String, title: &str, description: &str) -> String {
@@ -39,27 +72,33 @@ fn named(svg: String, title: &str, description: &str) -> String {
     }
 }
 
-/// An SVG of a plot; should it fail, a paragraph that says so.
+/// A picture; should it fail, a paragraph that says so.
 pub(crate) fn draw(
     title: &str,
     description: &str,
     height: i32,
     paint: impl FnOnce(&DrawingArea<SVGBackend<'_>, Shift>) -> Drawn,
-) -> String {
+) -> Figure {
     let mut svg = String::new();
     let painted = {
         let area = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32)).into_drawing_area();
         paint(&area).and_then(|()| area.present().map_err(Into::into))
     };
-    match painted {
+    let body = match painted {
         Ok(()) => named(svg, title, description),
-        Err(error) => format!("<p>The plot “{}” could not be drawn: {}</p>", escape(title), escape(&error.to_string())),
-    }
+        Err(error) => format!("<p>It could not be drawn: {}</p>", escape(&error.to_string())),
+    };
+    Figure { title: title.to_owned(), body, data: None }
 }
 
 /// What stands where a plot would, when there is nothing to see.
-pub(crate) fn nothing(title: &str) -> String {
-    format!("<p>{}: nothing to draw.</p>", escape(title))
+pub(crate) fn nothing(title: &str) -> Figure {
+    unknown(title, "There is nothing to draw.")
+}
+
+/// What stands where a plot would, when it cannot be known.
+pub(crate) fn unknown(title: &str, why: &str) -> Figure {
+    Figure { title: title.to_owned(), body: format!("<p>{}</p>", escape(why)), data: None }
 }
 
 /// Shape of a point.
@@ -72,22 +111,42 @@ pub(crate) enum Marker {
     Cross,
 }
 
+/// How a line is broken: the style sheet knows the lengths, so that a line stays one element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dash {
+    Even,
+    Dots,
+    Long,
+    Wide,
+}
+
+impl Dash {
+    const fn mark(self) -> u8 {
+        match self {
+            Self::Even => 0xa1,
+            Self::Dots => 0xa2,
+            Self::Long => 0xa3,
+            Self::Wide => 0xa4,
+        }
+    }
+}
+
 /// How a line looks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pen {
     pub(crate) colour: RGBColor,
-    /// Lengths of dash and gap; none is solid.
-    pub(crate) dash: Option<(i32, i32)>,
+    /// None is solid.
+    pub(crate) dash: Option<Dash>,
     pub(crate) marker: Option<Marker>,
 }
 
 /// Pens that differ in colour, dash and marker.
 pub(crate) const PENS: [Pen; 5] = [
     Pen { colour: FIRST, dash: None, marker: Some(Marker::Disc) },
-    Pen { colour: SECOND, dash: Some((8, 4)), marker: Some(Marker::Square) },
-    Pen { colour: THIRD, dash: Some((3, 4)), marker: Some(Marker::Triangle) },
-    Pen { colour: ALARM, dash: Some((14, 4)), marker: Some(Marker::Cross) },
-    Pen { colour: FOURTH, dash: Some((6, 8)), marker: Some(Marker::Ring) },
+    Pen { colour: SECOND, dash: Some(Dash::Even), marker: Some(Marker::Square) },
+    Pen { colour: THIRD, dash: Some(Dash::Dots), marker: Some(Marker::Triangle) },
+    Pen { colour: ALARM, dash: Some(Dash::Long), marker: Some(Marker::Cross) },
+    Pen { colour: FOURTH, dash: Some(Dash::Wide), marker: Some(Marker::Ring) },
 ];
 
 /// From values to pixels.
@@ -171,14 +230,20 @@ impl Canvas<'_, '_> {
 
     /// A line as its pen has it, without markers.
     pub(crate) fn stroke(&self, points: &[(i32, i32)], pen: Pen) -> Drawn {
-        match pen.dash {
-            None => self.line(points, pen.colour, 2),
-            Some((dash, gap)) => {
-                let path = points.to_vec();
-                self.0.draw(&DashedPathElement::new(path, dash, gap, pen.colour.stroke_width(2)))?;
-                Ok(())
-            }
-        }
+        let RGBColor(red, green, blue) = pen.colour;
+        self.line(points, RGBColor(red, green, pen.dash.map_or(blue, Dash::mark)), 2)
+    }
+
+    /// A filled rectangle.
+    pub(crate) fn block(&self, corners: [(i32, i32); 2], colour: RGBColor) -> Drawn {
+        self.0.draw(&Rectangle::new(corners, colour.filled()))?;
+        Ok(())
+    }
+
+    /// The outline of a rectangle.
+    pub(crate) fn frame(&self, corners: [(i32, i32); 2], colour: RGBColor, width: u32) -> Drawn {
+        self.0.draw(&Rectangle::new(corners, colour.stroke_width(width)))?;
+        Ok(())
     }
 
     /// A filled shape.
@@ -209,9 +274,9 @@ impl Canvas<'_, '_> {
         for (value, label) in ticks {
             let x = scale.at(*value);
             self.line(&[(x, top), (x, bottom)], GRID, 1)?;
-            self.text((x, bottom + 12), Hold::Middle, label)?;
+            self.text((x, bottom + 15), Hold::Middle, label)?;
         }
-        self.text(((scale.from + scale.to) / 2, bottom + 32), Hold::Middle, name)
+        self.text(((scale.from + scale.to) / 2, bottom + 34), Hold::Middle, name)
     }
 
     /// Grid, ticks and name of a vertical axis whose numbers stand left of `left`.
@@ -261,6 +326,7 @@ mod tests {
     #[test]
     fn a_plot_has_a_role_and_safe_names() {
         let svg = draw("<a>", "b & c", 40, |area| Canvas(area).text((5, 5), Hold::Left, "<script>"));
+        let svg = svg.body;
         assert!(svg.contains("role=\"img\"") && svg.contains("<title>&lt;a&gt;</title><desc>b &amp; c</desc>"));
         assert!(!svg.contains("<script>"), "{svg}");
     }

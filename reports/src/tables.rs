@@ -1,12 +1,16 @@
 //! A journal's entries, sorted by kind.
 
-use slacktide_engine::ids::RolloutId;
+use slacktide_engine::ids::{AttemptId, DeviceId, RolloutId};
 use slacktide_engine::journal::entry::{
-    Entry, ForecastEntry, Header, HeldDevices, Line, PlanEntry, PoolFacts, SettledAttempt, TickEntry, VerdictEntry,
+    Entry, ForecastEntry, Header, HeldDevices, Line, MemberFacts, PlanEntry, PoolFacts, SettledAttempt, TickEntry,
+    VerdictEntry,
 };
-use slacktide_engine::rollout::{Cause, RolloutState};
-use slacktide_engine::time::Instant;
+use slacktide_engine::rollout::{AttemptState, Cause, RolloutState};
+use slacktide_engine::time::{Instant, Span};
 use std::collections::BTreeMap;
+
+/// What is shown before the first rollout and after the last.
+const AROUND: Span = Span::from_secs(6 * 3600);
 
 /// A batch as it went out.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +23,29 @@ pub struct BatchRow {
     pub rollout: RolloutId,
     /// Wave, from 0.
     pub wave: u16,
-    /// Devices.
-    pub devices: usize,
+    /// Its devices.
+    pub devices: Vec<DeviceId>,
+    /// Attempt of its first device; those of the others follow.
+    pub first_attempt: AttemptId,
     /// Expected end.
     pub until: Instant,
+    /// When the last attempt known to have ended did.
+    pub ended: Option<Instant>,
+    /// How many attempts ended how.
+    pub ends: BTreeMap<AttemptState, u32>,
+}
+
+impl BatchRow {
+    /// Attempts without an end in the journal.
+    pub fn open(&self) -> usize {
+        self.devices.len().saturating_sub(self.ends.values().sum::<u32>() as usize)
+    }
+
+    /// Attempts that ended on the new release.
+    pub fn updated(&self) -> u32 {
+        let of = |end| self.ends.get(&end).copied().unwrap_or(0);
+        of(AttemptState::Succeeded) + of(AttemptState::AlreadyCurrent)
+    }
 }
 
 /// Devices told to go back, and those that had to wait.
@@ -66,6 +89,10 @@ pub struct Tables {
     pub targets: BTreeMap<RolloutId, u32>,
     /// The pools.
     pub pools: Vec<PoolFacts>,
+    /// Devices by region.
+    pub regions: BTreeMap<String, u32>,
+    /// Pool and region of the devices that rollouts are for, as positions in the two above.
+    pub members: BTreeMap<DeviceId, (usize, usize)>,
     /// State of the fleet over time.
     pub ticks: Vec<(Instant, TickEntry)>,
     /// Batches.
@@ -117,19 +144,25 @@ impl Tables {
     fn take(&mut self, at: Instant, entry: Entry) {
         match entry {
             Entry::Header(header) => self.header = Some(*header),
-            Entry::Fleet { rollout, targets, pools, .. } => {
+            Entry::Fleet { rollout, targets, pools, regions, members, .. } => {
                 self.targets.insert(rollout, targets);
-                self.pools = pools;
+                (self.pools, self.regions) = (pools, regions);
+                let places = members.into_iter().map(|MemberFacts(id, pool, region)| (id, (pool, region)));
+                self.members.extend(places.map(|(id, (pool, region))| (id, (pool as usize, region as usize))));
             }
             Entry::Rollout { rollout, from, to, cause, detail } => {
                 self.transitions.push(Transition { at, rollout, from, to, cause, detail })
             }
             Entry::WaveOpened { rollout, wave, devices, .. } => self.waves.push((at, rollout, wave.0, devices)),
             Entry::Plan(plan) => self.plans.push((at, *plan)),
-            Entry::Batch { rollout, batch, wave, devices, until, .. } => {
-                self.batches.push(BatchRow { at, batch, rollout, wave: wave.0, devices: devices.len(), until });
+            Entry::Batch { rollout, batch, wave, devices, until, first_attempt, .. } => {
+                let (wave, ended, ends) = (wave.0, None, BTreeMap::new());
+                self.batches.push(BatchRow { at, batch, rollout, wave, devices, first_attempt, until, ended, ends });
             }
-            Entry::Settled { attempts, .. } => self.settled.extend(attempts.into_iter().map(|a| (at, a))),
+            Entry::Settled { attempts, .. } => {
+                attempts.iter().for_each(|attempt| self.settle(at, attempt));
+                self.settled.extend(attempts.into_iter().map(|a| (at, a)));
+            }
             Entry::Rollback { rollout, devices, canceled, held, .. } => {
                 let (devices, canceled) = (devices.len(), canceled.len());
                 self.rollbacks.push(RollbackRow { at, rollout, devices, canceled, held });
@@ -149,6 +182,33 @@ impl Tables {
         }
     }
 
+    /// Tells the batch of an attempt how it ended. Attempts are numbered in the order of their batches.
+    fn settle(&mut self, at: Instant, attempt: &SettledAttempt) {
+        let after = self.batches.partition_point(|batch| batch.first_attempt <= attempt.attempt);
+        let Some(batch) = after.checked_sub(1).and_then(|position| self.batches.get_mut(position)) else { return };
+        if attempt.attempt.0 - batch.first_attempt.0 < batch.devices.len() as u64 {
+            batch.ended = Some(at);
+            *batch.ends.entry(attempt.end).or_default() += 1;
+        }
+    }
+
+    /// Hours from the beginning of the first rollout, or of the journal where none began.
+    pub(crate) fn hours(&self, at: Instant) -> f64 {
+        let began = self.began().or_else(|| self.ticks.first().map(|(at, _)| *at)).unwrap_or(at);
+        (at.as_millis() - began.as_millis()) as f64 / 3_600_000.0
+    }
+
+    /// The last moment that anything is known of.
+    pub(crate) fn last_known(&self) -> Option<Instant> {
+        let ticks = self.ticks.last().map(|(at, _)| *at);
+        ticks.max(self.transitions.last().map(|t| t.at)).max(self.settled.last().map(|(at, _)| *at))
+    }
+
+    /// Was the world a real one?
+    pub fn is_live(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.world.is_null())
+    }
+
     /// `rollout 2: ` where there are several, else nothing.
     pub fn label(&self, rollout: RolloutId) -> String {
         if self.targets.len() > 1 { format!("rollout {}: ", rollout.0 + 1) } else { String::new() }
@@ -164,13 +224,15 @@ impl Tables {
         self.transitions.iter().map(|t| (t.rollout, (t.at, t.to))).collect()
     }
 
-    /// Ticks from six hours before the rollout on, so that pictures show what it went into.
+    /// Ticks from six hours before the first rollout to six hours after the last, so that pictures show what they went into and what came of it.
     pub fn shown_ticks(&self) -> &[(Instant, TickEntry)] {
-        let from = self
-            .began()
-            .map_or(Instant::from_millis(i64::MIN), |at| at - slacktide_engine::time::Span::from_secs(6 * 3600));
+        let from = self.began().map_or(Instant::from_millis(i64::MIN), |at| at - AROUND);
+        let ends = self.ended();
+        let is_over = !ends.is_empty() && ends.values().all(|(_, state)| state.is_end());
+        let to = ends.values().map(|(at, _)| *at + AROUND).max().filter(|_| is_over);
         let first = self.ticks.partition_point(|(at, _)| *at < from);
-        &self.ticks[first..]
+        let last = to.map_or(self.ticks.len(), |to| self.ticks.partition_point(|(at, _)| *at <= to));
+        &self.ticks[first..last.max(first)]
     }
 
     /// The ticks as CSV.

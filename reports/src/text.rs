@@ -72,7 +72,9 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
         ));
     }
     if began.is_some() {
-        let updated = measure("updated_devices").unwrap_or(0.0);
+        // A live journal has no measures; its attempts tell as much.
+        let updated =
+            measure("updated_devices").or_else(|| tables.course().get("updated_devices").copied()).unwrap_or(0.0);
         let (batches, waves) = (tables.batches.len(), tables.waves.len());
         said.push(match tables.targets.values().collect::<Vec<_>>().as_slice() {
             [targets] => format!(

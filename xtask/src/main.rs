@@ -1,8 +1,9 @@
-//! The project's own chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask opentelemetry`.
+//! The project's own chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask pages`, `cargo xtask opentelemetry`.
 // A command-line tool of the project itself: printing is what it is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod opentelemetry;
+mod pages;
 mod tidy;
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +12,9 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 const USAGE: &str =
-    "cargo xtask ci              everything a change must pass: format, lints, tests, documentation, tidy
+    "cargo xtask ci              everything a change must pass: format, lints, tests, documentation, pages, tidy
 cargo xtask tidy            house rules: lengths, captions, forbidden arrows, licences
+cargo xtask pages           every kind of report page in Chromium: axe-core, widths, colour schemes (needs chromium and npm)
 cargo xtask opentelemetry   makes the Python environment that a test of the live bridge needs";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         "ci" => ci(),
         "tidy" => tidy::run(&root()),
         "opentelemetry" => opentelemetry::install(&root()),
+        "pages" => pages::run(&root()),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -72,6 +75,7 @@ fn ci() -> Result<()> {
             if status.success() { Ok(()) } else { bail!("cargo {} failed", arguments.join(" ")) }
         })?;
     }
+    step("pages", "mend what the browser names; `cargo xtask pages` runs this alone", || pages::run(&root()))?;
     step("tidy", "mend what is named above", || tidy::run(&root()))?;
     println!("ci: all steps passed");
     Ok(())

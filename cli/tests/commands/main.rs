@@ -46,7 +46,7 @@ fn simulate_writes_a_page_and_says_what_happened() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("60 of 60 devices run the new release") && said.contains("report.html"), "{said}");
     let page = std::fs::read_to_string(dir.path().join("slacktide-out/report.html")).unwrap();
-    assert!(page.starts_with("<!doctype html>") && page.matches("<svg ").count() == 4);
+    assert!(page.starts_with("<!doctype html>") && page.matches("<svg ").count() == 8);
     assert!(!page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org").count());
 }
 

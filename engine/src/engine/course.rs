@@ -5,13 +5,15 @@ use super::run::{Run, Stage};
 use crate::ids::{CommandId, DeviceIndex, RolloutId};
 use crate::input::OperatorAction;
 use crate::journal::Entry;
-use crate::journal::entry::PoolFacts;
+use crate::journal::entry::{MemberFacts, PoolFacts};
 use crate::output::CommandKind;
 use crate::rollout::{Cause, LeftOut, Package, RolloutEvent, RolloutState};
 use std::collections::BTreeMap;
 
 /// Ended rollouts whose devices are remembered; older ones keep their figures only.
 const ENDED_KEPT: usize = 8;
+/// A journal names the pool and region of every device of a rollout for so many.
+const MEMBERS_RECORDED_MAX: usize = 200_000;
 
 impl Engine {
     /// Moves a rollout along one edge and records it. Refused where there is no such edge.
@@ -154,7 +156,26 @@ impl Engine {
             targets: self.run(rollout).map_or(0, |run| run.targets.len()) as u32,
             pools: self.fleet.pools.iter().map(facts).collect(),
             regions,
+            members: self.members(rollout),
         });
+    }
+
+    /// Where each device of a rollout belongs; of a rollout for very many it is not said.
+    fn members(&self, rollout: RolloutId) -> Vec<MemberFacts> {
+        let devices = self.run(rollout).map_or(&[][..], |run| &run.targets);
+        if devices.len() > MEMBERS_RECORDED_MAX {
+            return Vec::new();
+        }
+        let mut place = vec![0; self.fleet.regions.len()];
+        for (position, region) in self.fleet.regions_by_name().into_iter().enumerate() {
+            place[region] = position as u32;
+        }
+        let one = |device: &DeviceIndex| {
+            let d = device.index();
+            let id = self.fleet.facts[d].id.clone();
+            MemberFacts(id, self.fleet.pool_of[d].0, place[self.fleet.region_of[d].index()])
+        };
+        devices.iter().map(one).collect()
     }
 
     /// Goes on after a pause.

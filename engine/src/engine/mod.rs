@@ -50,6 +50,8 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     record_inputs: bool,
     last_tick_slot: Option<i64>,
+    /// Highest demand of every pool since it was last recorded, percent.
+    pool_peaks_percent: Vec<f64>,
     #[cfg(feature = "planted-faults")]
     planted: Option<crate::planted::Fault>,
 }
@@ -70,6 +72,7 @@ impl Engine {
             outputs: VecDeque::new(),
             record_inputs: false,
             last_tick_slot: None,
+            pool_peaks_percent: Vec::new(),
             #[cfg(feature = "planted-faults")]
             planted: None,
         }

@@ -179,12 +179,14 @@ mod tests {
                 worst_pool_forecast_percent: None,
                 worst_pool: 0,
                 states: Default::default(),
+                pool_peaks_percent: Vec::new(),
+                region_load: Vec::new(),
             }))
         };
         guard.take(&tick(5.0));
         assert_eq!(guard.look(), None, "before the rollout has begun");
-        let (pools, regions) = (Vec::new(), BTreeMap::new());
-        guard.take(&Entry::Fleet { rollout: RolloutId(0), devices: 1, targets: 1, pools, regions });
+        let (pools, regions, members) = (Vec::new(), BTreeMap::new(), Vec::new());
+        guard.take(&Entry::Fleet { rollout: RolloutId(0), devices: 1, targets: 1, pools, regions, members });
         guard.take(&tick(37.0));
         assert_eq!(guard.look(), None);
         guard.take(&tick(35.0));

@@ -47,10 +47,13 @@ pub enum Entry {
         devices: u32,
         /// Devices the rollout is for.
         targets: u32,
-        /// The pools, in the order of the `pools` columns of [`Entry::Tick`].
+        /// The pools, in the order of [`TickEntry::pool_peaks_percent`].
         pools: Vec<PoolFacts>,
         /// Device counts by region.
         regions: BTreeMap<String, u32>,
+        /// The devices it is for, so that what follows can be told by pool and by region; empty for more than 200,000.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        members: Vec<MemberFacts>,
     },
     /// A rollout changed state.
     Rollout {
@@ -214,6 +217,11 @@ pub struct PoolFacts {
     pub weight: f64,
 }
 
+/// Where a device belongs: its name, the position of its pool and the position of its region in the order of their names. Written as
+/// `["web-7", 2, 0]`, since there is one for every device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberFacts(pub DeviceId, pub u32, pub u32);
+
 /// A plan in figures. The devices of a batch are named when it is told to go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanEntry {
@@ -311,6 +319,13 @@ pub struct TickEntry {
     pub worst_pool: u32,
     /// Devices of the rollout by state.
     pub states: StateCounts,
+    /// On the first tick of a slot while a rollout is active: the highest demand of every pool since the last such tick, whole percent of its
+    /// members in service; empty with more than 20,000 pools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pool_peaks_percent: Vec<u16>,
+    /// On the first tick of a slot while a rollout is active: the weighted mean load of the devices in service of every region, in the order of their names, 0–100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub region_load: Vec<f64>,
 }
 
 /// Devices of the rollout by state; they add up to the targets.

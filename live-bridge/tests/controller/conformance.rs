@@ -211,5 +211,20 @@ async fn the_controller_commands_as_the_simulator_does() {
     stage.world.controller.finish();
     let wanted = commands(&lines);
     assert!(wanted.len() > 1, "a world without commands shows nothing");
-    assert_eq!(commands(&journal(&store)), wanted);
+    let real = journal(&store);
+    assert_eq!(commands(&real), wanted);
+    // Whoever knows the page of the one knows that of the other: the same sections, the same pictures.
+    let (real, simulated) = (page_of(&real), page_of(&lines));
+    assert_eq!(headings(&real), headings(&simulated));
+    assert_eq!(real.matches("<svg ").count(), simulated.matches("<svg ").count());
+    assert!(real.contains("a real fleet") && real.contains("6 of 6 devices run the new release"), "{real}");
+}
+
+fn page_of(lines: &[Line]) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| serde_json::to_string(line).unwrap()).collect();
+    slacktide_reports::page::html(&slacktide_reports::tables::Tables::read(lines.iter().map(String::as_str)).unwrap())
+}
+
+fn headings(page: &str) -> Vec<&str> {
+    page.split("<h2 id=s").skip(1).filter_map(|part| part.split_once("</h2>").map(|(text, _)| text)).collect()
 }

@@ -1,9 +1,10 @@
 //! Plots of accuracy: errors by model, by lead and phase, intervals against what they promise, and forecasts to look at.
 
-use super::document::{Document, Example, Metric, Part};
+use super::document::{Document, Example, Metric, Model, Part};
 use crate::curves::{Axes, Band, Curve, curves};
+use crate::html::Cell;
 use crate::plot::{
-    Canvas, FIRST, GRID, Hold, INK, INNER, Marker, PENS, Pen, SECOND, SOFT, Scale, WIDTH, draw, nothing,
+    Canvas, Dash, FIRST, Figure, GRID, Hold, INK, Marker, PENS, Pen, SECOND, Scale, WIDTH, draw, nothing,
 };
 
 const ROW: i32 = 21;
@@ -11,7 +12,7 @@ const NAMES: i32 = 150;
 const TOP: i32 = 26;
 
 /// MASE of every model, the lowest on top.
-pub(super) fn errors(name: &str, metric: &Metric) -> String {
+pub(super) fn errors(name: &str, metric: &Metric) -> Figure {
     let title = format!("MASE by model, {name}");
     let rows: Vec<_> = metric.sorted().into_iter().filter_map(|m| m.mase.map(|mase| (m, mase))).collect();
     let Some(mut x) = Scale::over(rows.iter().map(|(_, v)| *v).chain([0.0, 1.0]), NAMES, WIDTH - 70) else {
@@ -20,7 +21,7 @@ pub(super) fn errors(name: &str, metric: &Metric) -> String {
     x.low = 0.0;
     let bottom = TOP + ROW * rows.len() as i32;
     let description = "a row for each model, sorted; a filled square is a trivial model; the thick line marks 1";
-    draw(&title, description, bottom + 48, |area| {
+    let figure = draw(&title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(
             &x,
@@ -39,7 +40,9 @@ pub(super) fn errors(name: &str, metric: &Metric) -> String {
             canvas.text((x.at(*mase) + 10, y), Hold::Left, &format!("{mase:.3}"))?;
         }
         Ok(())
-    })
+    });
+    let row = |(model, mase): &(&Model, f64)| vec![model.name.as_str().into(), Cell::number(format!("{mase:.3}"))];
+    figure.with(["model", "MASE"], rows.iter().map(row).collect())
 }
 
 fn lines<'a>(metric: &'a Metric, parts: &[Part], at: impl Fn(usize) -> f64) -> Vec<Curve<'a>> {
@@ -59,7 +62,7 @@ fn unit(document: &Document) -> (&'static str, f64) {
 }
 
 /// Errors by how far ahead.
-pub(super) fn by_lead(name: &str, metric: &Metric, document: &Document) -> String {
+pub(super) fn by_lead(name: &str, metric: &Metric, document: &Document) -> Figure {
     let (unit, step) = unit(document);
     let x = format!("{unit} ahead");
     let axes = Axes { x: &x, y: "MASE", from_zero: true, rule: None };
@@ -74,7 +77,7 @@ pub(super) fn by_lead(name: &str, metric: &Metric, document: &Document) -> Strin
 }
 
 /// Errors by phase of the season; `None` where there is no season.
-pub(super) fn by_phase(name: &str, metric: &Metric, document: &Document) -> Option<String> {
+pub(super) fn by_phase(name: &str, metric: &Metric, document: &Document) -> Option<Figure> {
     let season = document.seasons.first().copied().filter(|s| *s >= 2)?;
     let is_day = season as i64 * document.step_s == 86_400;
     let (x, step) = if is_day {
@@ -89,7 +92,7 @@ pub(super) fn by_phase(name: &str, metric: &Metric, document: &Document) -> Opti
 }
 
 /// How often intervals held what came, against how often they should.
-pub(super) fn coverage(name: &str, metric: &Metric) -> String {
+pub(super) fn coverage(name: &str, metric: &Metric) -> Figure {
     let title = format!("Intervals of 80 and 95 %, {name}");
     let rows: Vec<_> =
         metric.sorted().into_iter().filter_map(|m| Some((m, m.coverage80? * 100.0, m.coverage95? * 100.0))).collect();
@@ -99,11 +102,11 @@ pub(super) fn coverage(name: &str, metric: &Metric) -> String {
     let bottom = TOP + ROW * rows.len() as i32;
     let description =
         "a row for each model: a disc for the 80 % interval, a triangle for the 95 % one; lines mark 80 and 95";
-    draw(&title, description, bottom + 48, |area| {
+    let figure = draw(&title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(8), TOP - 6, bottom, "values within the interval, %")?;
         for (nominal, colour, label) in [(80.0, FIRST, "80 % promised"), (95.0, SECOND, "95 % promised")] {
-            let pen = Pen { colour, dash: Some((6, 4)), marker: None };
+            let pen = Pen { colour, dash: Some(Dash::Even), marker: None };
             canvas.stroke(&[(x.at(nominal), TOP - 6), (x.at(nominal), bottom)], pen)?;
             canvas.text((x.at(nominal), 10), Hold::Middle, label)?;
         }
@@ -114,11 +117,15 @@ pub(super) fn coverage(name: &str, metric: &Metric) -> String {
             canvas.marker((x.at(*wide), y), Marker::Triangle, SECOND)?;
         }
         Ok(())
-    })
+    });
+    let row = |(model, narrow, wide): &(&Model, f64, f64)| {
+        vec![model.name.as_str().into(), Cell::number(format!("{narrow:.1}")), Cell::number(format!("{wide:.1}"))]
+    };
+    figure.with(["model", "within the 80 % interval, %", "within the 95 % interval, %"], rows.iter().map(row).collect())
 }
 
 /// A forecast, what was known before it, and what came.
-pub(super) fn example(name: &str, example: &Example, document: &Document) -> String {
+pub(super) fn example(name: &str, example: &Example, document: &Document) -> Figure {
     let (unit, step) = unit(document);
     let before = example.history.len() as f64;
     let mut known: Vec<(f64, Option<f64>)> =
@@ -131,11 +138,10 @@ pub(super) fn example(name: &str, example: &Example, document: &Document) -> Str
         lines.push(Curve { label: &forecast.model, points, pen });
     }
     let bands = example.forecasts.first().map_or_else(Vec::new, |first| {
-        let band = |low: &[f64], high: &[f64], colour| Band {
-            points: low.iter().zip(high).enumerate().map(|(i, (l, h))| ((i + 1) as f64 * step, *l, *h)).collect(),
-            colour,
+        let ends = |low: &[f64], high: &[f64]| {
+            low.iter().zip(high).enumerate().map(|(i, (l, h))| ((i + 1) as f64 * step, *l, *h)).collect()
         };
-        vec![band(&first.lower95, &first.upper95, SOFT), band(&first.lower80, &first.upper80, INNER)]
+        vec![Band::soft(ends(&first.lower95, &first.upper95)), Band::inner(ends(&first.lower80, &first.upper80))]
     });
     let x = format!("{unit} from the moment of the forecast");
     let axes = Axes { x: &x, y: name, from_zero: false, rule: Some(0.0) };

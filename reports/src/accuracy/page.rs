@@ -66,7 +66,7 @@ pub fn html(document: &Document) -> String {
         ("seed", document.seed.to_string()),
         ("the selection changed its mind", format!("{} times", document.champion_changes)),
     ];
-    page.table(&["", ""], &facts.map(|(name, value)| vec![name.into(), value.into()]));
+    page.facts(&facts);
     document.remarks.iter().for_each(|remark| page.note(remark));
     page.section("What was found");
     for (name, sentences) in &document.findings {
@@ -117,7 +117,7 @@ fn one_metric(page: &mut Page, name: &str, metric: &Metric, document: &Document)
     if !examples.is_empty() {
         page.part("Forecasts to look at");
         page.note(
-            "The last origin of a series each. Dark and light bands: the 80 and 95 % intervals of the selection.",
+            "The last origin of a series each. Inner and outer bands: the 80 and 95 % intervals of the selection.",
         );
     }
     examples.iter().for_each(|example| look(page, name, example, document));

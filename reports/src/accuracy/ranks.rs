@@ -1,7 +1,8 @@
 //! The critical-difference diagram of Demšar 2006: mean ranks on an axis, and bars that join those within the critical difference.
 
 use super::document::Metric;
-use crate::plot::{Canvas, Drawn, FIRST, Hold, INK, Marker, Scale, WIDTH, draw, nothing};
+use crate::html::Cell;
+use crate::plot::{Canvas, Drawn, FIRST, Figure, Hold, INK, Marker, Scale, WIDTH, draw, nothing};
 
 const SIDE: i32 = 210;
 const AXIS: i32 = 64;
@@ -21,7 +22,7 @@ fn groups(ranks: &[f64], critical: f64) -> Vec<(usize, usize)> {
 }
 
 /// The diagram; the best rank stands on the left.
-pub(super) fn diagram(name: &str, metric: &Metric, critical: f64) -> String {
+pub(super) fn diagram(name: &str, metric: &Metric, critical: f64) -> Figure {
     let title = format!("Mean ranks, {name}");
     let mut ranked: Vec<(&str, f64)> = metric.mean_ranks.iter().map(|(m, r)| (m.as_str(), *r)).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -36,7 +37,7 @@ pub(super) fn diagram(name: &str, metric: &Metric, critical: f64) -> String {
     let description = format!(
         "axis of mean ranks, 1 is best, with a model on each mark; bars join models whose ranks differ by less than {critical:.2}"
     );
-    draw(&title, &description, height, |area| {
+    let figure = draw(&title, &description, height, |area| {
         let canvas = Canvas(area);
         canvas.line(&[(x.from, AXIS), (x.to, AXIS)], INK, 1)?;
         for rank in 1..=ranks.len() {
@@ -53,7 +54,9 @@ pub(super) fn diagram(name: &str, metric: &Metric, critical: f64) -> String {
             canvas.line(&[(x.at(ranks[*first]) - 4, y), (x.at(ranks[*last]) + 4, y)], FIRST, 5)?;
         }
         hang(&canvas, &ranked, &x, rows)
-    })
+    });
+    let row = |(model, rank): &(&str, f64)| vec![(*model).into(), Cell::number(format!("{rank:.2}"))];
+    figure.with(["model", "mean rank (1 is best)"], ranked.iter().map(row).collect())
 }
 
 /// Hangs the better half to the left, the other to the right; the outermost highest, so that no line crosses another.

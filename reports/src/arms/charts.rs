@@ -1,13 +1,15 @@
 //! Plots of a comparison of arms: paired differences with their intervals, and overload against time.
 
-use super::document::{Document, Summary, unit};
-use crate::plot::{Canvas, FIRST, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH, draw, nothing, width_of};
+use super::document::{Difference, Document, Summary, unit};
+use crate::html::Cell;
+use crate::plot::{Canvas, FIRST, Figure, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH, draw, nothing, width_of};
+use crate::text::number;
 
 const ROW: i32 = 24;
 const TOP: i32 = 14;
 
 /// Paired differences of one measure, a row a pair.
-pub(super) fn forest(document: &Document, measure: &str) -> String {
+pub(super) fn forest(document: &Document, measure: &str) -> Figure {
     let (label, scale) = unit(measure).map_or((measure, 1.0), |u| (u.label, u.scale));
     let title = format!("Paired differences of {label}");
     let rows: Vec<_> = document.differences.iter().filter(|d| d.measure == measure).collect();
@@ -18,7 +20,7 @@ pub(super) fn forest(document: &Document, measure: &str) -> String {
     let bottom = TOP + ROW * rows.len() as i32;
     let description =
         "a row for each pair, with the mean of the paired difference and its 95 % interval; the thick line marks 0";
-    draw(&title, description, bottom + 48, |area| {
+    let figure = draw(&title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(8), TOP - 6, bottom, &format!("difference of {label}"))?;
         canvas.line(&[(x.at(0.0), TOP - 6), (x.at(0.0), bottom)], GRID, 3)?;
@@ -34,7 +36,13 @@ pub(super) fn forest(document: &Document, measure: &str) -> String {
             canvas.marker((x.at(d.summary.mean / scale), y), marker, colour)?;
         }
         Ok(())
-    })
+    });
+    let row = |d: &&Difference| {
+        let figures = [d.summary.mean, d.summary.ci95[0], d.summary.ci95[1]].map(|v| Cell::number(number(v / scale)));
+        [Cell::from(name(&d.a, &d.b))].into_iter().chain(figures).collect()
+    };
+    let header = ["pair".to_owned(), format!("difference of {label}"), "from".to_owned(), "to".to_owned()];
+    figure.with(header, rows.iter().map(row).collect())
 }
 
 /// An arm on the plot, in pixels.
@@ -46,7 +54,7 @@ struct Point<'a> {
 }
 
 /// Mean overload caused against mean makespan, with the intervals of both.
-pub(super) fn scatter(document: &Document) -> String {
+pub(super) fn scatter(document: &Document) -> Figure {
     const HEIGHT: i32 = 420;
     let title = "Overload caused against makespan";
     let both = |arm: &'_ super::Arm| -> Option<(Summary, Summary)> {
@@ -74,10 +82,10 @@ pub(super) fn scatter(document: &Document) -> String {
     // Labels stand on the right where there is room: who is furthest right is served first.
     points.sort_by_key(|point| std::cmp::Reverse(point.at.0));
     let description = "a point for each arm with the 95 % intervals of both means as whiskers";
-    draw(title, description, HEIGHT, |area| {
+    let figure = draw(title, description, HEIGHT, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(10), 14, HEIGHT - 48, "mean makespan, h")?;
-        canvas.y_axis(&y, 72, WIDTH - 40, "mean overload caused, device-min")?;
+        canvas.y_axis(&y, 72, WIDTH - 40, "mean overload caused, device-minutes")?;
         for point in &points {
             canvas.line(&[(point.across[0], point.at.1), (point.across[1], point.at.1)], SECOND, 1)?;
             canvas.line(&[(point.at.0, point.upright[0]), (point.at.0, point.upright[1])], SECOND, 1)?;
@@ -89,7 +97,14 @@ pub(super) fn scatter(document: &Document) -> String {
             canvas.text((left, middle), Hold::Left, point.name)?;
         }
         Ok(())
-    })
+    });
+    let cell =
+        |s: &Summary| Cell::number(format!("{} ({} … {})", number(s.mean), number(s.ci95[0]), number(s.ci95[1])));
+    let row = |(arm, (hours, overload)): &(&super::Arm, (Summary, Summary))| {
+        vec![arm.name.as_str().into(), cell(hours), cell(overload)]
+    };
+    let header = ["arm", "mean makespan, h (95 % interval)", "mean overload caused, device-minutes (95 % interval)"];
+    figure.with(header, arms.iter().map(row).collect())
 }
 
 /// Left, top, right and bottom of something that takes room.

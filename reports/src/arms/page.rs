@@ -84,7 +84,10 @@ fn may_be_best(page: &mut Page, selection: &Selection) {
         selection.intervals.iter().map(row).collect::<Vec<_>>()
     };
     let then = selection.then.as_deref().map(rows).unwrap_or_default();
-    page.table(&["measure", "arm", "less the best of the others", "interval", ""], &[rows(selection), then].concat());
+    page.table(
+        &["measure", "arm", "less the best of the others", "interval", "verdict"],
+        &[rows(selection), then].concat(),
+    );
     page.note("All intervals and both statements hold at once with at least 95 % confidence (multiple comparisons with the best).");
 }
 

@@ -2,7 +2,7 @@
 
 use super::document::{Document, Metric, Statistics};
 use crate::curves::{Axes, Curve, curves};
-use crate::plot::{FIRST, INK, Marker, Pen};
+use crate::plot::{Dash, FIRST, Figure, INK, Marker, Pen};
 
 type Points = Vec<(f64, Option<f64>)>;
 
@@ -17,7 +17,7 @@ fn both(recorded: Points, fitted: Points, marked: bool) -> [Curve<'static>; 2] {
         Curve {
             label: "generated",
             points: fitted,
-            pen: Pen { colour: FIRST, dash: Some((8, 4)), marker: marker(Marker::Square) },
+            pen: Pen { colour: FIRST, dash: Some(Dash::Even), marker: marker(Marker::Square) },
         },
     ]
 }
@@ -29,12 +29,12 @@ fn plot(
     axes: Axes<'_>,
     points: impl Fn(&Statistics) -> Points,
     marked: bool,
-) -> String {
+) -> Figure {
     curves(title, description, axes, &both(points(&metric.recorded), points(&metric.fitted), marked), &[])
 }
 
 /// Quantiles of all values.
-pub(super) fn quantiles(metric: &Metric) -> String {
+pub(super) fn quantiles(metric: &Metric) -> Figure {
     let axes = Axes { x: "quantile, % of all values", y: &metric.metric, from_zero: true, rule: None };
     let points =
         |s: &Statistics| s.quantile_levels.iter().map(|p| p * 100.0).zip(s.quantiles.iter().copied()).collect();
@@ -49,7 +49,7 @@ pub(super) fn quantiles(metric: &Metric) -> String {
 }
 
 /// Mean load by hour.
-pub(super) fn profile(metric: &Metric) -> String {
+pub(super) fn profile(metric: &Metric) -> Figure {
     let axes = Axes { x: "hour of the day, UTC", y: &metric.metric, from_zero: false, rule: None };
     let points = |s: &Statistics| {
         let hours = 24.0 / s.profile.len().max(1) as f64;
@@ -59,7 +59,7 @@ pub(super) fn profile(metric: &Metric) -> String {
 }
 
 /// Autocorrelation by lag.
-pub(super) fn memory(metric: &Metric) -> String {
+pub(super) fn memory(metric: &Metric) -> Figure {
     let axes = Axes { x: "lag, hours", y: "autocorrelation", from_zero: false, rule: None };
     let points = |s: &Statistics| s.lag_hours.iter().copied().zip(s.lag_correlations.iter().copied()).collect();
     plot(
@@ -73,7 +73,7 @@ pub(super) fn memory(metric: &Metric) -> String {
 }
 
 /// A week of a device.
-pub(super) fn week(document: &Document) -> String {
+pub(super) fn week(document: &Document) -> Figure {
     let week = &document.sample_week;
     let points = |values: &[Option<f64>]| -> Points {
         values.iter().enumerate().map(|(i, v)| (i as f64 * week.period_s as f64 / 86_400.0, *v)).collect()

@@ -114,7 +114,7 @@ fn held_out(page: &mut Page, held: &HeldOut) {
         ]
     };
     page.table(
-        &["statistic", "generator", "", "first half", ""],
+        &["statistic", "distance of the generator", "verdict on it", "distance of the first half", "verdict on that"],
         &held.fitted.iter().zip(&held.halves).map(row).collect::<Vec<_>>(),
     );
 }

@@ -4,7 +4,7 @@ use super::axis::FieldAxis;
 use super::document::{Document, Varied};
 use crate::arms::{Summary, unit};
 use crate::plot::{
-    Canvas, Drawn, FIRST, Hold, INK, INNER, Marker, SECOND, Scale, THIRD, WIDTH, draw, nothing, width_of,
+    Canvas, Drawn, FIRST, Figure, Hold, INK, INNER, Marker, SECOND, Scale, THIRD, WIDTH, draw, nothing, width_of,
 };
 
 const HEIGHT: i32 = 320;
@@ -31,7 +31,7 @@ fn floor(values: &[Option<Summary>]) -> f64 {
 }
 
 /// A measure against a varied field.
-pub(super) fn response(document: &Document, varied: &Varied, measure: &str) -> String {
+pub(super) fn response(document: &Document, varied: &Varied, measure: &str) -> Figure {
     let bottom = HEIGHT - 48;
     let label = unit(measure).map_or(measure, |u| u.label);
     let title = format!("{label} against {}", varied.field);
@@ -117,7 +117,7 @@ fn line(
 }
 
 /// Mean overload caused against mean makespan: all points, the front joined, the recommended one named.
-pub(super) fn front(document: &Document) -> String {
+pub(super) fn front(document: &Document) -> Figure {
     const TALL: i32 = 420;
     let bottom = TALL - 48;
     let title = "Overload caused against makespan";
@@ -137,7 +137,7 @@ pub(super) fn front(document: &Document) -> String {
     draw(title, description, TALL, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(10), TOP, bottom, "mean makespan, h")?;
-        canvas.y_axis(&y, LEFT, RIGHT, "mean overload caused, device-min")?;
+        canvas.y_axis(&y, LEFT, RIGHT, "mean overload caused, device-minutes")?;
         if let Some(limit) = limit {
             canvas.line(&[(LEFT, y.at(limit)), (RIGHT, y.at(limit))], SECOND, 1)?;
         }

@@ -2,12 +2,12 @@
 
 use super::document::{Document, Point, Varied};
 use crate::arms::unit;
-use crate::plot::{Canvas, FIRST, Hold, INK, SECOND, WIDTH, draw, nothing, width_of};
+use crate::plot::{Canvas, FIRST, Figure, Hold, INK, SECOND, WIDTH, draw, nothing, width_of};
 use crate::text::number;
 use plotters::prelude::{Color as _, Rectangle};
 
 const ROW: i32 = 30;
-const TOP: i32 = 10;
+const TOP: i32 = 28;
 const RIGHT: i32 = WIDTH - 10;
 /// Most columns whose numbers still fit.
 const COLUMNS_MAX: usize = 16;
@@ -37,7 +37,7 @@ pub(super) fn fits(document: &Document) -> bool {
 }
 
 /// The map of a measure.
-pub(super) fn map(document: &Document, measure: &str) -> String {
+pub(super) fn map(document: &Document, measure: &str) -> Figure {
     let (label, scale) = unit(measure).map_or((measure, 1.0), |u| (u.label, u.scale));
     let title = format!("{label} over both fields");
     let [across, upright] = document.varied.as_slice() else { return nothing(&title) };
@@ -48,11 +48,11 @@ pub(super) fn map(document: &Document, measure: &str) -> String {
     if known.is_empty() || columns.is_empty() {
         return nothing(&title);
     }
-    let left = 40 + rows.iter().map(|word| width_of(word)).max().unwrap_or(0);
+    let left = 20 + rows.iter().map(|word| width_of(word)).max().unwrap_or(0);
     let bottom = TOP + ROW * rows.len() as i32;
     let edge = |i: usize| left + (RIGHT - left) * i as i32 / columns.len() as i32;
     let best = document.recommended.as_ref().map(|r| r.point);
-    let description = "a cell for each setting with the mean of its runs; the darker, the more";
+    let description = "a cell for each setting with the mean of its runs; the stronger the shade, the more";
     draw(&title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
         for (i, point) in document.points.iter().enumerate() {
@@ -81,6 +81,7 @@ pub(super) fn map(document: &Document, measure: &str) -> String {
         }
         canvas.line(&[(left, bottom), (RIGHT, bottom)], INK, 1)?;
         canvas.text(((left + RIGHT) / 2, bottom + 32), Hold::Middle, &across.field)?;
-        canvas.upright((12, (TOP + bottom) / 2), &upright.field)
+        // Beside few rows an upright name would be longer than they are high.
+        canvas.text((8, 12), Hold::Left, &format!("{} ↑", upright.field))
     })
 }

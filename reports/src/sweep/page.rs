@@ -46,7 +46,7 @@ pub fn html(document: &Document) -> String {
             page.section(&format!("Both fields: {}", label(measure)));
             page.figure(
                 &heat::map(document, measure),
-                "Means of the runs; the darker, the more. The frame is recommended.",
+                "Means of the runs; the stronger the shade, the more. The frame is recommended.",
             );
         }
     }

@@ -3,7 +3,7 @@
 use super::document::{Arm, Calibration, Document};
 use crate::curves::{Axes, Band, Curve, curves};
 use crate::html::{Cell, Page};
-use crate::plot::{INNER, PENS, Pen, SOFT};
+use crate::plot::{Figure, PENS, Pen};
 use crate::text::number;
 
 /// The page.
@@ -17,21 +17,20 @@ pub fn html(document: &Document) -> String {
         document.seed
     );
     let mut page = Page::new("What may come", &under);
+    page.section("In words");
     document.arms.iter().for_each(|arm| page.say(&words(arm, document.ahead_h)));
     page.section("Completion and chances");
-    page.table(
-        &["policy", "ended: 10 %", "half", "90 %", "updated", "pool critical", "unfinished", "stopped", "failures"],
-        &document.arms.iter().map(row).collect::<Vec<_>>(),
-    );
-    page.note("Times in hours; a dash lies beyond the time looked ahead. The rest are shares of the courses: some pool passes its critical load; not ended in time; a rollout stopped or taken back; devices that failed.");
+    page.table(&HEADER, &document.arms.iter().map(row).collect::<Vec<_>>());
+    page.note("A dash lies beyond the time looked ahead. Shares are of the courses: some pool passes its critical load; not ended in time; a rollout stopped or taken back; devices that failed.");
     page.section("Capacity");
     for arm in &document.arms {
         page.part(&arm.policy);
-        page.figure(&fan(arm), "Capacity of the devices in service (100 less their load). Dark: eight courses in ten; light: 95 in a hundred.");
+        page.figure(&fan(arm), "Capacity of the devices in service (100 less their load). Inner band: eight courses in ten; outer: 95 in a hundred.");
     }
     if let Some(calibration) = &document.calibration {
         earlier(&mut page, calibration);
     }
+    page.section("How to read it");
     page.glossary(&[
         ("course", "one way it may go: load drawn from what was recorded, updates that take as long and fail as often as the recorded ones"),
         ("past critical", "the demand of some pool is above monitor.critical_load_percent of its members in service"),
@@ -39,6 +38,18 @@ pub fn html(document: &Document) -> String {
     ]);
     page.finish()
 }
+
+const HEADER: [&str; 9] = [
+    "policy",
+    "one in ten ended after, h",
+    "half after, h",
+    "nine in ten after, h",
+    "devices updated, mean",
+    "some pool critical",
+    "not ended",
+    "stopped or taken back",
+    "devices failed",
+];
 
 fn words(arm: &Arm, ahead_h: f64) -> String {
     let hours =
@@ -72,18 +83,17 @@ fn row(arm: &Arm) -> Vec<Cell> {
     ]
 }
 
-fn fan(arm: &Arm) -> String {
+fn fan(arm: &Arm) -> Figure {
     let half = arm.capacity.iter().map(|point| (point.h, Some(point.p50))).collect();
-    let band = |ends: fn(&super::Point) -> (f64, f64), colour| Band {
-        points: arm.capacity.iter().map(|point| (point.h, ends(point).0, ends(point).1)).collect(),
-        colour,
+    let ends = |ends: fn(&super::Point) -> (f64, f64)| {
+        arm.capacity.iter().map(|point| (point.h, ends(point).0, ends(point).1)).collect()
     };
     curves(
         &format!("Capacity to come under {}", arm.policy),
         "Median and bands of the capacity of devices in service against hours ahead.",
-        Axes { x: "hours ahead", y: "capacity, percent", from_zero: true, rule: None },
-        &[Curve { label: "half", points: half, pen: Pen { marker: None, ..PENS[0] } }],
-        &[band(|point| (point.p2, point.p97), SOFT), band(|point| (point.p10, point.p90), INNER)],
+        Axes { x: "hours ahead", y: "capacity left, % (100 − load)", from_zero: true, rule: None },
+        &[Curve { label: "median", points: half, pen: Pen { marker: None, ..PENS[0] } }],
+        &[Band::soft(ends(|point| (point.p2, point.p97))), Band::inner(ends(|point| (point.p10, point.p90)))],
     )
 }
 
