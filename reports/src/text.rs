@@ -75,14 +75,15 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
         // A live journal has no measures; its attempts tell as much.
         let updated =
             measure("updated_devices").or_else(|| tables.course().get("updated_devices").copied()).unwrap_or(0.0);
-        let (batches, waves) = (tables.batches.len(), tables.waves.len());
+        let batches = counted(tables.batches.len(), "batch", "batches");
+        let waves = counted(tables.waves.len(), "wave", "waves");
         said.push(match tables.targets.values().collect::<Vec<_>>().as_slice() {
-            [targets] => format!(
-                "{updated:.0} of {targets} devices run the new release; {batches} batches went out in {waves} waves."
-            ),
+            [targets] => {
+                format!("{updated:.0} of {targets} devices run the new release; {batches} went out in {waves}.")
+            }
             // A device may be for several of them.
             all => format!(
-                "{updated:.0} devices run what the {} rollouts meant for them; {batches} batches went out in {waves} waves.",
+                "{updated:.0} devices run what the {} rollouts meant for them; {batches} went out in {waves}.",
                 all.len()
             ),
         });
@@ -97,7 +98,10 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
     }
     let back: usize = tables.rollbacks.iter().map(|row| row.devices).sum();
     if back > 0 {
-        said.push(format!("{back} devices were told to go back, those with the least capacity left first."));
+        said.push(match back {
+            1 => "1 device was told to go back.".to_owned(),
+            more => format!("{more} devices were told to go back, those with the least capacity left first."),
+        });
     }
     if let Some(tightest) = tables.shown_ticks().iter().map(|(_, t)| t.worst_pool_percent).reduce(f64::max) {
         said.push(format!("The tightest pool used up to {tightest:.0} % of its members in service."));
@@ -114,11 +118,20 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
         });
     }
     if let Some(failed) = measure("failed_devices").filter(|f| *f > 0.0) {
-        said.push(format!("{failed:.0} devices could not be updated and stay on what they ran."));
+        said.push(if failed == 1.0 {
+            "1 device could not be updated and stays on what it ran.".to_owned()
+        } else {
+            format!("{failed:.0} devices could not be updated and stay on what they ran.")
+        });
     }
     said.extend(tables.violations.iter().map(|v| format!("PROMISE BROKEN: {v}.")));
     said.extend(header.remarks.iter().map(|r| format!("Note: {r}.")));
     said
+}
+
+/// `1 batch`, `2 batches`.
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// The sentences and the main measures, for a terminal.

@@ -10,16 +10,21 @@ const AXE_SHA256: &str = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f5
 /// Where it lies in its package.
 const AXE_FILE: &str = "package/axe.min.js";
 
-/// Looks at every kind of page.
+/// Looks at every kind of page, and at the dashboard.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let axe = axe(root)?;
-    let status = Command::new(env!("CARGO"))
-        .args(["test", "-p", "slacktide-reports", "--test", "pages", "--", "--ignored", "--nocapture", "browser"])
-        .env("SLACKTIDE_AXE", &axe)
-        .current_dir(root)
-        .status()
-        .context("cannot start cargo test")?;
-    if status.success() { Ok(()) } else { bail!("a page has faults, or there is no browser: see above") }
+    for (package, test, name) in
+        [("slacktide-reports", "pages", "browser"), ("slacktide-live-bridge", "controller", "axe_finds")]
+    {
+        let status = Command::new(env!("CARGO"))
+            .args(["test", "-p", package, "--test", test, "--", "--ignored", "--nocapture", name])
+            .env("SLACKTIDE_AXE", &axe)
+            .current_dir(root)
+            .status()
+            .context("cannot start cargo test")?;
+        ensure!(status.success(), "a page has faults, or there is no browser: see above");
+    }
+    Ok(())
 }
 
 /// The file of axe-core, fetched once into `target/`.

@@ -45,3 +45,32 @@ async fn an_operator_pauses_and_resumes_with_the_mouse_and_a_viewer_only_looks()
     let buttons = browser.evaluate(&looks, BUTTONS).await;
     assert_eq!(buttons, "W|W|W", "nothing but the cells of the map");
 }
+
+/// Of serious and critical weight, by the rules of WCAG that axe-core knows; `cargo xtask pages` fetches that.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs axe-core: run by `cargo xtask pages`"]
+async fn axe_finds_no_serious_fault_in_the_dashboard() {
+    let axe = std::env::var("SLACKTIDE_AXE").expect("run it by `cargo xtask pages`");
+    let axe = std::fs::read_to_string(axe).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let world = running(folder.path()).await;
+    let door = Door::open(&world);
+    let mut browser = Browser::start().await;
+    for role in [Role::Operator, Role::Viewer] {
+        let person = door.client(person("olga", role)).forward().await;
+        let tab = browser.open(&format!("http://{person}/")).await;
+        browser.wait_for(&tab, STATE, "running", LOADED).await;
+        browser.evaluate(&tab, &format!("{axe}; 0")).await;
+        for scheme in ["light", "dark"] {
+            let features = serde_json::json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+            browser.command(Some(&tab), "Emulation.setEmulatedMedia", features).await;
+            let said = browser.evaluate(&tab, FAULTS).await;
+            assert!(said["passes"].as_u64().unwrap() > 20, "axe looked at nothing: {said}");
+            assert_eq!(said["faults"], serde_json::json!([]), "{role:?}, {scheme}");
+        }
+    }
+}
+
+const FAULTS: &str = "axe.run().then((r) => ({passes: r.passes.length, faults: r.violations
+    .filter((v) => ['serious', 'critical'].includes(v.impact))
+    .map((v) => v.id + ': ' + v.nodes.map((n) => n.target.join(' ')).join(', '))}))";
