@@ -23,8 +23,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 const PORT: u16 = 17_443;
-/// Handshakes under way at once.
-const CONNECTING_MAX: usize = 64;
+/// Handshakes under way at once: what a controller's door allows one address is 128.
+const CONNECTING_MAX: usize = 120;
 const METRICS: [&str; 4] = ["cpu", "memory", "network", "disk"];
 
 type Fail = Box<dyn Error + Send + Sync>;
