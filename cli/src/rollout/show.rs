@@ -116,21 +116,27 @@ impl Watched {
 pub(super) struct View {
     redraws: bool,
     shown: Vec<String>,
+    /// Rows of the terminal that what is shown fills.
+    rows: usize,
 }
 
 impl View {
     pub(super) fn new(redraws: bool) -> Self {
-        Self { redraws, shown: Vec::new() }
+        Self { redraws, shown: Vec::new(), rows: 0 }
     }
 
-    /// On a terminal all lines again in the place of the old ones; else those that are new, with the time.
+    /// On a terminal all lines again in the place of the old ones, as many as fit; else those that are new, with the time.
     pub(super) fn show(&mut self, status: &FleetStatus) {
         let now = lines(status);
         if self.redraws {
-            if !self.shown.is_empty() {
-                crate::say!("\x1b[{}A\x1b[1G\x1b[0J\x1b[1A", self.shown.len());
+            if self.rows > 0 {
+                crate::say!("\x1b[{}A\x1b[1G\x1b[0J\x1b[1A", self.rows);
             }
-            now.iter().for_each(|line| crate::say!("{line}"));
+            let size = terminal_size::terminal_size();
+            let (columns, height) = size.map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()));
+            let (fitting, rows) = fit(&now, columns, height);
+            fitting.iter().for_each(|line| crate::say!("{line}"));
+            self.rows = rows;
         } else {
             for line in now.iter().filter(|line| !self.shown.contains(line)) {
                 crate::say!("{} {line}", moment(status.at_ms));
@@ -138,6 +144,28 @@ impl View {
         }
         self.shown = now;
     }
+}
+
+/// The first lines that fit a terminal, where long ones wrap, and the rows they fill. What is left out is counted in the last.
+fn fit(lines: &[String], columns: usize, height: usize) -> (Vec<String>, usize) {
+    let rows_of = |line: &str| line.chars().count().div_ceil(columns.max(1)).max(1);
+    // One row for the count of what is left out, one for the cursor.
+    let room = height.saturating_sub(2).max(1);
+    let mut rows = 0;
+    let mut kept: Vec<String> = lines
+        .iter()
+        .take_while(|line| {
+            rows += rows_of(line);
+            rows <= room
+        })
+        .cloned()
+        .collect();
+    let left = lines.len() - kept.len();
+    if left > 0 {
+        kept.push(format!("… {left} more lines (--summary leaves the devices out)"));
+    }
+    let rows = kept.iter().map(|line| rows_of(line)).sum();
+    (kept, rows)
 }
 
 #[cfg(test)]
@@ -164,5 +192,16 @@ mod tests {
         // Nothing went on: the newest is what is asked about.
         assert_eq!(Watched::default().over(&status(&["stopped", "finished"])), Some(true));
         assert_eq!(Watched::default().over(&status(&["finished", "stopped"])), Some(false));
+    }
+
+    #[test]
+    fn what_is_drawn_again_fits_the_terminal() {
+        let lines: Vec<String> = ["short", &"long ".repeat(30), "", "last"].map(str::to_owned).to_vec();
+        let (kept, rows) = fit(&lines, 80, 24);
+        assert_eq!((kept.len(), rows), (4, 5), "the long one takes two rows, the empty one takes one");
+        let (kept, rows) = fit(&lines, 80, 5);
+        assert_eq!((kept.len(), rows), (3, 4));
+        assert_eq!(kept[2], "… 2 more lines (--summary leaves the devices out)");
+        assert_eq!(fit(&[], 80, 24), (Vec::new(), 0));
     }
 }

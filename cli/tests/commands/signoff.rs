@@ -178,3 +178,14 @@ fn mistakes_are_told_before_anything_runs() {
     refused(&with(&[]), dir.path(), &["no device of fleet.csv would get greeting 1.1"]);
     refused(&VERIFY, dir.path(), &["--package", "--fleet"]);
 }
+
+/// It is long over, but says what one says, and names the package that the examples build to this day.
+#[test]
+fn the_example_is_a_sign_off_of_the_example_package() {
+    let dir = prepared();
+    let example = format!("{}/../examples/sign-off/greeting-1.1.sign-off.toml", env!("CARGO_MANIFEST_DIR"));
+    let shown = json(&["sign-off", "show", &example, "--json"], dir.path());
+    assert_eq!(shown["signers"], serde_json::json!(["operator/operator/olive", "operator/approver/ada"]));
+    let inspected = json(&["package", "inspect", "greeting-1.1.stp", "--json"], dir.path());
+    assert_eq!(shown["package"]["sha256"], inspected["sha256"], "{inspected}");
+}
