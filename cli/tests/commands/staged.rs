@@ -121,9 +121,9 @@ impl Fleet {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    fn start(&mut self, arguments: &[&str], log: &str) {
+    fn start(&mut self, program: &str, arguments: &[&str], log: &str) {
         let log = fs::File::create(self.path(log)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slacktide"));
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         self.started.push(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
@@ -192,7 +192,7 @@ impl Fleet {
     }
 
     fn serve(&mut self) {
-        self.start(&["serve", "--config", "controller.toml"], "controller.log");
+        self.start(env!("CARGO_BIN_EXE_slacktide"), &["serve", "--config", "controller.toml"], "controller.log");
         self.until("the controller", |fleet| fleet.log("controller.log").contains("\"listens\""));
         for n in 0..DEVICES {
             let name = format!("d{n}");
@@ -203,7 +203,8 @@ impl Fleet {
                 format!("controller = \"https://127.0.0.1:{}\"\nversion = \"1.0\"\nperiod = \"1s\"\n", self.ports[0]);
             self.write(&format!("{name}/agent.toml"), &config);
             let path = format!("{name}/agent.toml");
-            self.start(&["agent", "--config", &path, "--simulate-load", "csv:load.csv"], &format!("{name}.log"));
+            let arguments = ["--config", &path, "--simulate-load", "csv:load.csv"];
+            self.start(env!("CARGO_BIN_EXE_slacktide-agent"), &arguments, &format!("{name}.log"));
         }
         self.until("every device", |fleet| fleet.status()["devices_connected"] == DEVICES);
     }
