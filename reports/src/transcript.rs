@@ -2,7 +2,7 @@
 //! out. The same journal makes the same lines.
 
 use slacktide_engine::ids::{DeviceId, RolloutId};
-use slacktide_engine::journal::entry::{BatchFacts, Entry, HeldDevices, Line, PlanEntry, SettledAttempt, Verdict};
+use slacktide_engine::journal::entry::{BatchFacts, Entry, HeldDevices, Line, PlanEntry, SettledAttempt};
 use slacktide_engine::rollout::{AttemptState, HoldReason};
 use slacktide_engine::time::{Instant, Span};
 use std::fmt::Write as _;
@@ -103,11 +103,7 @@ impl Transcript {
                 self.say(at, Some(*rollout), &words);
             }
             Entry::Verdict(verdict) => {
-                let word = match verdict.verdict {
-                    Verdict::Good => "good",
-                    Verdict::Bad => "bad",
-                    Verdict::Inconclusive => "not enough is known",
-                };
+                let word = verdict.verdict.words();
                 self.say(at, Some(verdict.rollout), &format!("watch: {word}: {}", verdict.evidence));
                 self.evidence.clone_from(&verdict.evidence);
             }

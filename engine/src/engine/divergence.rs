@@ -4,7 +4,7 @@ use super::Engine;
 use crate::envelope::{Envelope, Guard};
 use crate::ids::RolloutId;
 use crate::journal::entry::Verdict;
-use crate::rollout::{Cause, RolloutEvent};
+use crate::rollout::{Cause, RolloutEvent, RolloutState};
 
 impl Engine {
     /// From now on a rollout that can still begin is held against this.
@@ -32,10 +32,11 @@ impl Engine {
 
     /// Pauses rollouts that have left what was signed off. What is under way ends as it may: nothing says that it is bad.
     pub(super) fn watch_divergence(&mut self) {
-        for id in self.live() {
-            let Some(run) = self.run_mut(id).filter(|run| run.is_running()) else { continue };
-            if let Some(departure) = run.guard.as_mut().and_then(Guard::look) {
-                let figures = (departure.value, departure.bound);
+        for position in 0..self.rollouts.len() {
+            let run = &mut self.rollouts[position];
+            let guard = run.guard.as_mut().filter(|_| run.state == RolloutState::Running);
+            if let Some(departure) = guard.and_then(Guard::look) {
+                let (id, figures) = (run.id, (departure.value, departure.bound));
                 self.judge(id, Verdict::Bad, Cause::Divergence, figures, departure.to_string());
             }
         }

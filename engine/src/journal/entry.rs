@@ -464,3 +464,14 @@ pub enum Verdict {
     /// Hold.
     Inconclusive,
 }
+
+impl Verdict {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Inconclusive => "not enough is known",
+        }
+    }
+}

@@ -178,7 +178,7 @@ impl Board {
             devices,
             devices_total: registry.devices().len() as u32,
             devices_connected: registry.connected() as u32,
-            devices_absent: registry.devices().len().saturating_sub(engine.fleet().len()) as u32,
+            devices_absent: registry.absent(engine) as u32,
         }
     }
 

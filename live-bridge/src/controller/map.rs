@@ -85,19 +85,16 @@ const fn word(place: Place) -> &'static str {
     }
 }
 
-/// The map, and how many devices have never been heard of.
+/// The map.
 pub(super) fn draw(
     engine: &Engine,
     registry: &Registry,
     board: &Board,
     places: &[Option<DevicePlace>],
     now: Instant,
-) -> (Map, usize) {
+) -> Map {
     let pen = Pen { engine, board, places, now };
-    let devices = registry.devices();
-    let absent = devices.iter().filter(|device| pen.find(device).is_none()).count();
-    let map = if devices.len() <= CELLS_MAX { pen.cells(registry) } else { pen.counts(registry) };
-    (map, absent)
+    if registry.devices().len() <= CELLS_MAX { pen.cells(registry) } else { pen.counts(registry) }
 }
 
 struct Pen<'a> {

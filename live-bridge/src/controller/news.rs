@@ -3,7 +3,7 @@
 use serde::Serialize;
 use slacktide_engine::ids::{DeviceId, RolloutId};
 use slacktide_engine::journal::Entry;
-use slacktide_engine::journal::entry::{HeldDevices, PlanEntry, SettledAttempt, Verdict};
+use slacktide_engine::journal::entry::{HeldDevices, PlanEntry, SettledAttempt};
 use slacktide_engine::rollout::AttemptState;
 use slacktide_engine::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -123,11 +123,7 @@ impl News {
                 (Some(*rollout), rollback(devices, canceled, held))
             }
             Entry::Verdict(verdict) => {
-                let word = match verdict.verdict {
-                    Verdict::Good => "good",
-                    Verdict::Bad => "bad",
-                    Verdict::Inconclusive => "not enough is known",
-                };
+                let word = verdict.verdict.words();
                 (Some(verdict.rollout), format!("the watch says {word}: {}", verdict.evidence))
             }
             Entry::Stated { device, believed, runs } => {

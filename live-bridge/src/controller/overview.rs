@@ -115,9 +115,12 @@ impl Driver {
         });
         let (rollouts, rollouts_left_off) = self.rollouts(now, &places);
         let (pools, pools_left_off) = self.pools(now);
-        let (map, absent) = draw(&self.engine, &self.registry, &self.board, &places, now);
-        let devices =
-            DevicesView { total: self.registry.devices().len(), connected: self.registry.connected(), absent };
+        let map = draw(&self.engine, &self.registry, &self.board, &places, now);
+        let devices = DevicesView {
+            total: self.registry.devices().len(),
+            connected: self.registry.connected(),
+            absent: self.registry.absent(&self.engine),
+        };
         Overview {
             schema: "slacktide/dashboard/1",
             at_ms: now.as_millis(),

@@ -2,6 +2,7 @@
 
 use super::protocol::Pace;
 use crate::wire::ControllerMessage;
+use slacktide_engine::Engine;
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::version::Version;
 use std::collections::{BTreeMap, VecDeque};
@@ -209,6 +210,11 @@ impl Registry {
 
     pub(super) fn devices(&self) -> &[Arc<Device>] {
         &self.devices
+    }
+
+    /// Devices of the fleet file that the engine has never heard of. Its fleet may also hold some that are in the file no more.
+    pub(super) fn absent(&self, engine: &Engine) -> usize {
+        self.devices.iter().filter(|device| engine.fleet().find(&device.facts.id).is_none()).count()
     }
 
     pub(super) fn connected(&self) -> usize {

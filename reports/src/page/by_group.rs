@@ -10,21 +10,20 @@ const OPEN_MAX: usize = 20;
 const FOLDED_MAX: usize = 300;
 
 /// The map of the whole fleet.
-pub(super) fn fleet_map(page: &mut Page, tables: &Tables) {
+pub(super) fn fleet_map(page: &mut Page, tables: &Tables, pools: &[Group]) {
     let words = Words {
         title: "Demand by pool over time",
         description: "a row for each pool, the fullest on top, a column for each stretch of time; the stronger the shade, the more of what is in service is used; the line under a row says that devices of the pool were under way",
         plural: "pool",
     };
-    let pools = groups(tables, Kind::Pools);
     page.figure(
-        &map(tables, &pools, &words),
+        &map(tables, pools, &words),
         "Highest demand as percent of the members in service. What is over 100 % has a frame. On the right the highest of the row.",
     );
 }
 
 /// A section for regions, if there are several, and one for pools.
-pub(super) fn sections(page: &mut Page, tables: &Tables) {
+pub(super) fn sections(page: &mut Page, tables: &Tables, pools: Vec<Group>) {
     let regions = groups(tables, Kind::Regions);
     page.section("Region by region");
     if regions.len() > 1 {
@@ -40,7 +39,7 @@ pub(super) fn sections(page: &mut Page, tables: &Tables) {
     }
     table(page, tables, regions, "region", "highest load, %");
     page.section("Pool by pool");
-    table(page, tables, groups(tables, Kind::Pools), "pool", "highest demand, %");
+    table(page, tables, pools, "pool", "highest demand, %");
 }
 
 fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, peak: &str) {
@@ -50,7 +49,7 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
     }
     if tables.members.is_empty() {
         page.note(
-            "Which device belongs where cannot be known: the journal was written by a version that did not say it.",
+            "Which device belongs where cannot be known: the journal was written by a version that did not say it, or the rollout was for more than 200,000 devices.",
         );
     }
     groups.sort_by(|a, b| b.peak.map_or(0.0, |p| p.0).total_cmp(&a.peak.map_or(0.0, |p| p.0)));

@@ -54,10 +54,11 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
         all.push(Decision { at: *at, lane: Lane::Wave, marker: (Marker::Triangle, FIRST), what, why });
     }
     for (at, verdict) in &tables.verdicts {
-        let (word, marker) = match verdict.verdict {
-            Verdict::Good => ("good", (Marker::Disc, THIRD)),
-            Verdict::Bad => ("bad", (Marker::Cross, ALARM)),
-            Verdict::Inconclusive => ("not enough is known", (Marker::Ring, SECOND)),
+        let word = verdict.verdict.words();
+        let marker = match verdict.verdict {
+            Verdict::Good => (Marker::Disc, THIRD),
+            Verdict::Bad => (Marker::Cross, ALARM),
+            Verdict::Inconclusive => (Marker::Ring, SECOND),
         };
         let what = format!("{}watch: {word} ({})", tables.label(verdict.rollout), verdict.cause);
         all.push(Decision { at: *at, lane: Lane::Watch, marker, what, why: verdict.evidence.clone() });

@@ -42,7 +42,7 @@ pub(super) fn map(tables: &Tables, groups: &[Group], words: &Words<'_>) -> Figur
     if times.len() < 2 {
         return unknown(
             words.title,
-            "It cannot be known: the journal was written without this by an older version, or ends too soon.",
+            "It cannot be known: the journal was written by an older version, or of more than 20,000 pools, which are not recorded one by one, or ends too soon.",
         );
     }
     let per_column = times.len().div_ceil(COLUMNS_MAX);

@@ -8,6 +8,7 @@ mod lines;
 mod measures;
 mod skill;
 
+use crate::groups::{Group, Kind, groups};
 use crate::html::{Cell, Page};
 use crate::tables::Tables;
 use crate::text;
@@ -24,8 +25,9 @@ pub fn html(tables: &Tables) -> String {
     let mut page = Page::new(world, &format!("policy {policy}, {kind}"));
     page.section("What happened");
     page.sentences(&text::sentences(tables));
-    pictures(&mut page, tables);
-    by_group::sections(&mut page, tables);
+    let pools = groups(tables, Kind::Pools);
+    pictures(&mut page, tables, &pools);
+    by_group::sections(&mut page, tables, pools);
     decisions::section(&mut page, tables);
     plans(&mut page, tables);
     skill::section(&mut page, tables);
@@ -54,10 +56,10 @@ const GLOSSARY: [(&str, &str); 6] = [
     ("Points", "Percentage points of load."),
 ];
 
-fn pictures(page: &mut Page, tables: &Tables) {
+fn pictures(page: &mut Page, tables: &Tables, pools: &[Group]) {
     let policy = tables.header.as_ref().and_then(|h| Policy::from_toml("journal header", &h.policy).ok());
     page.section("The fleet over time");
-    by_group::fleet_map(page, tables);
+    by_group::fleet_map(page, tables, pools);
     page.section("Capacity");
     page.figure(
         &lines::capacity(tables),

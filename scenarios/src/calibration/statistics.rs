@@ -21,11 +21,15 @@ pub fn sorted(series: impl IntoIterator<Item = f64>) -> Vec<f64> {
 
 /// Quantile of sorted values, by straight lines between them; NaN of none.
 pub fn quantile(sorted: &[f64], p: f64) -> f64 {
+    between(sorted, p.clamp(0.0, 1.0) * sorted.len().saturating_sub(1) as f64)
+}
+
+/// The value at a place between the first (0) and the last (n − 1), by straight lines; at the nearer end for places beyond, NaN of none.
+pub fn between(sorted: &[f64], place: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let place = p.clamp(0.0, 1.0) * last as f64;
+    let place = place.clamp(0.0, last as f64);
     let low = (place as usize).min(last);
-    let share = place - low as f64;
-    sorted[low] + share * (sorted[(low + 1).min(last)] - sorted[low])
+    sorted[low] + (place - low as f64) * (sorted[(low + 1).min(last)] - sorted[low])
 }
 
 /// Pairs of values a lag apart that an autocorrelation is made of, at least.

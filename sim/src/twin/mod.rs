@@ -14,7 +14,7 @@ use slacktide_engine::journal::entry::{Entry, Line};
 use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::RolloutState;
 use slacktide_engine::time::{Instant, Span};
-use slacktide_scenarios::calibration::statistics::sorted;
+use slacktide_scenarios::calibration::statistics::{between, sorted};
 use std::collections::BTreeMap;
 
 /// How to look ahead.
@@ -268,11 +268,7 @@ impl Score {
 /// lines between (definition 6 of Hyndman and Fan, *Sample quantiles in statistical packages*, 1996). Quantiles of the sample itself would
 /// be too narrow for a newcomer: of 40 courses they would hold 76 in place of 80 percent. NaN of none.
 fn foretold(sorted: &[f64], p: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let place = (p * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, last as f64);
-    let low = (place as usize).min(last);
-    let share = place - low as f64;
-    if share > 0.0 { sorted[low] + share * (sorted[low + 1] - sorted[low]) } else { sorted[low] }
+    between(sorted, p * (sorted.len() + 1) as f64 - 1.0)
 }
 
 /// Both ends of the band of so many percent in the middle, as shares.
