@@ -114,11 +114,11 @@ async fn numbers_come_twice_and_are_stored_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_shouts_is_slowed_down_alone() {
     let folder = tempfile::tempdir().unwrap();
-    // So few that a burst is over before the first commit must be, however slow the disk is.
-    let world = World::start(folder.path(), &Plan { messages_per_s: 1, ..Plan::default() }).await;
+    let world = World::start(folder.path(), &Plan { messages_per_s: 5, ..Plan::default() }).await;
     let (say, _heard) = session(&world, "d0").await;
     let flood = tokio::spawn(async move {
-        for n in 1..100_000 {
+        // No more than may lie unread: of some hundred small frames h2 itself ends the connection, which `floods` is about.
+        for n in 1..=64 {
             if say.send(request(n)).await.is_err() {
                 return;
             }
@@ -130,15 +130,15 @@ async fn who_shouts_is_slowed_down_alone() {
         assert!(began.elapsed() < Duration::from_secs(60), "nobody is slowed down");
         calm.report(0, 10.0);
         calm.call(&world).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
     }
     flood.abort();
     assert!(world.controller.metrics().slowed() > 0);
     let again = PollRequest { hello: Some(hello("d0")), messages: Vec::new() };
     let answer = world.link("d0").poll(again).await.unwrap().into_inner();
     let Some(Said::Welcome(welcome)) = &answer.messages[0].body else { panic!("no welcome") };
-    let most = 4 + began.elapsed().as_secs() + 1;
-    assert!((1..=most).contains(&welcome.resume_after), "{} of at most {most}", welcome.resume_after);
+    let most = 20 + 5 * (began.elapsed().as_secs() + 1);
+    assert!((20..=most).contains(&welcome.resume_after), "{} of at most {most}", welcome.resume_after);
 }
 
 #[tokio::test(flavor = "multi_thread")]
