@@ -7,6 +7,7 @@ mod accuracy;
 pub mod chaos;
 mod check;
 pub mod compare;
+mod condition;
 mod device;
 mod faults;
 mod fitting;

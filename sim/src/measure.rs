@@ -8,21 +8,19 @@ use crate::world::World;
 use slacktide_engine::time::{Instant, Span};
 
 /// The world without an engine: so many ticks of own load and of who serves it, on this thread. Returns the mean of the first metric over
-/// devices and ticks, percent.
+/// the devices at the last of them, percent.
 pub fn world_only(setup: &Setup, seed: u64, ticks: usize) -> f64 {
     let (facts, group_of) = setup.devices(seed);
     let devices = facts.len();
     let mut load = Load::new(setup, &facts, &group_of, seed);
     let mut world = World::new(&setup.scenario, facts);
     let mut columns = vec![vec![0.0_f32; devices]; setup.metrics().len()];
-    let mut sum = 0.0;
     for tick in 0..ticks {
         let now = setup.scenario.start + setup.scenario.tick.times(tick);
         load.fill(tick as u64, now, &mut columns);
         world.serve(now, setup.scenario.tick, true, &mut columns);
-        sum += columns[0].iter().map(|v| f64::from(*v)).sum::<f64>();
     }
-    sum / (devices * ticks).max(1) as f64
+    columns[0].iter().map(|v| f64::from(*v)).sum::<f64>() / devices.max(1) as f64
 }
 
 /// The event queue alone: of `length` events the earliest is taken and put back an exponential time later, mean a minute, `events` times.

@@ -47,9 +47,22 @@ impl Stream {
             ^ index.wrapping_mul(0xd1b5_4a32_d192_ed03)))
     }
 
+    #[inline]
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
+    }
+
+    /// The bound to give [`Self::is_below`] for a probability.
+    pub(crate) fn below_share(probability: f64) -> u64 {
+        // A power of two changes no digit: `is_below` of it is `uniform() < probability`, to the bit.
+        (probability.clamp(0.0, 1.0) * (1_u64 << 53) as f64).ceil() as u64
+    }
+
+    /// True with the probability that `bound` was made of; costs a comparison.
+    #[inline]
+    pub(crate) fn is_below(&mut self, bound: u64) -> bool {
+        self.next() >> 11 < bound
     }
 
     /// Uniform in [0, 1).
@@ -75,6 +88,7 @@ impl TryRng for Stream {
         Ok((self.next() >> 32) as u32)
     }
 
+    #[inline]
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
         Ok(self.next())
     }

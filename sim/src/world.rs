@@ -4,33 +4,13 @@
 //! its limit, cannot serve goes to the others in proportion to their headroom. When there is no room left, everybody in service is
 //! overloaded alike; what would push a device over 100 % is not served.
 
+use crate::condition::{Conditions, Service};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
 use slacktide_scenarios::{BadReleaseKind, Scenario};
 use std::collections::BTreeMap;
-
-/// Why a device is not in service, or what is on it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Condition {
-    pub(crate) crashed: bool,
-    pub(crate) out: bool,
-    pub(crate) updating: bool,
-    /// The release it runs.
-    pub(crate) runs: Version,
-    /// Since when, where a rollout brought it.
-    pub(crate) new_since: Option<Instant>,
-    /// Since when it runs without a break what a rollout brought.
-    pub(crate) fresh_since: Option<Instant>,
-    /// Cannot talk to the controller.
-    pub(crate) cut: bool,
-}
-
-impl Condition {
-    const fn new(runs: Version) -> Self {
-        Self { crashed: false, out: false, updating: false, runs, new_since: None, fresh_since: None, cut: false }
-    }
-}
+use std::ops::Range;
 
 /// What one world cost so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,13 +24,11 @@ pub(crate) struct Cost {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) facts: Vec<DeviceFacts>,
-    pub(crate) conditions: Vec<Condition>,
-    pools: Vec<Vec<usize>>,
+    pub(crate) conditions: Conditions,
+    pools: Vec<Members>,
     pool_of: Vec<usize>,
     /// As in the facts, close together: every tick sums them over every pool.
     weight: Vec<f64>,
-    /// By device, as of this tick's beginning: what of its condition moves load. One pass over the conditions a tick instead of three.
-    service: Vec<Service>,
     /// Demand of each pool at the last tick, weight units.
     demand: Vec<f64>,
     limit: f32,
@@ -72,23 +50,15 @@ pub(crate) struct Breaches {
     pub(crate) pool_minutes: f64,
 }
 
-/// Where a device stands in a tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Service {
-    /// In service, and nothing of the rollout is on it.
-    In,
-    /// In service; an update or a release may add to its load.
-    Loaded,
-    Out,
-    Crashed,
-}
-
+#[derive(Clone, Copy)]
 struct Served {
     overloaded: bool,
     in_service: usize,
     /// Of those in service.
     weight: f64,
     demand: f64,
+    /// What members that are out or over their limit cannot serve.
+    excess: f64,
     unserved: f64,
     /// Share of headroom that is taken, and what is added beyond.
     share: f32,
@@ -109,12 +79,11 @@ impl World {
                 .is_some_and(|b| b.variants.is_empty() || b.variants.contains(&fact.variant))
         };
         Self {
-            conditions: facts.iter().map(|fact| Condition::new(fact.version)).collect(),
+            conditions: Conditions::new(facts.iter().map(|fact| fact.version)),
             demand: vec![0.0; pools.len()],
             pool_of: pool_of(&pools, facts.len()),
-            pools: pools.into_values().collect(),
+            pools: pools.into_values().map(Members::new).collect(),
             weight: facts.iter().map(|fact| fact.weight).collect(),
-            service: vec![Service::In; facts.len()],
             limit: scenario.overload_limit_percent as f32,
             bad: facts.iter().map(bad).collect(),
             bad_kind: scenario.failures.bad_release.as_ref().map(|b| (b.kind, b.version)),
@@ -143,71 +112,101 @@ impl World {
     /// rollout. Devices that are out or crashed report nothing (NaN).
     pub(crate) fn serve(&mut self, now: Instant, tick: Span, book: bool, columns: &mut [Vec<f32>]) {
         let minutes = tick.as_secs_f64() / 60.0;
-        self.note_service();
-        let (demand_column, others) = columns.split_at_mut(1);
-        let own = &mut demand_column[0];
+        self.conditions.settle(self.bad_kind.is_some());
         for p in 0..self.pools.len() {
-            let members = &self.pools[p];
-            let is_quiet = self.is_quiet(members);
-            let before_rollout = (book && !is_quiet).then(|| self.weigh(members, own, |s| s == Service::Crashed));
-            if !is_quiet {
-                for d in members {
-                    own[*d] += self.extra(*d, now);
-                }
-            }
-            let served = self.weigh(members, own, |s| matches!(s, Service::Out | Service::Crashed));
+            let pool = std::mem::take(&mut self.pools[p]);
+            let (served, without) = if self.is_quiet(&pool) {
+                // Where the rollout touches nobody, both worlds are the same.
+                let served = self.weigh_all(&pool, &columns[0]);
+                (served, served)
+            } else {
+                self.serve_around(&pool, now, minutes, book, columns)
+            };
             self.demand[p] = served.demand / 100.0;
             if book {
-                // Where the rollout touches nobody, both worlds are the same.
-                add(&mut self.without, before_rollout.as_ref().unwrap_or(&served), minutes);
+                add(&mut self.without, &without, minutes);
                 add(&mut self.actual, &served, minutes);
-                let is_out = members.iter().any(|d| self.conditions[*d].out);
-                if is_out && served.demand > self.breaches.critical_percent * served.weight {
-                    self.breaches.first.get_or_insert(now);
-                    self.breaches.pool_minutes += minutes;
-                }
             }
-            for d in members {
-                let before = own[*d];
-                let capped = before.min(self.limit);
-                own[*d] = (capped + served.share * (self.limit - capped) + served.beyond).min(100.0);
-                // Traffic follows the work.
-                if others.len() == 3 && before > 0.0 {
-                    others[1][*d] = (others[1][*d] * own[*d] / before).clamp(0.0, 100.0);
-                }
+            // With nothing to hand over everybody keeps their own.
+            if served.excess > 0.0 {
+                self.share_out(&pool, &served, columns);
             }
+            self.silence(&pool, columns);
+            self.pools[p] = pool;
         }
-        for (d, service) in self.service.iter().enumerate() {
-            if matches!(service, Service::Out | Service::Crashed) {
-                columns.iter_mut().for_each(|column| column[d] = f32::NAN);
+    }
+
+    fn is_quiet(&self, pool: &Members) -> bool {
+        let services = self.conditions.services();
+        let is_in = |service: &Service| *service == Service::In;
+        match &pool.span {
+            Some(span) => services[span.clone()].iter().all(is_in),
+            None => pool.devices.iter().all(|d| is_in(&services[*d])),
+        }
+    }
+
+    /// What a pool with everybody in service has to carry.
+    fn weigh_all(&self, pool: &Members, own: &[f32]) -> Served {
+        match &pool.span {
+            Some(span) => {
+                let members = self.weight[span.clone()].iter().zip(&own[span.clone()]);
+                self.weigh(members.map(|(weight, load)| (*weight, *load, false)))
+            }
+            None => self.weigh(pool.devices.iter().map(|d| (self.weight[*d], own[*d], false))),
+        }
+    }
+
+    /// What a pool has to carry with some members out or with what the rollout adds to them, and what it would have to without.
+    fn serve_around(
+        &mut self,
+        pool: &Members,
+        now: Instant,
+        minutes: f64,
+        book: bool,
+        columns: &mut [Vec<f32>],
+    ) -> (Served, Served) {
+        let services = self.conditions.services();
+        let own = &mut columns[0];
+        let member = |own: &[f32], d: usize, is_out: bool| (self.weight[d], own[d], is_out);
+        let crashed = |d: usize| services[d] == Service::Crashed;
+        let without = self.weigh(pool.devices.iter().map(|d| member(own, *d, crashed(*d))));
+        for d in &pool.devices {
+            own[*d] += self.extra(*d, now);
+        }
+        let served = self.weigh(pool.devices.iter().map(|d| member(own, *d, services[*d].is_away())));
+        let is_out = pool.devices.iter().any(|d| self.conditions[*d].out);
+        if book && is_out && served.demand > self.breaches.critical_percent * served.weight {
+            self.breaches.first.get_or_insert(now);
+            self.breaches.pool_minutes += minutes;
+        }
+        (served, without)
+    }
+
+    /// What members that are out or over their limit cannot serve goes to the others.
+    fn share_out(&self, pool: &Members, served: &Served, columns: &mut [Vec<f32>]) {
+        let (demand_column, others) = columns.split_at_mut(1);
+        let own = &mut demand_column[0];
+        for d in &pool.devices {
+            let before = own[*d];
+            let capped = before.min(self.limit);
+            own[*d] = (capped + served.share * (self.limit - capped) + served.beyond).min(100.0);
+            // Traffic follows the work.
+            if others.len() == 3 && before > 0.0 {
+                others[1][*d] = (others[1][*d] * own[*d] / before).clamp(0.0, 100.0);
             }
         }
     }
 
-    fn note_service(&mut self) {
-        for (service, condition) in self.service.iter_mut().zip(&self.conditions) {
-            let may_be_bad =
-                self.bad_kind.is_some() && (condition.new_since.is_some() || condition.fresh_since.is_some());
-            *service = if condition.crashed {
-                Service::Crashed
-            } else if condition.out {
-                Service::Out
-            } else if condition.updating || may_be_bad {
-                Service::Loaded
-            } else {
-                Service::In
-            };
+    fn silence(&self, pool: &Members, columns: &mut [Vec<f32>]) {
+        for d in pool.devices.iter().filter(|d| self.conditions.services()[**d].is_away()) {
+            columns.iter_mut().for_each(|column| column[*d] = f32::NAN);
         }
-    }
-
-    fn is_quiet(&self, members: &[usize]) -> bool {
-        members.iter().all(|d| self.service[*d] == Service::In)
     }
 
     /// Demand at the last tick of the pool that a device belongs to, in weight units, and the members of the pool.
     pub(crate) fn pool_demand(&self, device: usize) -> (f64, &[usize]) {
         let pool = self.pool_of[device];
-        (self.demand[pool], &self.pools[pool])
+        (self.demand[pool], &self.pools[pool].devices)
     }
 
     /// Load that the update or the release adds.
@@ -250,18 +249,19 @@ impl World {
         self.actual.unserved += self.weight[device] * percent;
     }
 
-    fn weigh(&self, members: &[usize], own: &[f32], is_out: impl Fn(Service) -> bool) -> Served {
+    /// Members as weight, load, and whether they are out.
+    fn weigh(&self, members: impl Iterator<Item = (f64, f32, bool)>) -> Served {
         let (mut weight, mut headroom, mut excess, mut demand) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
         let mut in_service = 0;
-        for d in members {
-            let (w, load) = (self.weight[*d], f64::from(own[*d]));
+        let limit = f64::from(self.limit);
+        for (w, load, is_out) in members {
+            let load = f64::from(load);
             demand += w * load;
-            if is_out(self.service[*d]) {
+            if is_out {
                 excess += w * load;
             } else {
                 in_service += 1;
                 weight += w;
-                let limit = f64::from(self.limit);
                 headroom += w * (limit - load).max(0.0);
                 excess += w * (load - limit).max(0.0);
             }
@@ -271,7 +271,23 @@ impl World {
         let beyond = if overloaded { ((excess - headroom) / weight) as f32 } else { 0.0 };
         let unserved =
             if in_service == 0 { demand } else { (f64::from(beyond + self.limit) - 100.0).max(0.0) * weight };
-        Served { overloaded, in_service, weight, demand, unserved, share, beyond }
+        Served { overloaded, in_service, weight, demand, excess, unserved, share, beyond }
+    }
+}
+
+/// The members of a pool.
+#[derive(Debug, Default)]
+struct Members {
+    devices: Vec<usize>,
+    /// Where they follow one another, as in every world that is not read from a file: their numbers then lie side by side.
+    span: Option<Range<usize>>,
+}
+
+impl Members {
+    fn new(devices: Vec<usize>) -> Self {
+        let follow = devices.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        let span = devices.first().filter(|_| follow).map(|first| *first..first + devices.len());
+        Self { devices, span }
     }
 }
 

@@ -162,7 +162,8 @@ impl<'a> Model<'a> {
         let nothing = || vec![vec![f32::NAN; devices]; self.recorded.header.metrics.len()];
         let mut columns = self.load.at(now).unwrap_or_else(nothing);
         let fleet = engine.fleet();
-        for (d, condition) in self.world.conditions.iter_mut().enumerate() {
+        for d in 0..devices {
+            let condition = &mut self.world.conditions[d];
             condition.out = fleet.out[d];
             // Who was silent then for no reason of ours is silent now.
             condition.crashed = !columns.iter().any(|column| column[d].is_finite());
