@@ -7,6 +7,8 @@ use crate::time::{Instant, Span};
 
 /// Code of a gap; fresh memory is all gaps.
 const GAP: u16 = 0;
+/// Value of a step of the code, percent. Multiplied, never divided by: reading whole histories is what fits wait for.
+const STEP_PERCENT: f32 = 0.01;
 /// Flag of a disturbed sample.
 const DISTURBED: u16 = 0x8000;
 const VALUE: u16 = 0x7fff;
@@ -157,7 +159,7 @@ impl History {
         let length = self.len() - self.staged_slots;
         // Without branches: the processor decodes several at once.
         let decode = |code: &u16| {
-            let value = f32::from((code & VALUE).wrapping_sub(1)) / 100.0 * factor;
+            let value = f32::from((code & VALUE).wrapping_sub(1)) * STEP_PERCENT * factor;
             if *code == GAP { f32::NAN } else { value }
         };
         let (wrapped, straight) = ring.split_at(first);
@@ -195,7 +197,7 @@ fn decode(code: u16) -> Option<Sample> {
     if code == GAP {
         return None;
     }
-    Some(Sample { value: f32::from((code & VALUE) - 1) / 100.0, disturbed: code & DISTURBED != 0 })
+    Some(Sample { value: f32::from((code & VALUE) - 1) * STEP_PERCENT, disturbed: code & DISTURBED != 0 })
 }
 
 /// A bounded series of full precision, for the few series that are not percentages (pool demand).

@@ -15,6 +15,16 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Partial sums that the processor can add side by side; their order is fixed, so a sum is the same on every machine.
 const LANES: usize = 8;
 
+/// Is every value finite? Without leaving early, so that several are looked at at once.
+pub(crate) fn all_known(values: &[f32]) -> bool {
+    let mut lanes = [0.0_f32; LANES];
+    let chunks = values.chunks_exact(LANES);
+    // Nothing times 0 is 0 but what is finite.
+    let tail: f32 = chunks.remainder().iter().map(|value| value * 0.0).sum();
+    chunks.for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value * 0.0));
+    lanes.iter().sum::<f32>() + tail == 0.0
+}
+
 /// Sum and number of the finite values.
 pub(crate) fn sum_known(values: &[f32]) -> (f32, usize) {
     let mut lanes = [0.0_f32; LANES];
@@ -125,6 +135,21 @@ mod tests {
         close(pinball(&ACTUAL, &FORECAST, 0.9), (0.1 * 2.0 + 0.9 * 2.0 + 0.1 * 3.0 + 0.9 * 4.0) / 4.0);
         close(coverage(&ACTUAL, &[9.0, 21.0, 29.0, 39.0], &[11.0, 22.0, 30.0, 41.0]), 0.75);
         close(winkler(&[5.0], &[6.0], &[8.0], 0.8), 2.0 + 10.0);
+    }
+
+    #[test]
+    fn a_gap_is_seen_wherever_it_is() {
+        for length in 0..40 {
+            let mut values: Vec<f32> = (0..length).map(|v| v as f32 - 7.0).collect();
+            assert!(all_known(&values));
+            for at in 0..length {
+                for gap in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let before = std::mem::replace(&mut values[at], gap);
+                    assert!(!all_known(&values), "{at} of {length}");
+                    values[at] = before;
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The models that cost nothing, and that a dearer one must beat to earn its place.
 
+use crate::measure::all_known;
 use crate::{FitError, Fitted, Model, ModelKind, SeriesView};
 
 /// One of the four trivial models.
@@ -47,11 +48,38 @@ impl Fitted for FittedTrivial {
     }
 }
 
-/// Room that [`Trivials`] work in; used again from series to series, so that nothing is allocated.
+/// Room that [`Trivials`] of one series work in. From an origin to a later one only the values between are added; whoever goes on to
+/// another series calls [`Room::begin`] first.
 #[derive(Debug, Default)]
 pub struct Room {
+    /// Sum of the values of each phase, counted from the first value of the series, up to `upto`.
+    sums: Vec<f32>,
+    upto: usize,
     means: Vec<f32>,
     counts: Vec<u16>,
+}
+
+impl Room {
+    /// Forgets the series; nothing is allocated anew for the next.
+    pub fn begin(&mut self) {
+        self.sums.clear();
+        self.upto = 0;
+    }
+
+    /// Sums up a series as far as it is known.
+    fn sum_up(&mut self, raw: &[f32], season: usize) {
+        if self.sums.len() != season || self.upto > raw.len() {
+            self.begin();
+            self.sums.resize(season, 0.0);
+        }
+        // Season by season, so that the inner loop runs straight over memory.
+        while self.upto < raw.len() {
+            let phase = self.upto % season;
+            let end = (self.upto - phase + season).min(raw.len());
+            self.sums[phase..].iter_mut().zip(&raw[self.upto..end]).for_each(|(sum, value)| *sum += value);
+            self.upto = end;
+        }
+    }
 }
 
 /// The trivial forecasts of one series from the end of what is known of it. What they have in common is worked out once, when it is
@@ -125,7 +153,7 @@ impl<'v, 'r> Trivials<'v, 'r> {
 fn seasonal_naive(series: SeriesView<'_>, season: usize, last: f32, out: &mut [f32]) {
     let n = series.len();
     let newest = &series.raw()[n.saturating_sub(season)..];
-    if newest.len() == season && newest.iter().all(|v| v.is_finite()) {
+    if newest.len() == season && all_known(newest) {
         out.chunks_mut(season).for_each(|chunk| chunk.copy_from_slice(&newest[..chunk.len()]));
         return;
     }
@@ -147,36 +175,29 @@ fn seasonal_naive(series: SeriesView<'_>, season: usize, last: f32, out: &mut [f
 
 /// Mean of each phase, `means[h]` for step n + h; phases never seen take `fallback`.
 fn phase_means(raw: &[f32], season: usize, fallback: f32, room: &mut Room) {
-    let Room { means, counts } = room;
-    let shifted = |begin: usize, end: usize| season - (end - begin);
-    // Walks back season by season, so that every inner loop runs straight over memory.
-    let seasons =
-        || std::iter::successors(Some(raw.len()), move |end| end.checked_sub(season)).take_while(|end| *end > 0);
-    means.clear();
-    means.resize(season, 0.0);
-    for end in seasons() {
-        let begin = end.saturating_sub(season);
-        means[shifted(begin, end)..].iter_mut().zip(&raw[begin..end]).for_each(|(mean, value)| *mean += value);
+    room.sum_up(raw, season);
+    // Phases before that of step n have been seen once more than the others.
+    let (whole, begun) = (raw.len() / season, raw.len() % season);
+    let (more, fewer) = room.sums.split_at(begun);
+    room.means.clear();
+    room.means.extend(fewer.iter().map(|sum| sum / whole as f32));
+    room.means.extend(more.iter().map(|sum| sum / (whole + 1) as f32));
+    if !all_known(&room.means) {
+        known_phase_means(raw, season, fallback, room);
     }
-    let whole = raw.len() / season;
-    // The oldest season may be cut short: only the newest phases of it are known.
-    let cut = season - raw.len() % season;
-    if whole > 0 && means.iter().all(|mean| mean.is_finite()) {
-        let (fewer, more) = means.split_at_mut(cut);
-        fewer.iter_mut().for_each(|mean| *mean /= whole as f32);
-        more.iter_mut().for_each(|mean| *mean /= (whole + 1) as f32);
-        return;
-    }
+}
+
+/// [`phase_means`] of a series with gaps, or shorter than a season.
+fn known_phase_means(raw: &[f32], season: usize, fallback: f32, room: &mut Room) {
+    let Room { means, counts, .. } = room;
     means.fill(0.0);
     counts.clear();
     counts.resize(season, 0);
-    for end in seasons() {
-        let begin = end.saturating_sub(season);
-        let shift = shifted(begin, end);
-        for (i, value) in raw[begin..end].iter().enumerate().filter(|(_, value)| value.is_finite()) {
-            means[shift + i] += value;
-            counts[shift + i] += 1;
-        }
+    let begun = raw.len() % season;
+    for (t, value) in raw.iter().enumerate().filter(|(_, value)| value.is_finite()) {
+        let h = (t % season + season - begun) % season;
+        means[h] += value;
+        counts[h] += 1;
     }
     for (mean, count) in means.iter_mut().zip(counts) {
         *mean = if *count == 0 { fallback } else { *mean / f32::from(*count) };
@@ -207,6 +228,26 @@ mod tests {
         assert_eq!(forecast(ModelKind::SeasonalMean, &y, 3, 4), [3.0, 4.0, 5.0, 3.0]);
         let average = forecast(ModelKind::Average, &y, 3, 1);
         assert!((average[0] - (7.0 + 6.0 + 3.0) / 3.0).abs() < 1e-5);
+    }
+
+    /// Whatever a room has summed up before, the means are those of the series alone.
+    #[test]
+    fn a_room_goes_on_from_origin_to_origin_and_begins_anew() {
+        let series: Vec<f32> = (0..50).map(|t| ((t * 7) % 11) as f32).collect();
+        let mut gappy = series.clone();
+        gappy[20] = f32::NAN;
+        let mut room = Room::default();
+        for values in [&series, &gappy] {
+            room.begin();
+            for known in [3, 17, 17, 21, 50, 30, 49] {
+                let view = SeriesView::new(&values[..known]);
+                for kind in [ModelKind::SeasonalMean, ModelKind::Average] {
+                    let mut out = vec![0.0; 15];
+                    assert!(Trivials::new(view, 7, &mut room).forecast(kind, &mut out));
+                    assert_eq!(out, forecast(kind, &values[..known], 7, 15), "{kind} {known}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -153,12 +153,12 @@ impl BadRelease {
         unit: f64,
         yardstick: &Yardstick,
     ) {
-        let controls = yardstick.scores.len() as f64;
+        let controls = yardstick.best.scores.len() as f64;
         let mut totals = vec![[0.0; RISES.len()]; self.ledgers.len()];
         for (_, w) in group {
             let Some((excess, mates)) = self.panel.excess(*w, before, after, yardstick) else { continue };
             let watched = &mut self.panel.watched[*w];
-            let score = normal_score(&yardstick.scores, (excess - self.tolerance) / watched.spread);
+            let score = normal_score(&yardstick.best.scores, (excess - self.tolerance) / watched.spread);
             let shared = 1.0 + self.recent[watched.pool][look].enter(after) / f64::from(mates);
             let deviation = watched.spread * unit;
             watched.excess = Excess { points: excess, deviation };

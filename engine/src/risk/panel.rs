@@ -45,14 +45,24 @@ pub(super) struct Watched {
     pub(super) excess: Excess,
 }
 
-/// Room that is used again at every look: what the yardstick says.
+/// What the yardstick says.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Yardstick {
+pub(super) struct Measured {
     /// By pool: Σ change and count of its controls.
     pub(super) pools: Vec<(f64, u32)>,
-    changes: Vec<(usize, f64)>,
     /// Excess over spread of the controls, sorted.
     pub(super) scores: Vec<f64>,
+}
+
+/// Room that is used again at every look.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Yardstick {
+    /// By the window that measures best.
+    pub(super) best: Measured,
+    trial: Measured,
+    /// The controls, with their mean load after.
+    after: Vec<(usize, f64)>,
+    changes: Vec<(usize, f64)>,
     sizes: Vec<f64>,
 }
 
@@ -124,7 +134,7 @@ impl Panel {
 
     /// Change of a device's load from one window to another, less that of its pool-mates; `None` where that is not known.
     pub(super) fn excess(&self, w: usize, before: Window, after: Window, yardstick: &Yardstick) -> Option<(f64, u32)> {
-        let (sum, mates) = *yardstick.pools.get(self.watched[w].pool)?;
+        let (sum, mates) = *yardstick.best.pools.get(self.watched[w].pool)?;
         if mates < MATES_MIN {
             return None;
         }
@@ -142,51 +152,61 @@ impl Panel {
             let end = if is_coarse { left.div_euclid(COARSE) } else { left };
             Window { is_coarse, end, bins }
         };
+        self.note_controls(after, left, yardstick);
         let mut best: Option<(Window, f64)> = None;
         for before in BEFORE.map(window) {
-            if let Some(unit) = self.measure(before, after, left, yardstick)
+            if let Some(unit) = self.measure(before, yardstick)
                 && best.is_none_or(|(_, least)| unit < least)
             {
                 best = Some((before, unit));
+                std::mem::swap(&mut yardstick.best, &mut yardstick.trial);
             }
         }
-        let (before, _) = best?;
-        Some((before, self.measure(before, after, left, yardstick)?))
+        best
     }
 
-    /// Measures devices not updated by the same windows: the yardstick. Returns the unit of their scores; `None` where they are too few.
-    fn measure(&self, before: Window, after: Window, from: i64, yardstick: &mut Yardstick) -> Option<f64> {
-        yardstick.pools.clear();
-        yardstick.pools.resize(self.pools, (0.0, 0));
-        yardstick.changes.clear();
-        for (w, watched) in self.watched.iter().enumerate() {
-            if watched.group == Group::Control
-                && watched.control_from <= from - 12
-                && watched.pool < yardstick.pools.len()
-                && let Some(change) = self.change(w, before, after)
-            {
-                let (sum, count) = &mut yardstick.pools[watched.pool];
+    /// Devices not updated that were there before `from`, with their load after: the same for every window before.
+    fn note_controls(&self, after: Window, from: i64, yardstick: &mut Yardstick) {
+        let is_control = |watched: &Watched| {
+            watched.group == Group::Control && watched.control_from <= from - 12 && watched.pool < self.pools
+        };
+        let controls = self.watched.iter().enumerate().filter(|(_, watched)| is_control(watched));
+        yardstick.after.clear();
+        yardstick.after.extend(controls.filter_map(|(w, _)| self.windows.mean(w, after).map(|load| (w, load))));
+    }
+
+    /// Measures the controls by their load in a window before: the yardstick. Returns the unit of their scores; `None` where they are too
+    /// few.
+    fn measure(&self, before: Window, yardstick: &mut Yardstick) -> Option<f64> {
+        let Yardstick { trial: Measured { pools, scores }, after, changes, sizes, .. } = yardstick;
+        pools.clear();
+        pools.resize(self.pools, (0.0, 0));
+        changes.clear();
+        for (w, load_after) in &*after {
+            if let Some(load_before) = self.windows.mean(*w, before) {
+                let change = load_after - load_before;
+                let (sum, count) = &mut pools[self.watched[*w].pool];
                 *sum += change;
                 *count += 1;
-                yardstick.changes.push((w, change));
+                changes.push((*w, change));
             }
         }
-        yardstick.scores.clear();
-        for (w, change) in &yardstick.changes {
-            let (sum, count) = yardstick.pools[self.watched[*w].pool];
+        scores.clear();
+        for (w, change) in &*changes {
+            let (sum, count) = pools[self.watched[*w].pool];
             if count > MATES_MIN {
                 let relative = change - (sum - change) / f64::from(count - 1);
-                yardstick.scores.push(relative / self.watched[*w].spread);
+                scores.push(relative / self.watched[*w].spread);
             }
         }
-        if yardstick.scores.len() < YARDSTICK_MIN {
+        if scores.len() < YARDSTICK_MIN {
             return None;
         }
-        yardstick.scores.sort_unstable_by(f64::total_cmp);
-        yardstick.sizes.clear();
-        yardstick.sizes.extend(yardstick.scores.iter().map(|z| z.abs()));
-        let middle = yardstick.sizes.len() * 68 / 100;
-        let (_, unit, _) = yardstick.sizes.select_nth_unstable_by(middle, f64::total_cmp);
+        scores.sort_unstable_by(f64::total_cmp);
+        sizes.clear();
+        sizes.extend(scores.iter().map(|z| z.abs()));
+        let middle = sizes.len() * 68 / 100;
+        let (_, unit, _) = sizes.select_nth_unstable_by(middle, f64::total_cmp);
         Some(unit.max(0.1))
     }
 }

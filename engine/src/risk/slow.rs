@@ -60,12 +60,12 @@ impl SlowLooks {
         let (mut controls, mut sums) = (usize::MAX, Sums::default());
         for group in entrants.chunk_by(|a, b| a.0 == b.0) {
             let Some((before, unit)) = panel.measure_best(group[0].0 * COARSE, after, yardstick) else { continue };
-            controls = controls.min(yardstick.scores.len());
+            controls = controls.min(yardstick.best.scores.len());
             for (_, w) in group {
                 let Some((excess, mates)) = panel.excess(*w, before, after, yardstick) else { continue };
                 let watched = &panel.watched[*w];
                 let deviation = watched.spread * unit;
-                let score = normal_score(&yardstick.scores, (excess - tolerance) / watched.spread);
+                let score = normal_score(&yardstick.best.scores, (excess - tolerance) / watched.spread);
                 // At the middle of the bins that are looked at, each half an hour.
                 let hours = now.since(watched.since).as_secs_f64() / 3600.0 - 0.25 * BINS as f64;
                 let (by_rise, mates_min) = &mut by_pool[watched.pool];

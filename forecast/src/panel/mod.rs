@@ -140,7 +140,8 @@ pub fn advance(
 /// Room that [`advance_in`] works in: of no meaning between calls, but no longer allocated then.
 #[derive(Debug, Default)]
 pub struct PanelRoom {
-    trivials: Room,
+    /// By series.
+    trivials: Vec<Room>,
     points: Vec<f32>,
     champions: Vec<Vec<f32>>,
     highest: Vec<f32>,
@@ -178,6 +179,8 @@ pub fn advance_in(
     let mut next = state.clone();
     next.fit_to(series.len(), config.models.len());
     let origin = first_step + length as i64;
+    room.trivials.resize_with(series.len().max(room.trivials.len()), Room::default);
+    room.trivials.iter_mut().for_each(Room::begin);
     let mut forecast = PanelForecast::default();
     (forecast.windows_scored, forecast.windows_covered) = next.score_held(config, &series, first_step);
     let origins = scoring::origins_due(config, state, length, first_step);
@@ -191,7 +194,7 @@ pub fn advance_in(
         points.clear();
         points.resize(config.horizon, 0.0);
         forecast.refitted += u32::from(next.drop_drifted(s, *view, origin));
-        let mut known = Trivials::new(*view, config.season, &mut room.trivials);
+        let mut known = Trivials::new(*view, config.season, &mut room.trivials[s]);
         let used = forecast_of(config, &mut next, s, &mut known, first_step, &mut points);
         bound_values(&mut points, config.cap);
         forecast.points[s] = points;
@@ -329,10 +332,13 @@ fn combined(
     (total > 0.0).then(|| sums.into_iter().map(|sum| sum / total).collect())
 }
 
-/// Loads and demands are never negative, and a percentage is at most its cap.
+/// Loads and demands are never negative, and a percentage is at most its cap. All values are finite.
 fn bound_values(values: &mut [f32], cap: Option<f32>) {
+    let cap = cap.unwrap_or(f32::MAX);
     for value in values {
-        *value = value.clamp(0.0, cap.unwrap_or(f32::MAX));
+        // As comparisons, which the processor does for several at once; `clamp` makes sure of its bounds at each.
+        let above = if *value > 0.0 { *value } else { 0.0 };
+        *value = if above < cap { above } else { cap };
     }
 }
 

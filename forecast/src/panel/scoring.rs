@@ -73,7 +73,7 @@ pub(super) fn score(
         // A first champion stands there by its place in the list alone: its errors say nothing of whoever will have won.
         let chosen = (0..series.len()).all(|s| state.loss(s, state.champion(s)).is_some());
         for (s, view) in series.iter().enumerate() {
-            let mut known = Trivials::new(view.until(origin.known), config.season, trivials);
+            let mut known = Trivials::new(view.until(origin.known), config.season, &mut trivials[s]);
             if known.is_unknown() {
                 continue;
             }
