@@ -13,6 +13,6 @@ mod scenario;
 pub mod shape;
 
 pub use scenario::{
-    AlsoRollout, BadRelease, BadReleaseKind, Crash, Duration, Failures, Flash, LoadFamily, Operator, PoolGroup, Ramp,
-    Scenario, UpdatePhysics,
+    AlsoRollout, BadRelease, BadReleaseKind, CheckIn, Crash, Duration, Failures, Flash, LoadFamily, Operator,
+    PoolGroup, Ramp, Scenario, UpdatePhysics,
 };

@@ -3,7 +3,7 @@
 use crate::Scenario;
 use slacktide_engine::document::{InputError, nearest};
 
-const FILES: [(&str, &str); 24] = [
+const FILES: [(&str, &str); 25] = [
     ("first-rollout", include_str!("../library/first-rollout.toml")),
     ("busy-evening", include_str!("../library/busy-evening.toml")),
     ("bad-release", include_str!("../library/bad-release.toml")),
@@ -27,6 +27,7 @@ const FILES: [(&str, &str); 24] = [
     ("month-end", include_str!("../library/month-end.toml")),
     ("weekly-rhythm", include_str!("../library/weekly-rhythm.toml")),
     ("regime-change", include_str!("../library/regime-change.toml")),
+    ("late-check-ins", include_str!("../library/late-check-ins.toml")),
     ("everything-at-once", include_str!("../library/everything-at-once.toml")),
 ];
 
@@ -93,6 +94,27 @@ mod tests {
         assert!(said("tick = \"4m\"\n[[pools]]\n").contains("must divide the policy's slot of 15m"));
         assert!(said("[package]\ntarget = \"verson < 2\"\n[[pools]]\n").contains("did you mean `version`?"));
         assert!(said("[failures.bad_release]\n[[pools]]\n").contains("needs one of"));
+    }
+
+    #[test]
+    fn mistakes_in_check_ins_are_named() {
+        let said = |text: &str| {
+            Scenario::from_toml("s.toml", &format!("[[pools]]\n[updates]\n{text}\n")).unwrap_err().to_string()
+        };
+        assert_eq!(
+            said("check_in_scale = \"30s\""),
+            "s.toml:3: field `updates.check_in_scale`: value `30s`: must be a time from 1m to 3650d"
+        );
+        let scale = "check_in_scale = \"8h\"\n";
+        assert_eq!(
+            said(&format!("{scale}check_in_shape = 0.1")),
+            "s.toml:4: field `updates.check_in_shape`: value `0.1`: must be a number in 0.2..=10"
+        );
+        assert!(said(&format!("{scale}check_in = \"1h\"")).contains("value `8h`: goes not with `check_in`"));
+        assert!(
+            said("check_in_shape = 0.5").contains("s.toml:3: field `updates.check_in_shape`: value `0.5`: goes with")
+        );
+        assert!(said("check_in_shapes = 0.5").contains("did you mean `check_in_shape`?"));
     }
 
     #[test]

@@ -194,6 +194,23 @@ pub struct Duration {
     pub sigma: f64,
 }
 
+/// How long after an announcement devices ask for what was announced.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CheckIn {
+    /// At any moment of this time with equal chance.
+    Evenly {
+        /// The last asks after this long.
+        within: Span,
+    },
+    /// A Weibull time: some ask late, and some not before it is too late.
+    Weibull {
+        /// 63 % have asked after this long.
+        scale: Span,
+        /// Below 1: who has not asked for long will not ask soon. 1: as likely at any time. Above 1: hardly anybody asks at first.
+        shape: f64,
+    },
+}
+
 /// How long steps of an update take on a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpdatePhysics {
@@ -209,8 +226,8 @@ pub struct UpdatePhysics {
     pub verify: Duration,
     /// Going back to the release before.
     pub rollback: Duration,
-    /// Devices ask for updates within this long of an announcement.
-    pub check_in: Span,
+    /// When devices that are told of an update ask for it.
+    pub check_in: CheckIn,
     /// CPU an update costs while the device still serves, points.
     pub cost_cpu_percent: f64,
 }

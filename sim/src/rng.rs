@@ -1,6 +1,7 @@
 //! Chance as a tree: every device and purpose has its own stream, so that one more draw here changes nothing there.
 
 use rand::TryRng;
+use slacktide_engine::time::Span;
 use std::convert::Infallible;
 
 /// A SplitMix64 stream (Steele, Lea & Flood 2014): eight bytes of state, one for every device.
@@ -75,6 +76,12 @@ impl Stream {
         (self.uniform() * n as f64) as usize
     }
 
+    /// A Weibull time.
+    pub(crate) fn weibull(&mut self, scale: Span, shape: f64) -> Span {
+        let u = 1.0 - self.uniform();
+        Span::from_secs_f64(scale.as_secs_f64() * libm::pow(-libm::log(u), 1.0 / shape))
+    }
+
     /// True with `percent` percent.
     pub(crate) fn happens(&mut self, percent: f64) -> bool {
         self.uniform() * 100.0 < percent
@@ -104,6 +111,20 @@ impl TryRng for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weibull_times_are_spread_as_scale_and_shape_say() {
+        let scale = Span::from_secs(3600);
+        for shape in [0.5, 1.0, 2.9] {
+            let draw = |i: u64| Stream::new(3, Purpose::CheckIn, i).weibull(scale, shape).as_secs_f64() / 3600.0;
+            let times: Vec<f64> = (0..10_000).map(draw).collect();
+            for hours in [0.1, 0.5, 1.0, 2.0, 5.0] {
+                let share = times.iter().filter(|time| **time <= hours).count() as f64 / 10_000.0;
+                let expected = 1.0 - libm::exp(-libm::pow(hours, shape));
+                assert!((share - expected).abs() < 0.02, "shape {shape}, {hours} h: {share}, {expected}");
+            }
+        }
+    }
 
     /// Chi-square over 16 cells, 15 degrees of freedom: 37.7 is the 0.1 % point.
     #[test]

@@ -22,6 +22,7 @@ use slacktide_engine::rollout::{Cause, Package, RolloutState};
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
 use slacktide_engine::{Engine, Output};
+use slacktide_scenarios::CheckIn;
 use std::collections::BTreeMap;
 
 /// The highest version that a rollout of the setup would bring a device to.
@@ -278,14 +279,18 @@ impl<'a> Driver<'a> {
         states.by_ref().filter(|(_, state)| state.is_end()).count() == self.resumes.len()
     }
 
-    /// Devices that are told of an update ask for it at some tick within the check-in time.
+    /// Devices that are told of an update ask for it at the first tick at or after their check-in time. Some may ask too late: the engine
+    /// leaves behind who has not asked when `attempts.rollout_timeout` is over.
     fn check_in(&mut self, announced: Instant, package: &Package) {
         let tick = self.setup.scenario.tick;
-        let span = self.setup.scenario.updates.check_in;
+        let check_in = self.setup.scenario.updates.check_in;
         let mut asking: BTreeMap<Instant, Vec<DeviceIndex>> = BTreeMap::new();
         for d in 0..self.world.facts.len() {
-            let wait =
-                Span::from_secs_f64(Stream::new(self.seed, Purpose::CheckIn, d as u64).uniform() * span.as_secs_f64());
+            let mut stream = Stream::new(self.seed, Purpose::CheckIn, d as u64);
+            let wait = match check_in {
+                CheckIn::Evenly { within } => Span::from_secs_f64(stream.uniform() * within.as_secs_f64()),
+                CheckIn::Weibull { scale, shape } => stream.weibull(scale, shape),
+            };
             let at = announced + tick.times(wait.steps_up(tick));
             asking.entry(at).or_default().push(DeviceIndex(d as u32));
         }

@@ -306,8 +306,12 @@ shape! {
         verify: DurationFragment,
         /// Default 5m, 0.3.
         rollback: DurationFragment,
-        /// Devices ask within this long (default 10m).
+        /// Devices ask within this long, evenly (default 10m).
         check_in: String,
+        /// In place of check_in: Weibull scale of the time until a device asks (default: evenly within check_in).
+        check_in_scale: String,
+        /// Weibull shape; below 1 some ask very late (default 1).
+        check_in_shape: f64,
         /// CPU an update costs while the device serves (default 5).
         cost_cpu_percent: f64,
     }

@@ -166,7 +166,8 @@ impl Reader<'_> {
                 given.until_max.as_ref(),
                 DAY.times(8),
                 Span::from_secs(3600),
-                DAY.times(60),
+                // Longer than any policy lets a rollout last.
+                DAY.times(400),
             )?,
             tick,
             overload_limit_percent: limit,

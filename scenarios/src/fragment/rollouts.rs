@@ -2,7 +2,7 @@
 
 use super::read::{DAY, Read, Reader};
 use super::{OperatorFragment, PackageFragment, RolloutFragment, StoneFragment, UpdateFragment};
-use crate::scenario::{AlsoRollout, Operator, UpdatePhysics};
+use crate::scenario::{AlsoRollout, CheckIn, Operator, UpdatePhysics};
 use slacktide_engine::filter::Filter;
 use slacktide_engine::rollout::{Package, Stone};
 use slacktide_engine::time::Span;
@@ -63,7 +63,26 @@ impl Reader<'_> {
         Ok(also)
     }
 
+    fn check_in(&self, given: &UpdateFragment) -> Read<CheckIn> {
+        let shape = self.number("updates.check_in_shape", given.check_in_shape, 1.0, 0.2, 10.0)?;
+        let ten_minutes = Span::from_secs(600);
+        let within = self.span("updates.check_in", given.check_in.as_ref(), ten_minutes, Span::ZERO, DAY)?;
+        let Some(scale) = &given.check_in_scale else {
+            if given.check_in_shape.is_some() {
+                let problem = "goes with `check_in_scale` only: name that too, or leave this out";
+                return Err(self.0.error("updates.check_in_shape", shape, problem));
+            }
+            return Ok(CheckIn::Evenly { within });
+        };
+        if given.check_in.is_some() {
+            return Err(self.0.error("updates.check_in_scale", scale, "goes not with `check_in`: write one of them"));
+        }
+        let scale = self.0.span("updates.check_in_scale", scale, Span::from_secs(60), DAY.times(3650))?;
+        Ok(CheckIn::Weibull { scale, shape })
+    }
+
     pub(super) fn updates(&self, given: UpdateFragment) -> Read<UpdatePhysics> {
+        let check_in = self.check_in(&given)?;
         Ok(UpdatePhysics {
             download_bytes_per_s: self.number(
                 "updates.download_bytes_per_s",
@@ -77,7 +96,7 @@ impl Reader<'_> {
             reboot: self.duration("updates.reboot", given.reboot, 180, 0.2)?,
             verify: self.duration("updates.verify", given.verify, 120, 0.2)?,
             rollback: self.duration("updates.rollback", given.rollback, 300, 0.3)?,
-            check_in: self.span("updates.check_in", given.check_in.as_ref(), Span::from_secs(600), Span::ZERO, DAY)?,
+            check_in,
             cost_cpu_percent: self.number("updates.cost_cpu_percent", given.cost_cpu_percent, 5.0, 0.0, 100.0)?,
         })
     }

@@ -71,6 +71,10 @@ pub(super) fn world(seed: u64, number: u64) -> Table {
     let (policy, overrides, patience) = draw_policy::policy(dice, &frame);
     set(&mut doc, "policy", policy);
     set(&mut doc, "policy_overrides", overrides);
+    // Drawn last, so that worlds without it are what they were before there was such a thing.
+    if dice.happens(15.0) {
+        ask_late(dice, &mut doc);
+    }
     // Calm, and time for whatever the policy lets a rollout wait for.
     set(&mut doc, "until_max", span(frame.until.max(approved) + approved + patience));
     doc
@@ -223,6 +227,20 @@ fn updates(dice: &mut Dice) -> Table {
         set(&mut updates, "check_in", check_in);
     }
     updates
+}
+
+/// Devices ask late, some of them after every rollout has ended.
+fn ask_late(dice: &mut Dice, doc: &mut Table) {
+    let mut updates = match doc.remove("updates") {
+        Some(Value::Table(updates)) => updates,
+        _ => Table::new(),
+    };
+    updates.remove("check_in");
+    let scale = dice.minutes(5, 2 * 1440);
+    set(&mut updates, "check_in_scale", scale);
+    let shape = dice.number(0.3, 3.0);
+    set(&mut updates, "check_in_shape", shape);
+    set(doc, "updates", updates);
 }
 
 fn links(dice: &mut Dice, frame: &Frame) -> Table {

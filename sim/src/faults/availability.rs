@@ -7,7 +7,7 @@ use crate::queue::Queue;
 use crate::rng::{Purpose, Stream};
 use crate::run::Event;
 use slacktide_engine::input::DeviceFacts;
-use slacktide_engine::time::{Instant, Span};
+use slacktide_engine::time::Instant;
 use slacktide_scenarios::faults::DownTimes;
 use slacktide_scenarios::{Crash, Scenario};
 use std::collections::BTreeMap;
@@ -58,9 +58,7 @@ impl Availability {
 
     pub(crate) fn schedule_crash(&mut self, from: Instant, d: usize, queue: &mut Queue<Event>) {
         if let Some(crash) = &self.crash {
-            let u = 1.0 - self.crashes[d].uniform();
-            let up = crash.up_scale.as_secs_f64() * libm::pow(-libm::log(u), 1.0 / crash.up_shape);
-            let at = from + Span::from_secs_f64(up);
+            let at = from + self.crashes[d].weibull(crash.up_scale, crash.up_shape);
             if self.calm_from.is_none_or(|calm| at < calm) {
                 queue.push(at, Event::Fault(Fault::Crash(d)));
             }

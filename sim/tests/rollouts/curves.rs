@@ -1,6 +1,7 @@
-//! Published rollouts, taken after by the baselines that imitate them: how many devices had been told to go by when.
+//! Published rollouts, taken after by the baselines that imitate them: how many devices had been told to go, or ran the release, by when.
 
 use super::lines;
+use rayon::prelude::*;
 use slacktide_engine::journal::entry::Entry;
 use slacktide_engine::policy::{Policy, library};
 use slacktide_engine::rollout::RolloutState;
@@ -117,4 +118,77 @@ fn a_linear_rollout_has_offered_what_was_published_when_it_was_halted() {
         }
         assert_eq!(share(&told, hours + 2.0 * SLOT_H), 100.0, "{minutes} min");
     }
+}
+
+/// The rise of a phone release, in days after it was first seen.
+struct Uptake {
+    release: &'static str,
+    /// Weibull law fitted to all points up to the peak: scale in days, and shape.
+    law: (u32, f64),
+    /// When 10, 25, 50, 75 and 90 % of the greatest share had been reached.
+    published: [u32; 5],
+}
+
+/// Statistics of the public platform-version dashboards of Android: a point a month, straight lines between them. Taken are the releases that
+/// reached a tenth of all phones, were seen from below 5 % of their peak on until shares fell again, and grew by no more than a quarter of it
+/// from one point to the next.
+const UPTAKES: [Uptake; 4] = [
+    Uptake { release: "2.3.3", law: (193, 1.77), published: [51, 90, 161, 237, 306] },
+    Uptake { release: "4.0.3", law: (232, 2.87), published: [98, 155, 204, 256, 314] },
+    Uptake { release: "4.1", law: (259, 2.89), published: [102, 158, 229, 295, 360] },
+    Uptake { release: "4.2", law: (366, 1.94), published: [128, 208, 300, 407, 511] },
+];
+const REACHED_PERCENT: [f64; 5] = [10.0, 25.0, 50.0, 75.0, 90.0];
+/// The longest rollout that a policy allows.
+const LAST_DAY: u32 = 366;
+const PHONES: usize = 1000;
+/// The laws are within 5 points of the published shares; three more are two standard errors of a share among a thousand devices.
+const UPTAKE_POINTS: f64 = 8.0;
+
+/// Percent of the fleet that runs the release, so many days after the start, when everybody who asks gets it at once.
+fn uptake((scale_days, shape): (u32, f64)) -> Vec<f64> {
+    let text = format!(
+        "devices = {PHONES}\nhistory = \"1d\"\nuntil_max = \"{}d\"\ntick = \"1h\"\npolicy = \"all-at-once\"\n\
+         [[pools]]\nname = \"p\"\npool_size = 100\nload = {{ base_percent = 10, daily_amplitude_percent = 0 }}\n\
+         [updates]\ncheck_in_scale = \"{scale_days}d\"\ncheck_in_shape = {shape}\n\
+         [failures]\ninstall_failure_percent = 0\nrollback_failure_percent = 0\n\
+         [policy_overrides]\nplan = {{ slot = \"1h\" }}\nattempts = {{ rollout_timeout = \"{LAST_DAY}d\" }}\n",
+        LAST_DAY + 2
+    );
+    let scenario = Scenario::from_toml("late", &text).unwrap();
+    let policy = scenario.policy().unwrap();
+    let result = run(&Setup::new(scenario, policy), 1, &|_| {});
+    assert_eq!(result.violations, Vec::<String>::new());
+    let everybody = result.measures["updated_devices"] == PHONES as f64;
+    let expected = if everybody { RolloutState::Finished } else { RolloutState::Stopped };
+    assert_eq!(result.state, expected, "who has not asked when time is up is left behind");
+    let (mut began, mut days) = (None, vec![0.0; LAST_DAY as usize + 1]);
+    for line in lines(&result) {
+        match line.entry {
+            Entry::Rollout { to: RolloutState::Running, .. } => began = began.or(Some(line.at)),
+            Entry::Tick(tick) => {
+                if let Some(began) = began {
+                    let next = (line.at.since(began).as_secs_f64() / 86_400.0).ceil() as usize;
+                    let percent = f64::from(tick.states.updated) / PHONES as f64 * 100.0;
+                    days.iter_mut().skip(next).for_each(|day| *day = percent);
+                }
+            }
+            _ => {}
+        }
+    }
+    days
+}
+
+#[test]
+fn late_check_ins_give_the_published_rise_of_phone_releases() {
+    UPTAKES.into_par_iter().for_each(|Uptake { release, law, published }| {
+        let days = uptake(law);
+        for (day, reached) in published.into_iter().zip(REACHED_PERCENT).filter(|(day, _)| *day <= LAST_DAY) {
+            let simulated = days[day as usize];
+            assert!(
+                (simulated - reached).abs() <= UPTAKE_POINTS,
+                "{release}, day {day}: {simulated} %, published {reached} %"
+            );
+        }
+    });
 }

@@ -1,6 +1,8 @@
 //! Every world of the library, once: no promise is broken, and what came of it is what came of it before.
 
 use rayon::prelude::*;
+use slacktide_engine::policy::library as policies;
+use slacktide_engine::rollout::RolloutState;
 use slacktide_scenarios::library;
 use slacktide_sim::{RunResult, Setup, run};
 use std::fmt::Write;
@@ -52,4 +54,18 @@ fn every_world_of_the_library_keeps_its_promises_and_its_measures() {
         );
     }
     assert_eq!(table.lines().count(), golden.lines().count());
+}
+
+/// Devices that ask too late, or never, hold no rollout for ever, whatever the policy: who has asked in time is updated, the others are left.
+#[test]
+fn late_check_ins_let_every_policy_of_the_library_end() {
+    policies::names().into_par_iter().for_each(|name| {
+        let setup = Setup::new(library::named("late-check-ins").unwrap(), policies::named(name).unwrap());
+        let devices = setup.scenario.devices as f64;
+        let result = run(&setup, SEED, &|_| {});
+        assert_eq!(result.violations, Vec::<String>::new(), "{name}");
+        let updated = result.measures["updated_devices"];
+        let expected = if updated == devices { RolloutState::Finished } else { RolloutState::Stopped };
+        assert_eq!((result.state, updated >= 0.95 * devices), (expected, true), "{name}: {updated} updated");
+    });
 }
