@@ -5,6 +5,7 @@ use crate::html::{Cell, Page};
 use crate::plot::{ALARM, Canvas, Drawn, FIRST, Figure, GRID, Hold, INK, INNER, Marker, SECOND, THIRD, WIDTH};
 use crate::plot::{Scale, draw, unknown, width_of};
 use crate::tables::Tables;
+use crate::text::counted;
 use plotters::style::RGBColor;
 use slacktide_engine::ids::RolloutId;
 use slacktide_engine::journal::entry::Verdict;
@@ -50,7 +51,7 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
     }
     for (at, rollout, wave, devices) in &tables.waves {
         let what = format!("{}wave {} opened", tables.label(*rollout), wave + 1);
-        let why = format!("{devices} devices");
+        let why = counted(*devices as usize, "device", "devices");
         all.push(Decision { at: *at, lane: Lane::Wave, marker: (Marker::Triangle, FIRST), what, why });
     }
     for (at, verdict) in &tables.verdicts {
@@ -64,7 +65,8 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
         all.push(Decision { at: *at, lane: Lane::Watch, marker, what, why: verdict.evidence.clone() });
     }
     for row in &tables.rollbacks {
-        let mut why = format!("{} devices told to go back, {} called off before they began", row.devices, row.canceled);
+        let told = counted(row.devices, "device", "devices");
+        let mut why = format!("{told} told to go back, {} called off before they began", row.canceled);
         for held in &row.held {
             why.push_str(&format!(", {} held ({})", held.devices, held.reason.name()));
         }
@@ -102,8 +104,8 @@ pub(super) fn section(page: &mut Page, tables: &Tables) {
     }
     if decisions.len() > TOLD_MAX {
         page.note(&format!(
-            "{} later decisions are not on this page; `slacktide journal show` tells them all.",
-            decisions.len() - TOLD_MAX
+            "{} not on this page; `slacktide journal show` tells them all.",
+            counted(decisions.len() - TOLD_MAX, "later decision is", "later decisions are")
         ));
     }
 }

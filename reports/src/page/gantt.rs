@@ -6,7 +6,7 @@ use crate::plot::{
     Canvas, Drawn, FIRST, Figure, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH, draw, unknown, width_of,
 };
 use crate::tables::{BatchRow, Tables};
-use crate::text::number;
+use crate::text::{grouped, number};
 use slacktide_engine::time::Instant;
 
 const ROW: i32 = 18;
@@ -35,12 +35,13 @@ impl Bar {
 
     fn words(&self) -> String {
         let other = self.missed();
-        let mut words = format!("{}/{} updated", self.updated, self.devices);
+        let whole = |n: usize| grouped(&n.to_string());
+        let mut words = format!("{}/{} updated", whole(self.updated as usize), whole(self.devices));
         if other > 0 {
-            words.push_str(&format!(", {other} not"));
+            words.push_str(&format!(", {} not", whole(other)));
         }
         if self.open > 0 {
-            words.push_str(&format!(", {} open", self.open));
+            words.push_str(&format!(", {} open", whole(self.open)));
         }
         words
     }
