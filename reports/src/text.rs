@@ -78,7 +78,9 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
             said.push(format!("{which}The rollout `{}` never began to run.", header.world_name));
             continue;
         };
-        let took = at.since(began.at);
+        // What goes on has taken until now, whenever it was resumed last.
+        let until = if state.is_end() { *at } else { tables.last_known().unwrap_or(*at) };
+        let took = until.since(began.at);
         let outcome = match state {
             RolloutState::Finished => format!("finished after {took}"),
             RolloutState::RolledBack => format!("was stopped and rolled back after {took}"),

@@ -54,6 +54,7 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
         );
     }
     groups.sort_by(|a, b| b.peak.map_or(0.0, |p| p.0).total_cmp(&a.peak.map_or(0.0, |p| p.0)));
+    let at = format!("at, {} into the rollout", tables.elapsed_unit().short);
     let header = [
         name,
         "devices",
@@ -64,7 +65,7 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
         "not reached",
         "most under way at once",
         peak,
-        "at hour of the rollout",
+        &at,
     ];
     let rows: Vec<Vec<Cell>> = groups.iter().take(FOLDED_MAX).map(|group| row(tables, group)).collect();
     page.table(&header, &rows[..rows.len().min(OPEN_MAX)]);
@@ -92,6 +93,6 @@ fn row(tables: &Tables, group: &Group) -> Vec<Cell> {
         count(group.not_reached()),
         Cell::number(format!("{} ({share:.0} %)", whole(group.most_under_way))),
         Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(peak, _)| format!("{peak:.0}"))),
-        Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(_, at)| format!("{:.1}", tables.hours(at)))),
+        Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(_, at)| format!("{:.1}", tables.elapsed(at)))),
     ]
 }

@@ -1,6 +1,5 @@
 //! The fleet as a map: a row for each pool or region, a column for each stretch of time, a shade for how much of it is used.
 
-use super::lines::HOURS;
 use crate::groups::Group;
 use crate::html::Cell;
 use crate::plot::{ALARM, Canvas, Drawn, Figure, Hold, INK, SHADES, Scale, WIDTH, draw, unknown, width_of};
@@ -61,13 +60,14 @@ pub(super) fn map(tables: &Tables, groups: &[Group], words: &Words<'_>) -> Figur
         let rest: Vec<Row> = order[single..].iter().map(|group| row(group)).collect();
         rows.push(highest(&rest, format!("{} others, highest", grouped(&rest.len().to_string()))));
     }
-    let hours = |at: &Instant| tables.hours(*at);
-    let (Some(first), Some(last)) = (from.first().map(hours), edges.last().map(hours)) else {
+    let unit = tables.elapsed_unit().short;
+    let elapsed = |at: &Instant| tables.elapsed(*at);
+    let (Some(first), Some(last)) = (from.first().map(elapsed), edges.last().map(elapsed)) else {
         return unknown(words.title, "There is nothing to draw.");
     };
     let left = 18 + rows.iter().map(|row| width_of(&short(&row.name))).max().unwrap_or(0);
     let x = Scale { low: first, high: last, from: left, to: RIGHT };
-    let columns: Vec<(i32, i32)> = from.iter().zip(&edges).map(|(a, b)| (x.at(hours(a)), x.at(hours(b)))).collect();
+    let columns: Vec<(i32, i32)> = from.iter().zip(&edges).map(|(a, b)| (x.at(elapsed(a)), x.at(elapsed(b)))).collect();
     let bottom = TOP + ROW * rows.len() as i32;
     let figure = draw(words.title, words.description, bottom + 48, |area| {
         let canvas = Canvas(area);
@@ -85,12 +85,12 @@ pub(super) fn map(tables: &Tables, groups: &[Group], words: &Words<'_>) -> Figur
             canvas.line(&[(x.at(value), bottom + 1), (x.at(value), bottom + 5)], INK, 1)?;
             canvas.text((x.at(value), bottom + 14), Hold::Middle, &label)?;
         }
-        canvas.text(((left + RIGHT) / 2, bottom + 34), Hold::Middle, HOURS)
+        canvas.text(((left + RIGHT) / 2, bottom + 34), Hold::Middle, tables.elapsed_unit().axis)
     });
     let picked: Vec<usize> = (0..edges.len()).step_by(edges.len().div_ceil(12).max(1)).collect();
     let header = [words.plural.to_owned()]
         .into_iter()
-        .chain(picked.iter().map(|c| format!("{} h, %", number(hours(&edges[*c])))));
+        .chain(picked.iter().map(|c| format!("{} {unit}, %", number(elapsed(&edges[*c])))));
     let cell = |value: Option<f64>| Cell::number(value.map_or_else(|| "–".to_owned(), |v| format!("{v:.0}")));
     let line = |row: &Row| {
         [Cell::from(row.name.as_str())].into_iter().chain(picked.iter().map(|c| cell(row.values[*c]))).collect()

@@ -238,6 +238,23 @@ fn what_is_counted_agrees_with_its_number() {
 }
 
 #[test]
+fn a_short_rollout_is_told_in_minutes() {
+    let long = html(&Course::SMALL);
+    assert!(long.contains("hours since the rollout began") && long.contains("at, h into the rollout"), "{long}");
+    assert!(!long.contains("minutes since"));
+    let mut cut = journal(&Course { batches: 16, devices: 32, ..Course::SMALL });
+    // Of a rollout that goes on what is known so far counts: here its first hour.
+    let first_hour = |line: &String| {
+        let at = serde_json::from_str::<Value>(line).unwrap()["at"].clone();
+        at.as_i64().is_none_or(|at| at < 9 * 3_600_000)
+    };
+    cut.retain(first_hour);
+    let page = page::html(&Tables::read(cut.iter().map(String::as_str)).unwrap());
+    assert!(page.contains("minutes since the rollout began") && page.contains("took, min"), "{page}");
+    assert!(!page.contains("hours since the rollout began") && page.contains("is running after 5"), "{page}");
+}
+
+#[test]
 fn an_old_journal_says_what_it_cannot_tell() {
     let mut lines = journal(&Course::SMALL);
     for line in &mut lines {
