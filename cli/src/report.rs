@@ -29,7 +29,13 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         (String::new(), comparison::html(&document).with_context(|| source.display().to_string())?)
     } else {
         let tables = Tables::read(crate::journal::read_any(&source)?.lines())?;
-        (text::summary(&tables), page::html(&tables))
+        // A folder of several runs has their measures beside the journal of the first.
+        let measures = if args.path.is_dir() {
+            std::fs::read_to_string(args.path.join(files::MEASURES)).unwrap_or_default()
+        } else {
+            String::new()
+        };
+        (text::summary(&tables), page::html_of_runs(&tables, &measures))
     };
     let out = args.out.clone().unwrap_or_else(|| source.with_file_name("report.html"));
     if out.exists() && out.canonicalize().ok() == source.canonicalize().ok() {

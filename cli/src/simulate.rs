@@ -203,14 +203,14 @@ fn write_journal(out: Option<&Path>, first_seed: u64, seed: u64, journal: &[Stri
 }
 
 fn write_out(out: &Path, runs: &[RunResult], tables: &Tables) -> Result<()> {
-    files::write_aside(&out.join("report.html"), page::html(tables).as_bytes())?;
     let mut csv = "seed,measure,value\n".to_owned();
     for run in runs {
         for (name, value) in &run.measures {
             csv.push_str(&format!("{},{name},{value}\n", run.seed));
         }
     }
-    files::write_aside(&out.join("measures.csv"), csv.as_bytes())?;
+    files::write_aside(&out.join("report.html"), page::html_of_runs(tables, &csv).as_bytes())?;
+    files::write_aside(&out.join(files::MEASURES), csv.as_bytes())?;
     files::write_aside(&out.join("ticks.csv"), tables.ticks_csv().as_bytes())?;
     Ok(())
 }

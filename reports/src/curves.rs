@@ -1,12 +1,12 @@
 //! Lines over a common axis, labelled at their ends, with bands behind them and the figures as a table.
 
 use crate::html::Cell;
-use crate::plot::{Canvas, Drawn, Figure, GRID, Hold, INNER, Pen, SOFT, Scale, WIDTH, draw, nothing, spread, width_of};
+use crate::plot::{Canvas, Drawn, Figure, GRID, Hold, INNER, Pen, SOFT, Scale, WIDTH};
+use crate::plot::{draw, nothing, room_left, spread, width_of};
 use crate::text::number;
 use plotters::style::RGBColor;
 
 const HEIGHT: i32 = 320;
-const LEFT: i32 = 72;
 const TOP: i32 = 14;
 const BOTTOM: i32 = HEIGHT - 48;
 /// Distance between the lines of two labels.
@@ -69,12 +69,12 @@ pub(crate) fn curves(title: &str, description: &str, axes: Axes<'_>, curves: &[C
     let zero = axes.from_zero.then_some(0.0);
     let xs = known().map(|(x, _)| x);
     let ys = known().map(|(_, y)| y).chain(ends().flat_map(|(_, low, high)| [*low, *high])).chain(zero);
-    let (Some(x), Some(mut y)) = (Scale::over(xs, LEFT, right), Scale::over(ys, BOTTOM, TOP)) else {
-        return nothing(title);
-    };
+    let Some(mut y) = Scale::over(ys, BOTTOM, TOP) else { return nothing(title) };
     if axes.from_zero {
         y.low = y.low.max(0.0);
     }
+    let left = room_left(&y);
+    let Some(x) = Scale::over(xs, left, right) else { return nothing(title) };
     let figure = draw(title, description, HEIGHT, |area| {
         let canvas = Canvas(area);
         for band in &bands {
@@ -83,7 +83,7 @@ pub(crate) fn curves(title: &str, description: &str, axes: Axes<'_>, curves: &[C
             canvas.area(&there.chain(back).collect::<Vec<_>>(), band.colour)?;
         }
         canvas.x_axis(&x, &x.ticks(12), TOP, BOTTOM, axes.x)?;
-        canvas.y_axis(&y, LEFT, right, axes.y)?;
+        canvas.y_axis(&y, left, right, axes.y)?;
         if let Some(rule) = axes.rule {
             canvas.line(&[(x.at(rule), TOP), (x.at(rule), BOTTOM)], GRID, 3)?;
         }

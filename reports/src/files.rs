@@ -3,6 +3,9 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+/// Beside a journal: `seed,measure,value` of every run.
+pub const MEASURES: &str = "measures.csv";
+
 /// A file that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {}", path.display())]

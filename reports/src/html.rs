@@ -21,6 +21,23 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// Text made safe for HTML, what stands between backticks set as what one types.
+fn prose(text: &str) -> String {
+    let safe = escape(text);
+    let parts: Vec<&str> = safe.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return safe;
+    }
+    let piece =
+        |(i, part): (usize, &&str)| if i % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() };
+    parts.iter().enumerate().map(piece).collect()
+}
+
+/// A name made safe for HTML that may be broken after an underscore or a full stop, so that a narrow page has room beside it.
+fn breakable(name: &str) -> String {
+    escape(name).replace('_', "_<wbr>").replace('.', ".<wbr>")
+}
+
 /// With a capital letter in front.
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
@@ -103,19 +120,30 @@ impl Page {
 
     /// A paragraph.
     pub(crate) fn say(&mut self, text: &str) {
-        self.push(format_args!("<p>{}</p>", escape(text)));
+        self.push(format_args!("<p>{}</p>", prose(text)));
     }
 
     /// A remark in a softer colour.
     pub(crate) fn note(&mut self, text: &str) {
-        self.push(format_args!("<p class=soft>{}</p>", escape(text)));
+        self.push(format_args!("<p class=soft>{}</p>", prose(text)));
+    }
+
+    /// Remarks of a document, which are written without a capital and a full stop.
+    pub(crate) fn remarks(&mut self, remarks: &[String]) {
+        for remark in remarks {
+            let end = if remark.ends_with(['.', '!', '?', ':']) { "" } else { "." };
+            // A file or a model that begins it is written as it is.
+            let is_word = remark.split(' ').next().is_some_and(|word| word.chars().all(char::is_alphabetic));
+            let begun = if is_word { capitalised(remark) } else { remark.clone() };
+            self.note(&format!("{begun}{end}"));
+        }
     }
 
     /// Sentences a line each; a broken promise stands out.
     pub(crate) fn sentences<'a>(&mut self, sentences: impl IntoIterator<Item = &'a String>) {
         for sentence in sentences {
             let class = if sentence.starts_with("PROMISE") { " class=bad" } else { "" };
-            self.push(format_args!("<p{class}>{}</p>", escape(sentence)));
+            self.push(format_args!("<p{class}>{}</p>", prose(sentence)));
         }
     }
 
@@ -168,8 +196,12 @@ impl Page {
             self.text.push_str("<tr>");
             for (i, cell) in row.iter().enumerate() {
                 let class = if cell.class.is_empty() { String::new() } else { format!(" class=\"{}\"", cell.class) };
-                let (open, close) = if i == 0 { ("th scope=row", "th") } else { ("td", "td") };
-                self.push(format_args!("<{open}{class}>{}</{close}>", escape(&cell.text)));
+                if i == 0 {
+                    let text = if cell.class.is_empty() { breakable(&cell.text) } else { escape(&cell.text) };
+                    self.push(format_args!("<th scope=row{class}>{text}</th>"));
+                } else {
+                    self.push(format_args!("<td{class}>{}</td>", escape(&cell.text)));
+                }
             }
             self.text.push_str("</tr>");
         }
@@ -225,6 +257,19 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_typed_stands_apart_and_remarks_are_sentences() {
+        let mut page = Page::new("h", "u");
+        page.say("run `a <b>` or `c`");
+        page.say("a ` alone");
+        page.remarks(&["learned from 10 devices".to_owned(), "It is so.".to_owned()]);
+        page.table(&["measure"], &[vec!["makespan_s".into()]]);
+        let html = page.finish();
+        assert!(html.contains("<p>run <code>a &lt;b&gt;</code> or <code>c</code></p><p>a ` alone</p>"), "{html}");
+        assert!(html.contains("<p class=soft>Learned from 10 devices.</p><p class=soft>It is so.</p>"), "{html}");
+        assert!(html.contains("<th scope=row>makespan_<wbr>s</th>"), "{html}");
+    }
 
     #[test]
     fn nothing_written_by_others_becomes_markup() {

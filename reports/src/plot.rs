@@ -2,6 +2,7 @@
 //! the style sheet of `html` turns into light or dark ones; lines differ in dashes and markers too, so that plots read without colour.
 
 use crate::html::{Cell, escape};
+use crate::text::grouped;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -31,6 +32,8 @@ pub(crate) const SHADES: [RGBColor; 7] = [
 pub(crate) const WIDTH: i32 = 960;
 /// Plotters counts it in its own way: this comes out as some 14 pixels.
 const FONT: i32 = 17;
+/// Numbers on a vertical axis, about.
+const TICKS: usize = 5;
 /// Mean width of a letter of that font, a little generous.
 const LETTER: f64 = 7.4;
 
@@ -181,8 +184,20 @@ impl Scale {
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step).floor() as i64;
-        (first..=last).map(|i| i as f64 * step).map(|v| (v, format!("{v:.decimals$}"))).collect()
+        (first..=last).map(|i| i as f64 * step).map(|v| (v, tick(v, decimals))).collect()
     }
+}
+
+/// A value as an axis has it: digits in threes, and a minus as wide as they are.
+fn tick(value: f64, decimals: usize) -> String {
+    grouped(&format!("{value:.decimals$}")).replace('-', "−")
+}
+
+/// Pixels left of a vertical axis: its numbers stand there, and left of them its name.
+pub(crate) fn room_left(vertical: &Scale) -> i32 {
+    const LEAST: i32 = 72;
+    let numbers = vertical.ticks(TICKS).iter().map(|(_, label)| width_of(label)).max().unwrap_or(0);
+    LEAST.max(34 + numbers)
 }
 
 /// Where a text is held.
@@ -281,7 +296,7 @@ impl Canvas<'_, '_> {
 
     /// Grid, ticks and name of a vertical axis whose numbers stand left of `left`.
     pub(crate) fn y_axis(&self, scale: &Scale, left: i32, right: i32, name: &str) -> Drawn {
-        for (value, label) in scale.ticks(5) {
+        for (value, label) in scale.ticks(TICKS) {
             let y = scale.at(value);
             self.line(&[(left, y), (right, y)], GRID, 1)?;
             self.text((left - 6, y), Hold::Right, &label)?;
@@ -321,6 +336,9 @@ mod tests {
         let said: Vec<String> =
             Scale { low: 0.13, high: 1.02, from: 0, to: 100 }.ticks(5).into_iter().map(|t| t.1).collect();
         assert_eq!(said, ["0.2", "0.4", "0.6", "0.8", "1.0"]);
+        let said: Vec<String> =
+            Scale { low: -60_000.0, high: 110_000.0, from: 0, to: 100 }.ticks(4).into_iter().map(|t| t.1).collect();
+        assert_eq!(said, ["−50,000", "0", "50,000", "100,000"]);
     }
 
     #[test]

@@ -80,6 +80,28 @@ pub struct Transition {
     pub detail: String,
 }
 
+/// Shorter rollouts are told in minutes.
+const MINUTES_BELOW: Span = Span::from_secs(2 * 3600);
+
+/// What the time of a rollout is told in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ElapsedUnit {
+    millis: f64,
+    pub(crate) short: &'static str,
+    /// The name of an axis.
+    pub(crate) axis: &'static str,
+}
+
+impl ElapsedUnit {
+    const HOURS: Self = Self { millis: 3_600_000.0, short: "h", axis: "hours since the rollout began" };
+    const MINUTES: Self = Self { millis: 60_000.0, short: "min", axis: "minutes since the rollout began" };
+
+    /// A length of time in it.
+    pub(crate) fn of(self, length: Span) -> f64 {
+        length.as_secs_f64() * 1000.0 / self.millis
+    }
+}
+
 /// All a page or a summary needs.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
@@ -192,10 +214,21 @@ impl Tables {
         }
     }
 
-    /// Hours from the beginning of the first rollout, or of the journal where none began.
-    pub(crate) fn hours(&self, at: Instant) -> f64 {
+    /// From the beginning of the first rollout, or of the journal where none began, in the unit of [`Self::elapsed_unit`].
+    pub(crate) fn elapsed(&self, at: Instant) -> f64 {
         let began = self.began().or_else(|| self.ticks.first().map(|(at, _)| *at)).unwrap_or(at);
-        (at.as_millis() - began.as_millis()) as f64 / 3_600_000.0
+        (at.as_millis() - began.as_millis()) as f64 / self.elapsed_unit().millis
+    }
+
+    /// What this rollout is told in: thousandths of an hour say nothing to anybody.
+    pub(crate) fn elapsed_unit(&self) -> ElapsedUnit {
+        let ends = self.ended();
+        let over = ends.values().map(|(at, _)| *at).max().filter(|_| ends.values().all(|(_, state)| state.is_end()));
+        let took = self.began().zip(over.or_else(|| self.last_known()));
+        match took {
+            Some((began, until)) if until.since(began) < MINUTES_BELOW => ElapsedUnit::MINUTES,
+            _ => ElapsedUnit::HOURS,
+        }
     }
 
     /// The last moment that anything is known of.

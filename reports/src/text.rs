@@ -4,19 +4,38 @@ use crate::tables::Tables;
 use slacktide_engine::rollout::RolloutState;
 use slacktide_engine::time::Span;
 
-/// A number for people: three significant places, no exponent.
+/// Digits in threes, from five of them on: `9999`, `10,000`; an exponent or a fraction stays as it is.
+pub fn grouped(digits: &str) -> String {
+    let whole = digits.trim_start_matches('-').split('.').next().unwrap_or_default();
+    if whole.len() < 5 || !whole.bytes().all(|b| b.is_ascii_digit()) {
+        return digits.to_owned();
+    }
+    let (sign, rest) = digits.split_at(digits.len() - digits.trim_start_matches('-').len());
+    let fraction = &rest[whole.len()..];
+    let places = whole.len();
+    let spaced = whole.char_indices().flat_map(|(i, digit)| {
+        let comma = (i > 0 && (places - i).is_multiple_of(3)).then_some(',');
+        comma.into_iter().chain([digit])
+    });
+    format!("{sign}{}{fraction}", spaced.collect::<String>())
+}
+
+/// A number for people: three significant places, no exponent, digits in threes.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         "–".to_owned()
     } else if size >= 100.0 || size == 0.0 || (value.fract() == 0.0 && size < 1e15) {
-        format!("{value:.0}")
+        grouped(&format!("{value:.0}"))
     } else if size >= 10.0 {
         format!("{value:.1}")
     } else if size >= 0.01 {
         format!("{value:.2}")
-    } else {
+    } else if size >= 0.000_05 {
         format!("{value:.4}")
+    } else {
+        // Not nothing, as four zeros would have it.
+        (if value > 0.0 { "< 0.0001" } else { "> -0.0001" }).to_owned()
     }
 }
 
@@ -59,7 +78,9 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
             said.push(format!("{which}The rollout `{}` never began to run.", header.world_name));
             continue;
         };
-        let took = at.since(began.at);
+        // What goes on has taken until now, whenever it was resumed last.
+        let until = if state.is_end() { *at } else { tables.last_known().unwrap_or(*at) };
+        let took = until.since(began.at);
         let outcome = match state {
             RolloutState::Finished => format!("finished after {took}"),
             RolloutState::RolledBack => format!("was stopped and rolled back after {took}"),
@@ -79,11 +100,13 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
         let waves = counted(tables.waves.len(), "wave", "waves");
         said.push(match tables.targets.values().collect::<Vec<_>>().as_slice() {
             [targets] => {
-                format!("{updated:.0} of {targets} devices run the new release; {batches} went out in {waves}.")
+                let (updated, targets) = (number(updated), number(f64::from(**targets)));
+                format!("{updated} of {targets} devices run the new release; {batches} went out in {waves}.")
             }
             // A device may be for several of them.
             all => format!(
-                "{updated:.0} devices run what the {} rollouts meant for them; {batches} went out in {waves}.",
+                "{} run what the {} rollouts meant for them; {batches} went out in {waves}.",
+                counted(updated as usize, "device", "devices"),
                 all.len()
             ),
         });
@@ -100,7 +123,10 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
     if back > 0 {
         said.push(match back {
             1 => "1 device was told to go back.".to_owned(),
-            more => format!("{more} devices were told to go back, those with the least capacity left first."),
+            more => {
+                let more = counted(more, "device", "devices");
+                format!("{more} were told to go back, those with the least capacity left first.")
+            }
         });
     }
     if let Some(tightest) = tables.shown_ticks().iter().map(|(_, t)| t.worst_pool_percent).reduce(f64::max) {
@@ -111,8 +137,9 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
             "No device was overloaded at any time.".to_owned()
         } else {
             format!(
-                "Devices were overloaded for {} device-minutes, {} of them because of the rollout.",
+                "Devices were overloaded for {} device-{}, {} of them because of the rollout.",
                 number(all),
+                if all == 1.0 { "minute" } else { "minutes" },
                 number(caused)
             )
         });
@@ -121,7 +148,7 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
         said.push(if failed == 1.0 {
             "1 device could not be updated and stays on what it ran.".to_owned()
         } else {
-            format!("{failed:.0} devices could not be updated and stay on what they ran.")
+            format!("{} devices could not be updated and stay on what they ran.", number(failed))
         });
     }
     said.extend(tables.violations.iter().map(|v| format!("PROMISE BROKEN: {v}.")));
@@ -129,9 +156,17 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
     said
 }
 
-/// `1 batch`, `2 batches`.
-fn counted(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+/// `1 batch`, `2 batches`, `10,000 batches`.
+pub fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(&n.to_string()), if n == 1 { one } else { many })
+}
+
+/// `seed 1`, `seeds 1 to 4`.
+pub(crate) fn seeds(first: u64, runs: u32) -> String {
+    match runs {
+        0 | 1 => format!("seed {first}"),
+        more => format!("seeds {first} to {}", first + u64::from(more) - 1),
+    }
 }
 
 /// The sentences and the main measures, for a terminal.
@@ -155,8 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn long_numbers_have_their_digits_in_threes() {
+        let all = [9999.0, 10_000.0, 2e9, -123_456.7, 1e15].map(number);
+        assert_eq!(all, ["9999", "10,000", "2,000,000,000", "-123,457", "1,000,000,000,000,000"].map(str::to_owned));
+        assert_eq!(
+            ["12345.6", "-0.00001", "–", "pool-12345"].map(grouped),
+            ["12,345.6", "-0.00001", "–", "pool-12345"].map(str::to_owned)
+        );
+        assert_eq!(
+            [1, 2, 100_000].map(|n| counted(n, "device", "devices")),
+            ["1 device", "2 devices", "100,000 devices"]
+        );
+    }
+
+    #[test]
     fn numbers_keep_three_places() {
-        let all = [0.0, 3.0, 0.123_45, 12.345, 1234.5, 0.001_23, f64::NAN].map(number);
-        assert_eq!(all, ["0", "3", "0.12", "12.3", "1234", "0.0012", "–"].map(str::to_owned));
+        let all = [0.0, 3.0, 0.123_45, 12.345, 1234.5, 0.001_23, 0.000_03, -1e-9, f64::NAN].map(number);
+        let wanted = ["0", "3", "0.12", "12.3", "1234", "0.0012", "< 0.0001", "> -0.0001", "–"];
+        assert_eq!(all, wanted.map(str::to_owned));
     }
 }

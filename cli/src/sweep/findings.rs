@@ -123,7 +123,8 @@ fn as_good(header: &Header, judged: &Judgement, found: &Recommendation) -> Strin
             let more = if others > 3 { "; …" } else { "" };
             let judged = judged.pareto.iter().filter(|i| found.not_worse.contains(i)).count();
             format!(
-                "{others} other points may do as well, not being shown to be worse ({judged} of all these are on the front): {}{more}.",
+                "{others} other points may do as well, not being shown to be worse ({judged} of all these {} on the front): {}{more}.",
+                if judged == 1 { "is" } else { "are" },
                 named.join("; ")
             )
         }

@@ -101,7 +101,8 @@ impl News {
         Some(match entry {
             Entry::Header(header) => (None, format!("the journal begins, policy {}", header.policy_name)),
             Entry::Fleet { rollout, devices, targets, pools, .. } => {
-                (Some(*rollout), format!("is for {targets} of {devices} devices, in {} pools", pools.len()))
+                let pools = counted(pools.len(), "pool", "pools");
+                (Some(*rollout), format!("is for {targets} of {}, in {pools}", count(*devices as usize)))
             }
             Entry::Rollout { rollout, from, to, cause, detail } => {
                 let why = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
@@ -140,9 +141,9 @@ impl News {
         let waiting: Vec<String> = plan.waiting.iter().map(|(why, n)| format!("{n} {why}")).collect();
         let rest =
             if waiting.is_empty() { String::new() } else { format!("; without a place: {}", waiting.join(", ")) };
-        let batches = plan.batches.len();
+        let batches = counted(plan.batches.len(), "batch", "batches");
         let words = format!(
-            "{} in {batches} batches, the first of {} at {}{rest}",
+            "{} in {batches}, the first of {} at {}{rest}",
             count(devices as usize),
             first.devices,
             first.start
@@ -161,7 +162,11 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 fn count(devices: usize) -> String {
-    if devices == 1 { "1 device".to_owned() } else { format!("{devices} devices") }
+    counted(devices, "device", "devices")
+}
+
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 fn names(devices: &[DeviceId]) -> String {

@@ -65,7 +65,7 @@ fn unit(document: &Document) -> (&'static str, f64) {
 pub(super) fn by_lead(name: &str, metric: &Metric, document: &Document) -> Figure {
     let (unit, step) = unit(document);
     let x = format!("{unit} ahead");
-    let axes = Axes { x: &x, y: "MASE", from_zero: true, rule: None };
+    let axes = Axes { x: &x, y: "MASE (1 = a season ago)", from_zero: true, rule: None };
     let lines = lines(metric, &metric.mase_by_lead, |lead| (lead + 1) as f64 * step);
     curves(
         &format!("MASE by lead time, {name}"),
@@ -85,7 +85,7 @@ pub(super) fn by_phase(name: &str, metric: &Metric, document: &Document) -> Opti
     } else {
         (format!("step of the season of {season} steps"), 1.0)
     };
-    let axes = Axes { x: &x, y: "MASE", from_zero: true, rule: None };
+    let axes = Axes { x: &x, y: "MASE (1 = a season ago)", from_zero: true, rule: None };
     let lines = lines(metric, &metric.mase_by_phase, |phase| phase as f64 * step);
     let title = format!("MASE by {}, {name}", if is_day { "hour of the day" } else { "phase of the season" });
     Some(curves(&title, "mean scaled error of a few models over the main season", axes, &lines, &[]))
@@ -144,7 +144,8 @@ pub(super) fn example(name: &str, example: &Example, document: &Document) -> Fig
         vec![Band::soft(ends(&first.lower95, &first.upper95)), Band::inner(ends(&first.lower80, &first.upper80))]
     });
     let x = format!("{unit} from the moment of the forecast");
-    let axes = Axes { x: &x, y: name, from_zero: false, rule: Some(0.0) };
+    let y = format!("{name}, unit of the data");
+    let axes = Axes { x: &x, y: &y, from_zero: false, rule: Some(0.0) };
     let title = format!("Forecast of {}, {name}", example.device);
     curves(
         &title,

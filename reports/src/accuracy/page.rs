@@ -3,7 +3,7 @@
 use super::document::{Document, Example, Metric, Model, SIGNIFICANT, Test};
 use super::{charts, ranks};
 use crate::html::{Cell, Page};
-use crate::text::number;
+use crate::text::{counted, number};
 use slacktide_engine::document::format_span;
 use slacktide_engine::time::{Instant, Span};
 
@@ -64,10 +64,10 @@ pub fn html(document: &Document) -> String {
         ("context: history a model is fitted to", document.context.map_or_else(|| "all".to_owned(), span)),
         ("origins: moments at which forecasts are made", origins(document, &span(document.stride))),
         ("seed", document.seed.to_string()),
-        ("the selection changed its mind", format!("{} times", document.champion_changes)),
+        ("the selection changed its mind", counted(document.champion_changes as usize, "time", "times")),
     ];
     page.facts(&facts);
-    document.remarks.iter().for_each(|remark| page.note(remark));
+    page.remarks(&document.remarks);
     page.section("What was found");
     for (name, sentences) in &document.findings {
         page.part(name);
@@ -128,7 +128,7 @@ type Column = (&'static str, fn(&Model) -> Option<f64>, usize);
 /// Columns of scores of which the lowest is the best, and their decimals.
 const LOWEST: [Column; 6] = [
     ("MASE", |m| m.mase, 3),
-    ("sMAPE", |m| m.smape, 1),
+    ("sMAPE, %", |m| m.smape, 1),
     ("MAE", |m| m.mae, 3),
     ("RMSE", |m| m.rmse, 3),
     ("pinball", |m| m.pinball, 3),
@@ -159,10 +159,17 @@ fn scores(page: &mut Page, metric: &Metric) {
         row.extend(rest.map(Cell::number));
         row
     };
-    let rest = ["cover 80 %", "cover 95 %", "not fitted", "ms per fit", "ms per forecast", "training"];
+    let rest = [
+        "in the 80 % interval, %",
+        "in the 95 % interval, %",
+        "could not be fitted",
+        "a fit, ms",
+        "a forecast, ms",
+        "training",
+    ];
     let header: Vec<&str> = ["model"].into_iter().chain(LOWEST.map(|(name, _, _)| name)).chain(rest).collect();
     page.small_table(&header, &models.iter().enumerate().map(row).collect::<Vec<_>>());
-    page.note("★ lowest MASE; the best of each column is bold. Times are of this machine.");
+    page.note("★ lowest MASE; the best of each column is bold. MAE, RMSE and pinball loss have the unit of the data, MASE and WIS none. Times are of the machine that compared.");
 }
 
 fn classes(page: &mut Page, metric: &Metric) {

@@ -2,7 +2,8 @@
 
 use super::document::{Difference, Document, Summary, unit};
 use crate::html::Cell;
-use crate::plot::{Canvas, FIRST, Figure, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH, draw, nothing, width_of};
+use crate::plot::{Canvas, FIRST, Figure, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH};
+use crate::plot::{draw, nothing, room_left, width_of};
 use crate::text::number;
 
 const ROW: i32 = 24;
@@ -66,10 +67,11 @@ pub(super) fn scatter(document: &Document) -> Figure {
     // Neither measure can be negative, though the interval of a mean over few runs may reach there.
     let xs = arms.iter().flat_map(|(_, (hours, _))| hours.ci95).map(|v| v.max(0.0));
     let ys = arms.iter().flat_map(|(_, (_, overload))| overload.ci95).map(|v| v.max(0.0));
-    let (Some(mut x), Some(mut y)) = (Scale::over(xs, 72, WIDTH - 40), Scale::over(ys, HEIGHT - 48, 14)) else {
-        return nothing(title);
-    };
-    (x.low, y.low) = (x.low.max(0.0), y.low.max(0.0));
+    let Some(mut y) = Scale::over(ys, HEIGHT - 48, 14) else { return nothing(title) };
+    y.low = y.low.max(0.0);
+    let left = room_left(&y);
+    let Some(mut x) = Scale::over(xs, left, WIDTH - 40) else { return nothing(title) };
+    x.low = x.low.max(0.0);
     let mut points: Vec<Point<'_>> = arms
         .iter()
         .map(|(arm, (hours, overload))| Point {
@@ -85,7 +87,7 @@ pub(super) fn scatter(document: &Document) -> Figure {
     let figure = draw(title, description, HEIGHT, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(10), 14, HEIGHT - 48, "mean makespan, h")?;
-        canvas.y_axis(&y, 72, WIDTH - 40, "mean overload caused, device-minutes")?;
+        canvas.y_axis(&y, left, WIDTH - 40, "mean overload caused, device-minutes")?;
         for point in &points {
             canvas.line(&[(point.across[0], point.at.1), (point.across[1], point.at.1)], SECOND, 1)?;
             canvas.line(&[(point.at.0, point.upright[0]), (point.at.0, point.upright[1])], SECOND, 1)?;

@@ -3,7 +3,7 @@
 use super::charts;
 use super::document::{Difference, Document, Selection, Summary, unit};
 use crate::html::{Cell, Page};
-use crate::text::number;
+use crate::text::{counted, number, seeds};
 
 /// Measures that stand in the first table, where they were measured.
 const MAIN: [&str; 8] = [
@@ -20,19 +20,18 @@ const MAIN: [&str; 8] = [
 /// The page.
 pub fn html(document: &Document) -> String {
     let under = format!(
-        "{} on the scenario {}: {} devices, {} runs of each, seeds {} to {}",
+        "{} on the scenario {}: {}, {} of each, {}",
         document.arms_are,
         document.scenario,
-        document.devices,
-        document.replications,
-        document.seed,
-        document.seed + u64::from(document.replications.saturating_sub(1))
+        counted(document.devices, "device", "devices"),
+        counted(document.replications as usize, "run", "runs"),
+        seeds(document.seed, document.replications)
     );
     let names: Vec<&str> = document.arms.iter().map(|a| a.name.as_str()).collect();
     let mut page = Page::new(&names.join(" · "), &under);
     page.section("What was found");
     page.sentences(&document.findings);
-    document.remarks.iter().for_each(|remark| page.note(remark));
+    page.remarks(&document.remarks);
     page.section("Measures");
     measures(&mut page, document);
     if let Some(selection) = &document.selection {

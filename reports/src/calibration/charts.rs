@@ -33,9 +33,15 @@ fn plot(
     curves(title, description, axes, &both(points(&metric.recorded), points(&metric.fitted), marked), &[])
 }
 
+/// The name of a vertical axis: loads are percent of what a device can.
+fn load(metric: &Metric) -> String {
+    format!("{}, %", metric.metric)
+}
+
 /// Quantiles of all values.
 pub(super) fn quantiles(metric: &Metric) -> Figure {
-    let axes = Axes { x: "quantile, % of all values", y: &metric.metric, from_zero: true, rule: None };
+    let load = load(metric);
+    let axes = Axes { x: "quantile, % of all values", y: &load, from_zero: true, rule: None };
     let points =
         |s: &Statistics| s.quantile_levels.iter().map(|p| p * 100.0).zip(s.quantiles.iter().copied()).collect();
     plot(
@@ -50,7 +56,8 @@ pub(super) fn quantiles(metric: &Metric) -> Figure {
 
 /// Mean load by hour.
 pub(super) fn profile(metric: &Metric) -> Figure {
-    let axes = Axes { x: "hour of the day, UTC", y: &metric.metric, from_zero: false, rule: None };
+    let load = load(metric);
+    let axes = Axes { x: "hour of the day, UTC", y: &load, from_zero: false, rule: None };
     let points = |s: &Statistics| {
         let hours = 24.0 / s.profile.len().max(1) as f64;
         s.profile.iter().enumerate().map(|(i, v)| ((i as f64 + 0.5) * hours, *v)).collect()
@@ -60,7 +67,7 @@ pub(super) fn profile(metric: &Metric) -> Figure {
 
 /// Autocorrelation by lag.
 pub(super) fn memory(metric: &Metric) -> Figure {
-    let axes = Axes { x: "lag, hours", y: "autocorrelation", from_zero: false, rule: None };
+    let axes = Axes { x: "lag, hours", y: "autocorrelation (1 = the same)", from_zero: false, rule: None };
     let points = |s: &Statistics| s.lag_hours.iter().copied().zip(s.lag_correlations.iter().copied()).collect();
     plot(
         &format!("Autocorrelation, {}", metric.metric),

@@ -3,7 +3,7 @@
 use super::charts;
 use super::document::{Document, HeldOut, Judged};
 use crate::html::{Cell, Page};
-use crate::text::number;
+use crate::text::{counted, number};
 use slacktide_engine::document::format_span;
 use slacktide_engine::time::Span;
 
@@ -12,16 +12,16 @@ pub fn html(document: &Document) -> String {
     let step = format_span(Span::from_secs(document.period_s.unsigned_abs()));
     let days = document.steps as f64 * document.period_s as f64 / 86_400.0;
     let under = format!(
-        "{}: {} devices over {} days in steps of {step}; the scenario has {} devices; worlds generated from seed {}",
+        "{}: {} over {} days in steps of {step}; the scenario has {}; worlds generated from seed {}",
         document.data.join(", "),
-        document.recorded_devices,
+        counted(document.recorded_devices, "device", "devices"),
         number(days),
-        document.devices,
+        counted(document.devices, "device", "devices"),
         document.seed
     );
     let mut page = Page::new("Calibrated load", &under);
     page.section("What was learned");
-    document.remarks.iter().for_each(|remark| page.note(remark));
+    page.remarks(&document.remarks);
     let group = |g: &super::Group| {
         vec![Cell::from(g.name.as_str()), Cell::number(g.devices.to_string()), Cell::number(g.pool_size.to_string())]
     };
@@ -72,7 +72,7 @@ fn value(value: Option<f64>) -> Cell {
 
 fn row(j: &Judged) -> Vec<Cell> {
     vec![
-        Cell::from(j.name.as_str()),
+        Cell::from(with_unit(&j.name)),
         verdict(&j.verdict),
         value(j.recorded),
         value(j.fitted),
@@ -81,6 +81,17 @@ fn row(j: &Judged) -> Vec<Cell> {
         value(Some(j.fair)),
         Cell::quiet(j.distance_is.as_str()),
     ]
+}
+
+/// A statistic with the unit of its values; those without one have none, or are compared as curves.
+fn with_unit(name: &str) -> String {
+    let unit = match name {
+        "mean load" | "99th percentile" => ", %",
+        "spread within a device" | "height of bursts" => ", points",
+        "length of bursts" => ", minutes",
+        _ => "",
+    };
+    format!("{name}{unit}")
 }
 
 fn count(judged: &[Judged]) -> String {

@@ -4,6 +4,7 @@ use super::heat::{Words, map};
 use crate::groups::{Group, Kind, groups};
 use crate::html::{Cell, Page};
 use crate::tables::Tables;
+use crate::text::{counted, grouped};
 
 /// Pools in the table that stands open, and in the one that unfolds.
 const OPEN_MAX: usize = 20;
@@ -53,6 +54,7 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
         );
     }
     groups.sort_by(|a, b| b.peak.map_or(0.0, |p| p.0).total_cmp(&a.peak.map_or(0.0, |p| p.0)));
+    let at = format!("at, {} into the rollout", tables.elapsed_unit().short);
     let header = [
         name,
         "devices",
@@ -63,20 +65,23 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
         "not reached",
         "most under way at once",
         peak,
-        "at hour",
+        &at,
     ];
     let rows: Vec<Vec<Cell>> = groups.iter().take(FOLDED_MAX).map(|group| row(tables, group)).collect();
     page.table(&header, &rows[..rows.len().min(OPEN_MAX)]);
     if rows.len() > OPEN_MAX {
-        page.folded_table(&format!("{} more", rows.len() - OPEN_MAX), &header, &rows[OPEN_MAX..]);
+        page.folded_table(&format!("{} more {name}s", rows.len() - OPEN_MAX), &header, &rows[OPEN_MAX..]);
     }
     if groups.len() > FOLDED_MAX {
-        page.note(&format!("{} with lower peaks are not on this page.", groups.len() - FOLDED_MAX));
+        let one = format!("{name} with a lower peak is");
+        let many = format!("{name}s with lower peaks are");
+        page.note(&format!("{} not on this page.", counted(groups.len() - FOLDED_MAX, &one, &many)));
     }
 }
 
 fn row(tables: &Tables, group: &Group) -> Vec<Cell> {
-    let count = |n: u32| Cell::number(n.to_string());
+    let whole = |n: u32| grouped(&n.to_string());
+    let count = |n: u32| Cell::number(whole(n));
     let share = f64::from(group.most_under_way) / f64::from(group.members.max(1)) * 100.0;
     vec![
         group.name.as_str().into(),
@@ -86,8 +91,8 @@ fn row(tables: &Tables, group: &Group) -> Vec<Cell> {
         count(group.rolled_back),
         count(group.failed),
         count(group.not_reached()),
-        Cell::number(format!("{} ({share:.0} %)", group.most_under_way)),
+        Cell::number(format!("{} ({share:.0} %)", whole(group.most_under_way))),
         Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(peak, _)| format!("{peak:.0}"))),
-        Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(_, at)| format!("{:.1}", tables.hours(at)))),
+        Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(_, at)| format!("{:.1}", tables.elapsed(at)))),
     ]
 }

@@ -1,10 +1,10 @@
 //! Decisions with their evidence: on a time line, and one by one in a table.
 
-use super::lines::HOURS;
 use crate::html::{Cell, Page};
 use crate::plot::{ALARM, Canvas, Drawn, FIRST, Figure, GRID, Hold, INK, INNER, Marker, SECOND, THIRD, WIDTH};
 use crate::plot::{Scale, draw, unknown, width_of};
 use crate::tables::Tables;
+use crate::text::counted;
 use plotters::style::RGBColor;
 use slacktide_engine::ids::RolloutId;
 use slacktide_engine::journal::entry::Verdict;
@@ -50,7 +50,7 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
     }
     for (at, rollout, wave, devices) in &tables.waves {
         let what = format!("{}wave {} opened", tables.label(*rollout), wave + 1);
-        let why = format!("{devices} devices");
+        let why = counted(*devices as usize, "device", "devices");
         all.push(Decision { at: *at, lane: Lane::Wave, marker: (Marker::Triangle, FIRST), what, why });
     }
     for (at, verdict) in &tables.verdicts {
@@ -64,7 +64,8 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
         all.push(Decision { at: *at, lane: Lane::Watch, marker, what, why: verdict.evidence.clone() });
     }
     for row in &tables.rollbacks {
-        let mut why = format!("{} devices told to go back, {} called off before they began", row.devices, row.canceled);
+        let told = counted(row.devices, "device", "devices");
+        let mut why = format!("{told} told to go back, {} called off before they began", row.canceled);
         for held in &row.held {
             why.push_str(&format!(", {} held ({})", held.devices, held.reason.name()));
         }
@@ -102,8 +103,8 @@ pub(super) fn section(page: &mut Page, tables: &Tables) {
     }
     if decisions.len() > TOLD_MAX {
         page.note(&format!(
-            "{} later decisions are not on this page; `slacktide journal show` tells them all.",
-            decisions.len() - TOLD_MAX
+            "{} not on this page; `slacktide journal show` tells them all.",
+            counted(decisions.len() - TOLD_MAX, "later decision is", "later decisions are")
         ));
     }
 }
@@ -128,7 +129,7 @@ fn line(tables: &Tables, decisions: &[Decision]) -> Figure {
     let last = tables.last_known();
     let from_plans = tables.plans.iter().map(|(at, _)| *at).filter(|at| tables.began().is_none_or(|b| *at >= b));
     let moments = decisions.iter().map(|d| d.at).chain(from_plans).chain(last);
-    let Some(x) = Scale::over(moments.map(|at| tables.hours(at)), LEFT, RIGHT) else {
+    let Some(x) = Scale::over(moments.map(|at| tables.elapsed(at)), LEFT, RIGHT) else {
         return unknown(title, "Nothing was decided.");
     };
     let mut rollouts: Vec<RolloutId> = tables.transitions.iter().map(|t| t.rollout).collect();
@@ -146,7 +147,7 @@ fn line(tables: &Tables, decisions: &[Decision]) -> Figure {
     let description = "a row for the states of each rollout and a row each for waves, the watch, rollbacks, plans and forecasts; numbers name the rows of the table of decisions";
     draw(title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
-        canvas.x_axis(&x, &x.ticks(10), TOP, bottom, HOURS)?;
+        canvas.x_axis(&x, &x.ticks(10), TOP, bottom, tables.elapsed_unit().axis)?;
         for (i, lane) in lanes.iter().enumerate() {
             canvas.line(&[(LEFT, TOP + ROW * i as i32), (RIGHT, TOP + ROW * i as i32)], GRID, 1)?;
             canvas.text((LEFT - 8, middle(i)), Hold::Right, lane)?;
@@ -157,11 +158,11 @@ fn line(tables: &Tables, decisions: &[Decision]) -> Figure {
         for (offset, lane) in [Lane::Wave, Lane::Watch, Lane::Back].into_iter().enumerate() {
             marks(&canvas, tables, decisions, lane, &x, middle(marked + offset))?;
         }
-        let shown = |at: &Instant| (x.low..=x.high).contains(&tables.hours(*at));
+        let shown = |at: &Instant| (x.low..=x.high).contains(&tables.elapsed(*at));
         let plans = tables.plans.iter().map(|(at, _)| *at).filter(shown);
         let forecasts = tables.forecasts.iter().map(|(at, _)| *at).filter(shown);
-        ticks(&canvas, plans.map(|at| x.at(tables.hours(at))), middle(marked + 3))?;
-        ticks(&canvas, forecasts.map(|at| x.at(tables.hours(at))), middle(marked + 4))
+        ticks(&canvas, plans.map(|at| x.at(tables.elapsed(at))), middle(marked + 3))?;
+        ticks(&canvas, forecasts.map(|at| x.at(tables.elapsed(at))), middle(marked + 4))
     })
 }
 
@@ -169,9 +170,9 @@ fn line(tables: &Tables, decisions: &[Decision]) -> Figure {
 fn states(canvas: &Canvas<'_, '_>, tables: &Tables, id: RolloutId, x: &Scale, middle: i32) -> Drawn {
     let own: Vec<_> = tables.transitions.iter().filter(|t| t.rollout == id).collect();
     for (i, t) in own.iter().enumerate() {
-        let from = x.at(tables.hours(t.at));
+        let from = x.at(tables.elapsed(t.at));
         let until = own.get(i + 1).map(|next| next.at).or_else(|| tables.last_known());
-        let to = until.map_or(from, |at| x.at(tables.hours(at))).max(from + 2);
+        let to = until.map_or(from, |at| x.at(tables.elapsed(at))).max(from + 2);
         let corners = [(from, middle - 9), (to, middle + 9)];
         canvas.block(corners, INNER)?;
         let (colour, width) = match t.to {
@@ -201,7 +202,7 @@ fn marks(
 ) -> Drawn {
     let (mut free_from, mut last) = (i32::MIN, None);
     for (i, decision) in decisions.iter().enumerate().filter(|(_, d)| d.lane == lane) {
-        let at = x.at(tables.hours(decision.at));
+        let at = x.at(tables.elapsed(decision.at));
         // A fleet that is watched for weeks has more to say than a line has room for.
         if last != Some((at, decision.marker.0)) {
             canvas.marker((at, middle), decision.marker.0, decision.marker.1)?;

@@ -1,12 +1,11 @@
 //! Batches as bars over time: when each was told to go, when its last device came to an end, and how.
 
-use super::lines::HOURS;
 use crate::html::Cell;
 use crate::plot::{
     Canvas, Drawn, FIRST, Figure, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH, draw, unknown, width_of,
 };
 use crate::tables::{BatchRow, Tables};
-use crate::text::number;
+use crate::text::{grouped, number};
 use slacktide_engine::time::Instant;
 
 const ROW: i32 = 18;
@@ -35,12 +34,13 @@ impl Bar {
 
     fn words(&self) -> String {
         let other = self.missed();
-        let mut words = format!("{}/{} updated", self.updated, self.devices);
+        let whole = |n: usize| grouped(&n.to_string());
+        let mut words = format!("{}/{} updated", whole(self.updated as usize), whole(self.devices));
         if other > 0 {
-            words.push_str(&format!(", {other} not"));
+            words.push_str(&format!(", {} not", whole(other)));
         }
         if self.open > 0 {
-            words.push_str(&format!(", {} open", self.open));
+            words.push_str(&format!(", {} open", whole(self.open)));
         }
         words
     }
@@ -93,13 +93,13 @@ pub(super) fn chart(tables: &Tables) -> Figure {
     let bars = bars(tables);
     let left = 18 + bars.iter().map(|bar| width_of(&bar.name)).max().unwrap_or(0);
     let right = WIDTH - 16 - bars.iter().map(|bar| width_of(&bar.words())).max().unwrap_or(0);
-    let ends = bars.iter().flat_map(|bar| [bar.from, bar.to, bar.expected]).map(|at| tables.hours(at));
+    let ends = bars.iter().flat_map(|bar| [bar.from, bar.to, bar.expected]).map(|at| tables.elapsed(at));
     let Some(x) = Scale::over(ends, left, right) else { return unknown(title, "No batch went out.") };
     let bottom = TOP + ROW * bars.len() as i32;
     let description = "a bar for each batch from the command to the last end of its devices; the solid part are devices that were updated, the striped part those that were not, the hollow part those that had not ended; the thin mark is the end that was expected";
     let figure = draw(title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
-        canvas.x_axis(&x, &x.ticks(10), TOP, bottom, HOURS)?;
+        canvas.x_axis(&x, &x.ticks(10), TOP, bottom, tables.elapsed_unit().axis)?;
         for (i, bar) in bars.iter().enumerate() {
             let top = TOP + ROW * i as i32;
             canvas.text((left - 8, top + ROW / 2), Hold::Right, &bar.name)?;
@@ -109,11 +109,11 @@ pub(super) fn chart(tables: &Tables) -> Figure {
         }
         Ok(())
     });
-    figure.with(HEADER, rows(tables))
+    figure.with(header(tables), rows(tables))
 }
 
 fn one(canvas: &Canvas<'_, '_>, tables: &Tables, bar: &Bar, x: &Scale, top: i32) -> Drawn {
-    let at = |moment| x.at(tables.hours(moment));
+    let at = |moment| x.at(tables.elapsed(moment));
     let corners = [(at(bar.from), top + 3), (at(bar.to).max(at(bar.from) + 2), top + ROW - 3)];
     let [(from, high), (to, low)] = corners;
     // Of left to right: those updated, those that were not, those that go on.
@@ -135,22 +135,27 @@ fn one(canvas: &Canvas<'_, '_>, tables: &Tables, bar: &Bar, x: &Scale, top: i32)
     canvas.line(&[(at(bar.expected), top + 2), (at(bar.expected), top + ROW - 2)], INK, 2)
 }
 
-const HEADER: [&str; 9] =
-    ["batch", "start, h", "wave", "devices", "updated", "not updated", "open", "took, h", "expected, h"];
+fn header(tables: &Tables) -> [String; 9] {
+    let timed = |what: &str| format!("{what}, {}", tables.elapsed_unit().short);
+    let plain = ["wave", "devices", "updated", "not updated", "open"].map(str::to_owned);
+    let [wave, devices, updated, missed, open] = plain;
+    ["batch".to_owned(), timed("start"), wave, devices, updated, missed, open, timed("took"), timed("expected")]
+}
 
 fn rows(tables: &Tables) -> Vec<Vec<Cell>> {
+    let unit = tables.elapsed_unit();
     let row = |batch: &BatchRow| {
-        let took = batch.ended.filter(|_| batch.open() == 0).map(|at| at.since(batch.at).as_secs_f64() / 3600.0);
+        let took = batch.ended.filter(|_| batch.open() == 0).map(|at| unit.of(at.since(batch.at)));
         let settled = batch.ends.values().sum::<u32>();
         let figures = [
-            number(tables.hours(batch.at)),
+            number(tables.elapsed(batch.at)),
             (batch.wave + 1).to_string(),
             batch.devices.len().to_string(),
             batch.updated().to_string(),
             (settled - batch.updated()).to_string(),
             batch.open().to_string(),
             took.map_or_else(|| "–".to_owned(), number),
-            number(batch.until.since(batch.at).as_secs_f64() / 3600.0),
+            number(unit.of(batch.until.since(batch.at))),
         ];
         let name = format!("{}{}", tables.label(batch.rollout), batch.batch);
         [Cell::from(name)].into_iter().chain(figures.map(Cell::number)).collect()

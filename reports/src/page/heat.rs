@@ -1,11 +1,10 @@
 //! The fleet as a map: a row for each pool or region, a column for each stretch of time, a shade for how much of it is used.
 
-use super::lines::HOURS;
 use crate::groups::Group;
 use crate::html::Cell;
 use crate::plot::{ALARM, Canvas, Drawn, Figure, Hold, INK, SHADES, Scale, WIDTH, draw, unknown, width_of};
 use crate::tables::Tables;
-use crate::text::number;
+use crate::text::{grouped, number};
 use slacktide_engine::time::Instant;
 
 const ROW: i32 = 20;
@@ -19,7 +18,9 @@ const COLUMNS_MAX: usize = 96;
 const NAME_CHARS_MAX: usize = 24;
 /// Where a shade ends and the next begins, percent.
 const EDGES: [f64; 6] = [25.0, 50.0, 65.0, 80.0, 90.0, 100.0];
-const WORDS: [&str; 7] = ["< 25", "25–50", "50–65", "65–80", "80–90", "90–100", "≥ 100 %"];
+const WORDS: [&str; 7] = ["< 25 %", "25–50 %", "50–65 %", "65–80 %", "80–90 %", "90–100 %", "≥ 100 %"];
+/// What the legend takes, from the first shade to its last word.
+const LEGEND: i32 = 830;
 
 /// A row: its name, its value in every column, and in which columns devices of it were under way.
 struct Row {
@@ -57,19 +58,21 @@ pub(super) fn map(tables: &Tables, groups: &[Group], words: &Words<'_>) -> Figur
     let mut rows: Vec<Row> = order.iter().take(single).map(|group| row(group)).collect();
     if order.len() > single {
         let rest: Vec<Row> = order[single..].iter().map(|group| row(group)).collect();
-        rows.push(highest(&rest, format!("{} others, highest", rest.len())));
+        rows.push(highest(&rest, format!("{} others, highest", grouped(&rest.len().to_string()))));
     }
-    let hours = |at: &Instant| tables.hours(*at);
-    let (Some(first), Some(last)) = (from.first().map(hours), edges.last().map(hours)) else {
+    let unit = tables.elapsed_unit().short;
+    let elapsed = |at: &Instant| tables.elapsed(*at);
+    let (Some(first), Some(last)) = (from.first().map(elapsed), edges.last().map(elapsed)) else {
         return unknown(words.title, "There is nothing to draw.");
     };
     let left = 18 + rows.iter().map(|row| width_of(&short(&row.name))).max().unwrap_or(0);
     let x = Scale { low: first, high: last, from: left, to: RIGHT };
-    let columns: Vec<(i32, i32)> = from.iter().zip(&edges).map(|(a, b)| (x.at(hours(a)), x.at(hours(b)))).collect();
+    let columns: Vec<(i32, i32)> = from.iter().zip(&edges).map(|(a, b)| (x.at(elapsed(a)), x.at(elapsed(b)))).collect();
     let bottom = TOP + ROW * rows.len() as i32;
     let figure = draw(words.title, words.description, bottom + 48, |area| {
         let canvas = Canvas(area);
-        legend(&canvas, left)?;
+        // Beside long names it begins further left, so that it ends within the picture.
+        legend(&canvas, left.min(WIDTH - LEGEND))?;
         for (i, row) in rows.iter().enumerate() {
             cells(&canvas, row, &columns, TOP + ROW * i as i32)?;
             canvas.text((left - 8, TOP + ROW * i as i32 + ROW / 2), Hold::Right, &short(&row.name))?;
@@ -82,12 +85,12 @@ pub(super) fn map(tables: &Tables, groups: &[Group], words: &Words<'_>) -> Figur
             canvas.line(&[(x.at(value), bottom + 1), (x.at(value), bottom + 5)], INK, 1)?;
             canvas.text((x.at(value), bottom + 14), Hold::Middle, &label)?;
         }
-        canvas.text(((left + RIGHT) / 2, bottom + 34), Hold::Middle, HOURS)
+        canvas.text(((left + RIGHT) / 2, bottom + 34), Hold::Middle, tables.elapsed_unit().axis)
     });
     let picked: Vec<usize> = (0..edges.len()).step_by(edges.len().div_ceil(12).max(1)).collect();
     let header = [words.plural.to_owned()]
         .into_iter()
-        .chain(picked.iter().map(|c| format!("{} h, %", number(hours(&edges[*c])))));
+        .chain(picked.iter().map(|c| format!("{} {unit}, %", number(elapsed(&edges[*c])))));
     let cell = |value: Option<f64>| Cell::number(value.map_or_else(|| "–".to_owned(), |v| format!("{v:.0}")));
     let line = |row: &Row| {
         [Cell::from(row.name.as_str())].into_iter().chain(picked.iter().map(|c| cell(row.values[*c]))).collect()
@@ -155,7 +158,8 @@ fn legend(canvas: &Canvas<'_, '_>, left: i32) -> Drawn {
         canvas.block(corners, SHADES[i])?;
         canvas.frame(corners, if i + 1 == WORDS.len() { ALARM } else { INK }, 1)?;
         canvas.text((x + 24, 15), Hold::Left, word)?;
-        x += 34 + width_of(word);
+        // Further from the word before than from its own.
+        x += 46 + width_of(word);
     }
     canvas.line(&[(x + 6, 15), (x + 30, 15)], INK, 2)?;
     canvas.text((x + 36, 15), Hold::Left, "under way")
@@ -184,6 +188,12 @@ mod tests {
         });
         assert!(drawn.is_ok());
         assert_eq!(found, [(0, 1, 1), (2, 2, 2), (3, 3, 1)]);
+    }
+
+    #[test]
+    fn the_legend_fits_its_room() {
+        let words: i32 = WORDS.iter().map(|word| 46 + width_of(word)).sum();
+        assert!(words + 36 + width_of("under way") <= LEGEND, "{words}");
     }
 
     #[test]

@@ -1,12 +1,9 @@
-//! Lines over the hours of a rollout: capacity against its forecast and its floor, the tightest pool, devices by state.
+//! Lines over the time of a rollout: capacity against its forecast and its floor, the tightest pool, devices by state.
 
 use crate::curves::{Axes, Band, Curve, curves};
 use crate::plot::{ALARM, Dash, FIRST, FOURTH, Figure, Marker, Pen, SECOND, THIRD, unknown};
 use crate::tables::Tables;
 use slacktide_engine::journal::entry::{StateCounts, TickEntry};
-
-/// What all of these are drawn over.
-pub(super) const HOURS: &str = "hours since the rollout began";
 
 const NOW: Pen = Pen { colour: FIRST, dash: None, marker: None };
 const AHEAD: Pen = Pen { colour: SECOND, dash: Some(Dash::Even), marker: None };
@@ -16,7 +13,7 @@ type Points = Vec<(f64, Option<f64>)>;
 
 /// A value over the ticks shown.
 fn over(tables: &Tables, value: impl Fn(&TickEntry) -> Option<f64>) -> Points {
-    tables.shown_ticks().iter().map(|(at, tick)| (tables.hours(*at), value(tick))).collect()
+    tables.shown_ticks().iter().map(|(at, tick)| (tables.elapsed(*at), value(tick))).collect()
 }
 
 fn drawn<'a>(candidates: Vec<(&'a str, Pen, Points)>) -> Vec<Curve<'a>> {
@@ -28,8 +25,8 @@ fn drawn<'a>(candidates: Vec<(&'a str, Pen, Points)>) -> Vec<Curve<'a>> {
         .collect()
 }
 
-fn axes(y: &str, from_zero: bool) -> Axes<'_> {
-    Axes { x: HOURS, y, from_zero, rule: Some(0.0) }
+fn axes<'a>(tables: &Tables, y: &'a str, from_zero: bool) -> Axes<'a> {
+    Axes { x: tables.elapsed_unit().axis, y, from_zero, rule: Some(0.0) }
 }
 
 /// Capacity left in the fleet against what was forecast, and that of the updated devices against its floor.
@@ -52,12 +49,12 @@ pub(super) fn capacity(tables: &Tables) -> Figure {
     ]);
     let band = tables.shown_ticks().iter().filter_map(|(at, tick)| {
         let (point, upper) = tick.fleet_load_forecast?;
-        Some((tables.hours(*at), 100.0 - upper, 100.0 - point))
+        Some((tables.elapsed(*at), 100.0 - upper, 100.0 - point))
     });
     curves(
         title,
         "capacity score of the devices in service over time, the forecast of it with its lower bound as a band, the capacity of the updated devices with the lowest value expected over the lookahead, and the floor",
-        axes("capacity left, % (100 − load)", false),
+        axes(tables, "capacity left, % (100 − load)", false),
         &lines,
         &[Band::soft(band.collect())],
     )
@@ -75,7 +72,7 @@ pub(super) fn tightest(tables: &Tables, critical: Option<f64>) -> Figure {
     curves(
         "Demand in the tightest pool",
         "demand as percent of the members in service of whichever pool is the tightest, over time, the highest value forecast over the lookahead, and the line above which a pool is critical",
-        axes("demand, % of what is in service", true),
+        axes(tables, "demand, % of what is in service", true),
         &lines,
         &[],
     )
@@ -103,7 +100,7 @@ pub(super) fn states(tables: &Tables) -> Figure {
     curves(
         title,
         "number of devices that wait, are under way, are updated, or were rolled back or failed, over time",
-        axes("devices", true),
+        axes(tables, "devices", true),
         &lines,
         &[],
     )

@@ -3,6 +3,7 @@
 use crate::html::{Cell, Page};
 use crate::tables::Tables;
 use crate::text::number;
+use slacktide_engine::time::Span;
 
 /// Name, unit, and what it says.
 const MEANINGS: [(&str, &str, &str); 20] = [
@@ -49,7 +50,38 @@ pub(super) fn section(page: &mut Page, tables: &Tables) {
     page.table(&["measure", "value", "unit", "what it says"], &rows);
 }
 
+/// The unit of a measure, and what it says.
+pub(super) fn meaning(name: &str) -> (&'static str, &'static str) {
+    let found = MEANINGS.into_iter().find(|(known, _, _)| *known == name);
+    found.map_or(("", ""), |(_, unit, means)| (unit, means))
+}
+
 fn row(name: &str, value: f64) -> Vec<Cell> {
-    let (_, unit, means) = MEANINGS.into_iter().find(|(known, _, _)| *known == name).unwrap_or((name, "", ""));
+    let (unit, means) = meaning(name);
+    let unit = readable(unit, value).map_or_else(|| unit.to_owned(), |said| format!("{unit} ({said})"));
     vec![name.into(), Cell::number(number(value)), unit.into(), Cell::quiet(means)]
+}
+
+/// A number of many seconds or bytes, as people say it.
+fn readable(unit: &str, value: f64) -> Option<String> {
+    match unit {
+        "s" if value >= 60.0 => Some(Span::from_secs(value as u64).to_string()),
+        "bytes" => [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)]
+            .into_iter()
+            .find(|(_, size)| value >= *size)
+            .map(|(name, size)| format!("{} {name}", number(value / size))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_seconds_and_bytes_are_said_as_people_do() {
+        let said = [("s", 47_694.0), ("s", 59.0), ("bytes", 2e9), ("bytes", 20.0), ("devices", 2e9)]
+            .map(|(unit, value)| readable(unit, value).unwrap_or_default());
+        assert_eq!(said, ["13h 14m", "", "2 GB", "", ""]);
+    }
 }

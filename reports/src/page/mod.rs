@@ -6,12 +6,14 @@ mod gantt;
 mod heat;
 mod lines;
 mod measures;
+mod runs;
 mod skill;
 
 use crate::groups::{Group, Kind, groups};
 use crate::html::{Cell, Page};
 use crate::tables::Tables;
 use crate::text;
+use runs::Runs;
 use slacktide_engine::policy::Policy;
 
 /// Plans in the table; more are counted.
@@ -19,12 +21,22 @@ const PLANS_MAX: usize = 300;
 
 /// The page.
 pub fn html(tables: &Tables) -> String {
+    html_of_runs(tables, "")
+}
+
+/// The page of the first of several runs; `measures` are those of all, as `measures.csv` has them.
+pub fn html_of_runs(tables: &Tables, measures: &str) -> String {
+    let runs = Runs::read(measures);
     let (world, policy) =
         tables.header.as_ref().map_or(("rollout", ""), |h| (h.world_name.as_str(), h.policy_name.as_str()));
     let kind = if tables.is_live() { "a real fleet" } else { "a simulated fleet" };
-    let mut page = Page::new(world, &format!("policy {policy}, {kind}"));
+    let which = if runs.are_several() { format!(", {}", runs.told()) } else { String::new() };
+    let mut page = Page::new(world, &format!("policy {policy}, {kind}{which}"));
     page.section("What happened");
     page.sentences(&text::sentences(tables));
+    if runs.are_several() {
+        runs::section(&mut page, &runs);
+    }
     let pools = groups(tables, Kind::Pools);
     pictures(&mut page, tables, &pools);
     by_group::sections(&mut page, tables, pools);
@@ -73,30 +85,41 @@ fn pictures(page: &mut Page, tables: &Tables, pools: &[Group]) {
         "Solid: devices that were updated. Striped, with a cross after the bar: those that were not. Hollow: not ended. The upright mark is the end that was expected. Batches that do not fit one by one share a bar.",
     );
     if gantt::left_out(tables) > 0 {
-        page.note(&format!("{} later batches are not in the table.", gantt::left_out(tables)));
+        let left_out = text::counted(gantt::left_out(tables), "later batch is", "later batches are");
+        page.note(&format!("{left_out} not in the table."));
     }
-    page.figure(&lines::states(tables), "");
+    page.figure(
+        &lines::states(tables),
+        "Counted at every tick, when telemetry was taken in: what ended after the last of them is in the words above and in the measures.",
+    );
 }
 
 fn plans(page: &mut Page, tables: &Tables) {
     let row = |(at, plan): &(slacktide_engine::time::Instant, slacktide_engine::journal::entry::PlanEntry)| {
-        let waiting: Vec<String> = plan.waiting.iter().map(|(why, n)| format!("{n} {why}")).collect();
+        let waiting: Vec<String> =
+            plan.waiting.iter().map(|(why, n)| format!("{} {why}", text::grouped(&n.to_string()))).collect();
         let devices: u32 = plan.batches.iter().map(|b| b.devices).sum();
         vec![
             Cell::number(plan.number.to_string()),
             Cell::time(*at),
             plan.reason.as_str().into(),
-            format!("{devices} in {} batches", plan.batches.len()).into(),
+            format!(
+                "{} in {}",
+                text::grouped(&devices.to_string()),
+                text::counted(plan.batches.len(), "batch", "batches")
+            )
+            .into(),
             format!("{} (at best {})", plan.makespan, plan.lower_bound).into(),
             waiting.join(", ").into(),
         ]
     };
     page.section("Plans");
     let rows: Vec<Vec<Cell>> = tables.plans.iter().take(PLANS_MAX).map(row).collect();
-    let summary = format!("{} plans, and why devices waited", rows.len());
+    let summary = format!("{}, and why devices waited", text::counted(rows.len(), "plan", "plans"));
     page.folded_table(&summary, &["plan", "made", "because", "devices placed", "length", "devices that wait"], &rows);
     if tables.plans.len() > PLANS_MAX {
-        page.note(&format!("{} later plans are not on this page.", tables.plans.len() - PLANS_MAX));
+        let left_out = text::counted(tables.plans.len() - PLANS_MAX, "later plan is", "later plans are");
+        page.note(&format!("{left_out} not on this page."));
     }
 }
 

@@ -1,6 +1,5 @@
 //! How good the forecasts were: by model against a trivial one, of the whole fleet, and whether bounds held.
 
-use super::lines::HOURS;
 use crate::curves::{Axes, Curve, curves};
 use crate::html::{Cell, Page};
 use crate::plot::{Figure, PENS};
@@ -137,7 +136,7 @@ fn over_time(tables: &Tables, means: &BTreeMap<&str, f64>, baseline: Option<&str
     names.retain(|name| means.contains_key(name));
     names.dedup();
     let points = |name: &str| {
-        tables.forecasts.iter().map(|(at, f)| (tables.hours(*at), f.mae_points.get(name).copied())).collect()
+        tables.forecasts.iter().map(|(at, f)| (tables.elapsed(*at), f.mae_points.get(name).copied())).collect()
     };
     let lines: Vec<Curve<'_>> = names
         .into_iter()
@@ -145,7 +144,8 @@ fn over_time(tables: &Tables, means: &BTreeMap<&str, f64>, baseline: Option<&str
         .zip(PENS)
         .map(|(label, pen)| Curve { label, points: points(label), pen })
         .collect();
-    let axes = Axes { x: HOURS, y: "mean absolute error, points", from_zero: true, rule: Some(0.0) };
+    let axes =
+        Axes { x: tables.elapsed_unit().axis, y: "mean absolute error, points", from_zero: true, rule: Some(0.0) };
     curves(
         "Error of the forecasts, round by round",
         "mean absolute error in points of load of the forecasts of devices, of the leading model, of a trivial one and of the next best",

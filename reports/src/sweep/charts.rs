@@ -4,11 +4,11 @@ use super::axis::FieldAxis;
 use super::document::{Document, Varied};
 use crate::arms::{Summary, unit};
 use crate::plot::{
-    Canvas, Drawn, FIRST, Figure, Hold, INK, INNER, Marker, SECOND, Scale, THIRD, WIDTH, draw, nothing, width_of,
+    Canvas, Drawn, FIRST, Figure, Hold, INK, INNER, Marker, SECOND, Scale, THIRD, WIDTH, draw, nothing, room_left,
+    width_of,
 };
 
 const HEIGHT: i32 = 320;
-const LEFT: i32 = 72;
 const RIGHT: i32 = WIDTH - 40;
 const TOP: i32 = 14;
 /// Above so many points whiskers would hide them.
@@ -38,16 +38,16 @@ pub(super) fn response(document: &Document, varied: &Varied, measure: &str) -> F
     let values = measured(document, measure);
     let floor = floor(&values);
     let ends = values.iter().flatten().flat_map(|s| if whiskers(document) { s.ci95 } else { [s.mean; 2] });
-    let axis = FieldAxis::new(document, varied, LEFT, RIGHT);
-    let ends: Vec<f64> = ends.map(|v| v.max(floor)).collect();
-    let (Some(axis), Some(mut y)) = (axis, Scale::over(ends, bottom, TOP)) else { return nothing(&title) };
+    let Some(mut y) = Scale::over(ends.map(|v| v.max(floor)), bottom, TOP) else { return nothing(&title) };
     y.low = y.low.max(floor);
+    let left = room_left(&y);
+    let Some(axis) = FieldAxis::new(document, varied, left, RIGHT) else { return nothing(&title) };
     let description = "a point for each setting tried, with the 95 % interval of its mean; the line joins the means of all settings that share a value";
     let best = document.recommended.as_ref().map(|r| r.point);
     draw(&title, description, HEIGHT, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&axis.scale, &axis.ticks, TOP, bottom, &axis.label)?;
-        canvas.y_axis(&y, LEFT, RIGHT, label)?;
+        canvas.y_axis(&y, left, RIGHT, label)?;
         if document.varied.len() == 1 && whiskers(document) && !axis.is_choice() {
             band(&canvas, document, &axis, &y, &values)?;
         }
@@ -127,19 +127,19 @@ pub(super) fn front(document: &Document) -> Figure {
     let xs = all().map(|(m, _)| m.mean);
     let limit = document.recommended.as_ref().map(|r| r.overload_limit);
     let ys = all().map(|(_, o)| o.mean);
-    let (Some(x), Some(mut y)) = (Scale::over(xs, LEFT, RIGHT), Scale::over(ys.chain(limit), bottom, TOP)) else {
-        return nothing(title);
-    };
+    let Some(mut y) = Scale::over(ys.chain(limit), bottom, TOP) else { return nothing(title) };
     y.low = y.low.max(floor(&overload));
+    let left = room_left(&y);
+    let Some(x) = Scale::over(xs, left, RIGHT) else { return nothing(title) };
     let at = |i: usize| both[i].map(|(m, o)| (x.at(m.mean), y.at(o.mean)));
     let description =
         "a point for each setting tried; those that no other beats in both are joined, the recommended one is named";
     draw(title, description, TALL, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(10), TOP, bottom, "mean makespan, h")?;
-        canvas.y_axis(&y, LEFT, RIGHT, "mean overload caused, device-minutes")?;
+        canvas.y_axis(&y, left, RIGHT, "mean overload caused, device-minutes")?;
         if let Some(limit) = limit {
-            canvas.line(&[(LEFT, y.at(limit)), (RIGHT, y.at(limit))], SECOND, 1)?;
+            canvas.line(&[(left, y.at(limit)), (RIGHT, y.at(limit))], SECOND, 1)?;
         }
         let mut joined: Vec<(i32, i32)> = document.pareto.iter().filter_map(|i| at(*i)).collect();
         joined.sort_unstable();

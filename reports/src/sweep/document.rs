@@ -98,7 +98,52 @@ impl Varied {
         match self.kind.as_str() {
             "percent" => format!("{}, %", self.field),
             "span" => format!("{}, h", self.field),
+            "number" => with_unit(&self.field),
             _ => self.field.clone(),
         }
+    }
+
+    /// Its name over values that are written with their unit where they have one.
+    pub(super) fn heading(&self) -> String {
+        if self.kind == "number" { with_unit(&self.field) } else { self.field.clone() }
+    }
+}
+
+/// A field that is a bare number with its unit, which is how its name ends; a few say it in the documentation only.
+fn with_unit(field: &str) -> String {
+    const ENDS: [(&str, &str); 12] = [
+        ("device_load_max", "load score of 100"),
+        ("capacity_floor", "%"),
+        ("percent", "%"),
+        ("percent_max", "%"),
+        ("percent_min", "%"),
+        ("points", "points"),
+        ("quantile", "share of 1"),
+        ("rate", "share of 1"),
+        ("weight", "share of 1"),
+        ("per_minute", "a minute"),
+        ("mbit_per_s", "Mbit/s"),
+        ("capacity_max", "capacity score"),
+    ];
+    let unit = ENDS.iter().find(|(end, _)| field.ends_with(end)).map(|(_, unit)| *unit);
+    unit.map_or_else(|| field.to_owned(), |unit| format!("{field}, {unit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_named_with_its_unit() {
+        let said =
+            ["plan.device_load_max", "monitor.failure_percent_max", "rate.base_per_minute", "rollback.resumes_max"]
+                .map(with_unit);
+        let wanted = [
+            "plan.device_load_max, load score of 100",
+            "monitor.failure_percent_max, %",
+            "rate.base_per_minute, a minute",
+            "rollback.resumes_max",
+        ];
+        assert_eq!(said, wanted);
     }
 }

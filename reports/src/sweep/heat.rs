@@ -80,8 +80,8 @@ pub(super) fn map(document: &Document, measure: &str) -> Figure {
             canvas.text((left - 8, middle), Hold::Right, word)?;
         }
         canvas.line(&[(left, bottom), (RIGHT, bottom)], INK, 1)?;
-        canvas.text(((left + RIGHT) / 2, bottom + 32), Hold::Middle, &across.field)?;
+        canvas.text(((left + RIGHT) / 2, bottom + 32), Hold::Middle, &across.heading())?;
         // Beside few rows an upright name would be longer than they are high.
-        canvas.text((8, 12), Hold::Left, &format!("{} ↑", upright.field))
+        canvas.text((8, 12), Hold::Left, &format!("{} ↑", upright.heading()))
     })
 }

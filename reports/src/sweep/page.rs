@@ -4,7 +4,7 @@ use super::document::{Document, Varied};
 use super::{charts, heat};
 use crate::arms::{Summary, unit};
 use crate::html::{Cell, Page};
-use crate::text::number;
+use crate::text::{counted, number, seeds};
 
 const OVERLOAD: &str = "overload_caused_device_minutes";
 const MAKESPAN: &str = "makespan_s";
@@ -23,19 +23,18 @@ pub fn html(document: &Document) -> String {
         _ => "a grid",
     };
     let under = format!(
-        "{} devices on the scenario {}, policy {}: {design} of {} points, {} runs of each, seeds {} to {}",
-        document.devices,
+        "{} on the scenario {}, policy {}: {design} of {}, {} of each, {}",
+        counted(document.devices, "device", "devices"),
         document.scenario,
         document.policy,
-        document.points.len(),
-        document.replications,
-        document.seed,
-        document.seed + u64::from(document.replications.saturating_sub(1))
+        counted(document.points.len(), "point", "points"),
+        counted(document.replications as usize, "run", "runs"),
+        seeds(document.seed, document.replications)
     );
     let mut page = Page::new(&fields.join(" · "), &under);
     page.section("What to take");
     page.sentences(&document.findings);
-    document.remarks.iter().for_each(|remark| page.note(remark));
+    page.remarks(&document.remarks);
     page.section("Overload against time");
     page.figure(
         &charts::front(document),
@@ -116,10 +115,10 @@ fn points(page: &mut Page, document: &Document) {
         row
     };
     let rows: Vec<Vec<Cell>> = document.points.iter().enumerate().map(row).collect();
-    let fields = document.varied.iter().map(|varied| varied.field.as_str());
+    let fields: Vec<String> = document.varied.iter().map(Varied::heading).collect();
     let header: Vec<&str> = ["point"]
         .into_iter()
-        .chain(fields)
+        .chain(fields.iter().map(String::as_str))
         .chain(["verdict"])
         .chain(measures.iter().map(|m| label(m)))
         .chain(["rollouts ended"])

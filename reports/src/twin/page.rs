@@ -4,16 +4,16 @@ use super::document::{Arm, Calibration, Document};
 use crate::curves::{Axes, Band, Curve, curves};
 use crate::html::{Cell, Page};
 use crate::plot::{Figure, PENS, Pen};
-use crate::text::number;
+use crate::text::{counted, number};
 
 /// The page.
 pub fn html(document: &Document) -> String {
     let under = format!(
-        "{}: from {}, {} hours ahead, {} courses for each policy, seed {}",
+        "{}: from {}, {} h ahead, {} for each policy, seed {}",
         document.journal,
         document.at,
         number(document.ahead_h),
-        document.runs,
+        counted(document.runs as usize, "course", "courses"),
         document.seed
     );
     let mut page = Page::new("What may come", &under);
@@ -32,13 +32,15 @@ pub fn html(document: &Document) -> String {
     }
     page.section("How to read it");
     page.glossary(&[
-        ("course", "one way it may go: load drawn from what was recorded, updates that take as long and fail as often as the recorded ones"),
-        ("past critical", "the demand of some pool is above monitor.critical_load_percent of its members in service"),
-        ("capacity", "100 less the weighted load of the devices in service, percent"),
+        ("Course", "One way it may go: load drawn from what was recorded, updates that take as long and fail as often as the recorded ones."),
+        ("Past critical", "The demand of some pool is above monitor.critical_load_percent of its members in service."),
+        ("Capacity", "100 less the weighted load of the devices in service, percent."),
     ]);
     page.finish()
 }
 
+const FAN: [&str; 6] =
+    ["hours ahead", "outer band from, %", "inner band from, %", "median, %", "inner band to, %", "outer band to, %"];
 const HEADER: [&str; 9] = [
     "policy",
     "one in ten ended after, h",
@@ -56,11 +58,11 @@ fn words(arm: &Arm, ahead_h: f64) -> String {
         |h: Option<f64>| h.map_or_else(|| format!("more than {} h", number(ahead_h)), |h| format!("{} h", number(h)));
     let chance = |name: &str| arm.chances.get(name).copied().unwrap_or(0.0) * 100.0;
     format!(
-        "Under {}, half of the courses have ended after {}, nine in ten after {}; {} devices are updated on average. In {} % of them some pool passes its critical load, in {} % a rollout is stopped or taken back.",
+        "Under {}, half of the courses have ended after {}, nine in ten after {}; {} updated on average. In {} % of them some pool passes its critical load, in {} % a rollout is stopped or taken back.",
         arm.policy,
         hours(arm.completion.p50),
         hours(arm.completion.p90),
-        number(arm.updated_devices.round()),
+        counted(arm.updated_devices.round() as usize, "device is", "devices are"),
         number(chance("critical_pool")),
         number(chance("stopped_or_rolled_back")),
     )
@@ -85,6 +87,9 @@ fn row(arm: &Arm) -> Vec<Cell> {
 
 fn fan(arm: &Arm) -> Figure {
     let half = arm.capacity.iter().map(|point| (point.h, Some(point.p50))).collect();
+    let figures = |point: &super::Point| {
+        [point.h, point.p2, point.p10, point.p50, point.p90, point.p97].map(|v| Cell::number(number(v))).to_vec()
+    };
     let ends = |ends: fn(&super::Point) -> (f64, f64)| {
         arm.capacity.iter().map(|point| (point.h, ends(point).0, ends(point).1)).collect()
     };
@@ -95,6 +100,8 @@ fn fan(arm: &Arm) -> Figure {
         &[Curve { label: "median", points: half, pen: Pen { marker: None, ..PENS[0] } }],
         &[Band::soft(ends(|point| (point.p2, point.p97))), Band::inner(ends(|point| (point.p10, point.p90)))],
     )
+    // The bands are what is asked for, and the table of lines alone would leave them out.
+    .with(FAN, arm.capacity.iter().map(figures).collect())
 }
 
 fn earlier(page: &mut Page, calibration: &Calibration) {

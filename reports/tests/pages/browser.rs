@@ -1,7 +1,7 @@
 //! Every kind of page in Chromium, wide and narrow, light and dark: axe-core finds no serious fault, nothing leaves the page, and no two
 //! labels of a picture lie over each other. Run by `cargo xtask pages`, which fetches axe-core.
 
-use super::run::{Course, html};
+use super::run::{Course, html, html_of_runs};
 use super::{arms, documents, forecasts};
 use serde::Deserialize;
 use slacktide_reports::comparison;
@@ -79,6 +79,7 @@ fn pages() -> Vec<(&'static str, String)> {
     let of = |document: serde_json::Value| comparison::html(&document.to_string()).unwrap();
     vec![
         ("run", html(&Course::SMALL)),
+        ("runs", html_of_runs(&Course::SMALL)),
         ("live", html(&Course { live: true, ..Course::SMALL })),
         ("large", html(&Course { devices: 20_000, batches: 300, ..Course::LARGE })),
         ("forecasts", of(forecasts())),

@@ -99,7 +99,7 @@ fn the_page_of_forecasts_says_what_was_found_and_shows_the_evidence() {
     let places: Vec<usize> = order.iter().map(|text| body.find(text).unwrap_or_else(|| panic!("{text}"))).collect();
     assert!(places.is_sorted(), "{places:?}");
     assert!(page.contains("ets ★") && page.contains("noise") && page.contains("▼ .010") && page.contains("▲ .010"));
-    assert!(page.contains("a &amp; b") && page.contains("used ets here"));
+    assert!(page.contains("A &amp; b") && page.contains("used ets here"));
 }
 
 #[test]

@@ -206,6 +206,54 @@ fn a_real_fleet_has_the_same_sections_and_says_what_is_not_known() {
     assert!(live.contains("9 of 10 devices run the new release"), "{live}");
 }
 
+/// What `measures.csv` of three runs holds.
+pub(crate) const MEASURES: &str =
+    "seed,measure,value\n1,makespan_s,36000\n2,makespan_s,72000\n3,makespan_s,18000\n1,critical_after_s,60\n";
+
+pub(crate) fn html_of_runs(course: &Course) -> String {
+    let journal = journal(course);
+    page::html_of_runs(&Tables::read(journal.iter().map(String::as_str)).unwrap(), MEASURES)
+}
+
+#[test]
+fn of_several_runs_the_page_says_which_it_tells_and_what_all_measured() {
+    let page = html_of_runs(&Course::SMALL);
+    assert!(headings(&page).contains(&"All 3 runs") && page.contains("the run of seed 1, the first of 3"), "{page}");
+    let row = "<th scope=row>makespan_<wbr>s</th><td class=\"n\">42,000</td><td class=\"n\">18,000</td><td class=\"n\">72,000</td>\
+        <td>s</td><td class=\"n\">3</td>";
+    assert!(page.contains(row), "{page}");
+    let one = "seed,measure,value\n1,makespan_s,36000\n";
+    let journal = journal(&Course::SMALL);
+    let tables = Tables::read(journal.iter().map(String::as_str)).unwrap();
+    assert_eq!(page::html_of_runs(&tables, one), page::html(&tables), "of one run there is nothing to add");
+}
+
+#[test]
+fn what_is_counted_agrees_with_its_number() {
+    let small = html(&Course { devices: 10, batches: 1, ..Course::SMALL });
+    assert!(small.contains("1 batch went out") && small.contains("<td>1 device</td>"), "{small}");
+    assert!(!small.contains("1 devices") && !small.contains("1 batches") && !small.contains("1 plans"), "{small}");
+    let large = html(&Course { devices: 20_000, batches: 30, ..Course::LARGE });
+    assert!(large.contains("of 20,000 devices run the new release") && large.contains("\n20,000\n"), "an axis too");
+}
+
+#[test]
+fn a_short_rollout_is_told_in_minutes() {
+    let long = html(&Course::SMALL);
+    assert!(long.contains("hours since the rollout began") && long.contains("at, h into the rollout"), "{long}");
+    assert!(!long.contains("minutes since"));
+    let mut cut = journal(&Course { batches: 16, devices: 32, ..Course::SMALL });
+    // Of a rollout that goes on what is known so far counts: here its first hour.
+    let first_hour = |line: &String| {
+        let at = serde_json::from_str::<Value>(line).unwrap()["at"].clone();
+        at.as_i64().is_none_or(|at| at < 9 * 3_600_000)
+    };
+    cut.retain(first_hour);
+    let page = page::html(&Tables::read(cut.iter().map(String::as_str)).unwrap());
+    assert!(page.contains("minutes since the rollout began") && page.contains("took, min"), "{page}");
+    assert!(!page.contains("hours since the rollout began") && page.contains("is running after 5"), "{page}");
+}
+
 #[test]
 fn an_old_journal_says_what_it_cannot_tell() {
     let mut lines = journal(&Course::SMALL);

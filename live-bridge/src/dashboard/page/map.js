@@ -115,7 +115,7 @@ function drawCounts({ groups, groups_left_off }) {
     drawBar(bar, counts, group.devices);
     const parts = Object.entries(counts).map(([at, n]) => `${n.toLocaleString("en")} ${PLACES[at].words}`);
     if (group.silent) parts.push(`${group.silent.toLocaleString("en")} silent`);
-    if (group.load_mean !== null) parts.push(`mean load ${group.load_mean}`);
+    if (group.load_mean !== null) parts.push(`mean load score ${group.load_mean} of 100`);
     write(words, parts.join(" · "));
   });
 }

@@ -190,7 +190,8 @@ function fillPools() {
   const tightest = status.pools.reduce((most, pool) => (!most || pool.use_percent > most.use_percent ? pool : most), null);
   const left = status.pools_left_off ? ` Shown are the tightest; ${status.pools_left_off} more are left out.` : "";
   const words = `Tightest: ${tightest?.name}, ${tightest?.use_percent} % of what is in service is used. Rollouts stop at ${status.critical_percent} %.`;
-  write(byId("pools-words"), tightest ? words + left : "No device has joined yet.");
+  const ahead = status.pools.some((pool) => pool.ahead_percent !== null) ? " Expected ahead is the highest that is forecast over the lookahead." : "";
+  write(byId("pools-words"), tightest ? words + ahead + left : "No device has joined yet.");
   const create = () => {
     const gauge = make("div", { className: "gauge" }, make("span"), make("i"));
     const use = make("td", {}, make("div", { className: "use" }, gauge, make("span", { className: "words" })));
@@ -204,8 +205,8 @@ function fillPool(row, pool) {
   const [name, members, out, silent, use, expected] = row.children;
   write(name, pool.name);
   write(members, pool.members.toLocaleString("en"));
-  write(out, String(pool.out));
-  write(silent, String(pool.silent));
+  write(out, pool.out.toLocaleString("en"));
+  write(silent, pool.silent.toLocaleString("en"));
   const gauge = use.querySelector(".gauge");
   gauge.classList.toggle("tight", pool.use_percent > status.critical_percent);
   gauge.firstChild.style.width = `${Math.min(pool.use_percent, 100)}%`;
