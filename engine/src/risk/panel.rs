@@ -52,6 +52,8 @@ pub(super) struct Measured {
     pub(super) pools: Vec<(f64, u32)>,
     /// Excess over spread of the controls, sorted.
     pub(super) scores: Vec<f64>,
+    /// Change of a control for each point that it carried before over its pool-mates.
+    slope: f64,
 }
 
 /// Room that is used again at every look.
@@ -62,7 +64,10 @@ pub(super) struct Yardstick {
     trial: Measured,
     /// The controls, with their mean load after.
     after: Vec<(usize, f64)>,
-    changes: Vec<(usize, f64)>,
+    /// Controls, with their load before, and their change less what the slope makes of that.
+    changes: Vec<(usize, f64, f64)>,
+    /// By pool: number, Σ before, Σ change.
+    means: Vec<(f64, f64, f64)>,
     sizes: Vec<f64>,
 }
 
@@ -138,12 +143,9 @@ impl Panel {
         if mates < MATES_MIN {
             return None;
         }
-        Some((self.change(w, before, after)? - sum / f64::from(mates), mates))
-    }
-
-    /// Change of a device's load from one window to another.
-    fn change(&self, w: usize, before: Window, after: Window) -> Option<f64> {
-        Some(self.windows.mean(w, after)? - self.windows.mean(w, before)?)
+        let (after, before) = (self.windows.mean(w, after)?, self.windows.mean(w, before)?);
+        let change = after - before - yardstick.best.slope * before;
+        Some((change - sum / f64::from(mates), mates))
     }
 
     /// Measures by the window before `left` that leaves the devices not updated the least spread.
@@ -175,24 +177,46 @@ impl Panel {
         yardstick.after.extend(controls.filter_map(|(w, _)| self.windows.mean(w, after).map(|load| (w, load))));
     }
 
+    /// Least squares of the change on the load before, within pools: load that moves goes to calm members more than to busy ones, and who was
+    /// unusually calm goes back to what is usual.
+    fn slope(&self, changes: &[(usize, f64, f64)], means: &mut Vec<(f64, f64, f64)>) -> f64 {
+        means.clear();
+        means.resize(self.pools, (0.0, 0.0, 0.0));
+        for (w, before, change) in changes {
+            let (count, sum_before, sum_change) = &mut means[self.watched[*w].pool];
+            (*count, *sum_before, *sum_change) = (*count + 1.0, *sum_before + before, *sum_change + change);
+        }
+        let (mut squares, mut products) = (0.0, 0.0);
+        for (w, before, change) in changes {
+            let (count, sum_before, sum_change) = means[self.watched[*w].pool];
+            let own = before - sum_before / count;
+            squares += own * own;
+            products += own * (change - sum_change / count);
+        }
+        if squares > 1.0 { (products / squares).clamp(-1.0, 1.0) } else { 0.0 }
+    }
+
     /// Measures the controls by their load in a window before: the yardstick. Returns the unit of their scores; `None` where they are too
     /// few.
     fn measure(&self, before: Window, yardstick: &mut Yardstick) -> Option<f64> {
-        let Yardstick { trial: Measured { pools, scores }, after, changes, sizes, .. } = yardstick;
-        pools.clear();
-        pools.resize(self.pools, (0.0, 0));
+        let Yardstick { trial: Measured { pools, scores, slope }, after, changes, sizes, means, .. } = yardstick;
         changes.clear();
         for (w, load_after) in &*after {
             if let Some(load_before) = self.windows.mean(*w, before) {
-                let change = load_after - load_before;
-                let (sum, count) = &mut pools[self.watched[*w].pool];
-                *sum += change;
-                *count += 1;
-                changes.push((*w, change));
+                changes.push((*w, load_before, load_after - load_before));
             }
         }
+        *slope = self.slope(changes, means);
+        pools.clear();
+        pools.resize(self.pools, (0.0, 0));
+        for (w, load_before, change) in &mut *changes {
+            *change -= *slope * *load_before;
+            let (sum, count) = &mut pools[self.watched[*w].pool];
+            *sum += *change;
+            *count += 1;
+        }
         scores.clear();
-        for (w, change) in &*changes {
+        for (w, _, change) in &*changes {
             let (sum, count) = pools[self.watched[*w].pool];
             if count > MATES_MIN {
                 let relative = change - (sum - change) / f64::from(count - 1);

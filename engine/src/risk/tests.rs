@@ -23,13 +23,15 @@ struct World {
     drifts: Vec<f64>,
     pool_drifts: Vec<f64>,
     variants: u32,
+    /// Calm devices go first, and what those away leave goes to the others by their room.
+    moves: bool,
 }
 
 impl World {
     fn new(devices: usize, seed: u64) -> Self {
         let mut noise = Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1);
         let drifts = (0..devices).map(|_| noise.normal()).collect();
-        Self { drifts, pool_drifts: vec![0.0; devices.div_ceil(20)], noise, variants: 1 }
+        Self { drifts, pool_drifts: vec![0.0; devices.div_ceil(20)], noise, variants: 1, moves: false }
     }
 
     /// Drift has a standard deviation of 4 points and a correlation of 0.97 from tick to tick; some devices are four times as noisy.
@@ -42,7 +44,14 @@ impl World {
             self.drifts[d] = 0.97 * self.drifts[d] + 0.243 * self.noise.normal();
             let scale = if d % 5 == 0 { 4.0 } else { 1.0 };
             let own = scale * (2.0 * self.drifts[d] + self.noise.normal());
-            loads.push((40.0 + 3.0 * self.pool_drifts[d / 20] + own).clamp(0.0, 100.0));
+            let level = if !self.moves {
+                40.0
+            } else if d * 37 % self.drifts.len() * 20 < self.drifts.len() * 9 {
+                30.0
+            } else {
+                60.0
+            };
+            loads.push((level + 3.0 * self.pool_drifts[d / 20] + own).clamp(0.0, 100.0));
         }
         loads
     }
@@ -65,18 +74,23 @@ fn rollout(world: &mut World, ticks: usize, mut rise: impl FnMut(u32, usize) -> 
             .find(|(share, _)| place < *share)
             .map(|(_, tick)| tick)
     };
-    let pools = vec![PoolTick { weight_total: 20.0, weight_serving: 20.0 }; devices.div_ceil(20)];
+    let mut pools = vec![PoolTick { weight_total: 20.0, weight_serving: 20.0 }; devices.div_ceil(20)];
     let mut test = BadRelease::new(0.01, 1.0);
     let mut alarm = None;
     for t in 0..ticks {
-        let loads = world.loads();
+        let mut loads = world.loads();
+        if world.moves {
+            let is_away = |d: usize| begins(d).is_some_and(|begin| (begin..begin + 4 + d % 9).contains(&t));
+            move_to_the_others(&mut loads, &mut pools, is_away);
+        }
+        let away = |d: usize| if world.moves { 4 + d % 9 } else { 4 };
         let tick: Vec<DeviceTick> = loads
             .into_iter()
             .enumerate()
             .map(|(d, load)| {
                 let variant = d as u32 % world.variants;
                 let (group, extra) = match begins(d) {
-                    Some(begin) if t >= begin + 4 => (Group::Treated, rise(variant, t - begin - 4)),
+                    Some(begin) if t >= begin + away(d) => (Group::Treated, rise(variant, t - begin - away(d))),
                     Some(begin) if t >= begin => (Group::Absent, 0.0),
                     _ => (Group::Control, 0.0),
                 };
@@ -94,6 +108,36 @@ fn rollout(world: &mut World, ticks: usize, mut rise: impl FnMut(u32, usize) -> 
         }
     }
     (test, alarm)
+}
+
+/// What those away would have carried goes to their pool-mates, by the room each has below 90 %.
+fn move_to_the_others(loads: &mut [f64], pools: &mut [PoolTick], is_away: impl Fn(usize) -> bool) {
+    for (p, pool) in pools.iter_mut().enumerate() {
+        let members = p * 20..(p * 20 + 20).min(loads.len());
+        let left: f64 = members.clone().filter(|d| is_away(*d)).map(|d| loads[d]).sum();
+        let room: f64 = members.clone().filter(|d| !is_away(*d)).map(|d| (90.0 - loads[d]).max(0.0)).sum();
+        let there = members.clone().filter(|d| !is_away(*d)).count();
+        members.filter(|d| !is_away(*d)).for_each(|d| loads[d] += (left / room).min(1.0) * (90.0 - loads[d]).max(0.0));
+        pool.weight_serving = there as f64;
+    }
+}
+
+/// With two fifths of a pool away calm members take over more than busy ones: that is no fault of the release they have.
+#[test]
+fn load_that_moves_to_whoever_has_room_is_no_evidence() {
+    let alarms = (0..60).filter(|seed| {
+        let mut world = World::new(200, *seed);
+        world.moves = true;
+        rollout(&mut world, 130, |_, _| 0.0).1.is_some()
+    });
+    let alarms = alarms.count();
+    assert!(alarms <= 3, "{alarms} of 60");
+    let found = (0..20).filter(|seed| {
+        let mut world = World::new(200, *seed);
+        world.moves = true;
+        rollout(&mut world, 130, |_, _| 10.0).1.is_some()
+    });
+    assert!(found.count() >= 18);
 }
 
 #[test]
