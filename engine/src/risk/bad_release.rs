@@ -2,7 +2,8 @@
 //!
 //! **What is compared.** Each updated device is looked at three times, 5, 20 and 65 minutes after it is first seen back: its mean load over
 //! the last 5, 15 or 60 minutes less its own mean just before it left is its *change*; less the mean change, over the very same minutes,
-//! of the pool-mates not updated, it is its *excess*. Of three lengths of "just before" (an hour, four, a day) the one is taken by which
+//! of the pool-mates not updated, it is its *excess*. Changes are taken less what the load before makes of them, by least squares over the
+//! devices not updated, within pools (analysis of covariance): load that moves goes to calm members more than to busy ones. Of three lengths of "just before" (an hour, four, a day) the one is taken by which
 //! the devices not updated differ least at that moment. Less the tolerated rise, and in units of how restless the device was in the past,
 //! it is ranked among the same figures of all devices not updated: they are the yardstick, measured by the same minutes. The rank
 //! becomes a normal score, so that no outlier, however far off, counts for more than its rank. Every hour `slow` looks at all
