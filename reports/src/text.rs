@@ -173,6 +173,10 @@ pub(crate) fn seeds(first: u64, runs: u32) -> String {
 pub fn summary(tables: &Tables) -> String {
     let mut text = sentences(tables).join("\n");
     text.push_str("\n\n");
+    // A live journal has none.
+    if tables.measures.is_empty() {
+        return text;
+    }
     let rows: Vec<Vec<String>> =
         tables.measures.iter().map(|(name, value)| vec![name.clone(), number(*value)]).collect();
     text.push_str(&table(&["measure", "value"], &rows));

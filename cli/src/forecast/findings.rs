@@ -47,15 +47,18 @@ fn of_the_selection(scores: &MetricScores, finished: &Finished, order: &[usize])
     let selected = finished.position(Contestant::Selected).filter(|s| scores.scores[*s].mase.is_finite())?;
     let single = order.iter().copied().find(|p| *p != selected)?;
     let share = (scores.scores[selected].mase / scores.scores[single].mase - 1.0) * 100.0;
-    let word = if share <= 0.0 { "better than" } else { "worse than" };
+    let how = match share {
+        share if share.abs() < 0.05 => "as good as".to_owned(),
+        share if share < 0.0 => format!("{:.1} % better than", share.abs()),
+        share => format!("{share:.1} % worse than"),
+    };
     let chance = match p_of(scores, selected, single) {
         Some(p) if p < SIGNIFICANT => ", by more than chance",
         Some(_) => ", within chance",
         None => "",
     };
     Some(format!(
-        "selected is {:.1} % {word} the best of the models in hindsight, {}{chance}.",
-        share.abs(),
+        "selected is {how} the best of the models in hindsight, {}{chance}.",
         finished.contestants[single].name()
     ))
 }

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::run::{Run, Stage};
+use crate::filter::Filter;
 use crate::ids::{CommandId, DeviceIndex, RolloutId};
 use crate::input::OperatorAction;
 use crate::journal::Entry;
@@ -14,6 +15,11 @@ use std::collections::BTreeMap;
 const ENDED_KEPT: usize = 8;
 /// A journal names the pool and region of every device of a rollout for so many.
 const MEMBERS_RECORDED_MAX: usize = 200_000;
+
+/// `1 device`, `2 devices`.
+pub(super) fn devices(n: u32) -> String {
+    if n == 1 { "1 device".to_owned() } else { format!("{n} devices") }
+}
 
 impl Engine {
     /// Moves a rollout along one edge and records it. Refused where there is no such edge.
@@ -76,7 +82,9 @@ impl Engine {
             return;
         }
         let id = RolloutId(self.rollouts.len() as u32);
-        let detail = format!("{} {} for {}", package.name, package.version, package.target);
+        let whom =
+            if package.target == Filter::everything() { "all devices".to_owned() } else { package.target.to_string() };
+        let detail = format!("{} {} for {whom}", package.name, package.version);
         let rate = self.policy.monitor.false_alarm_rate;
         self.rollouts.push(Run::new(id, package, priority, self.fleet.len(), self.policy.waves.len(), rate));
         let ended: Vec<usize> = (0..self.rollouts.len()).filter(|r| self.rollouts[*r].state.is_end()).collect();
@@ -224,12 +232,15 @@ impl Engine {
             let (updated, failed) = (run.count(Stage::Updated), run.count(Stage::Failed));
             match run.state {
                 RolloutState::Running if run.count(Stage::Waiting) == 0 => {
-                    let detail = format!("{updated} devices updated, {failed} could not be");
+                    let detail = match failed {
+                        0 => format!("{} updated", devices(updated)),
+                        failed => format!("{} updated, {failed} could not be", devices(updated)),
+                    };
                     self.transit(id, RolloutEvent::Finish, None, detail);
                 }
                 RolloutState::Aborting => {
                     let cause = run.cause;
-                    let detail = format!("{updated} devices stay updated, {failed} failed");
+                    let detail = format!("{} on the new release, {failed} failed", devices(updated));
                     self.transit(id, RolloutEvent::Stop, cause, detail);
                 }
                 _ => {}

@@ -6,6 +6,7 @@
 
 use super::Engine;
 use super::budget::Budget;
+use super::course::devices;
 use super::ledger::{Attempt, CommandFor};
 use super::run::{Pending, Restoring, Run, Stage};
 use crate::ids::{AttemptId, CommandId, DeviceIndex, RolloutId};
@@ -125,7 +126,8 @@ impl Engine {
             let detail = match lost {
                 0 => "the batch is back; the rollout was aborted meanwhile".to_owned(),
                 n => format!(
-                    "the batch is back but for {n} devices that need a person; the rollout was aborted meanwhile"
+                    "the batch is back but for {} that could not be and need a person; the rollout was aborted meanwhile",
+                    devices(n)
                 ),
             };
             self.transit(rollout, RolloutEvent::Stop, cause, detail);
@@ -134,13 +136,13 @@ impl Engine {
             self.release_rolled_back(rollout);
             let detail = match lost {
                 0 => "the batch is back; the rollout is paused".to_owned(),
-                n => format!("the batch is back but for {n} devices that could not be; the rollout is paused"),
+                n => format!("the batch is back but for {} that could not be; the rollout is paused", devices(n)),
             };
             self.transit(rollout, RolloutEvent::Restored, cause, detail);
         } else if lost == 0 {
-            self.transit(rollout, RolloutEvent::TakenBack, cause, format!("{back} devices taken back"));
+            self.transit(rollout, RolloutEvent::TakenBack, cause, format!("{} taken back", devices(back)));
         } else {
-            let detail = format!("{back} devices taken back, {lost} could not be and need a person");
+            let detail = format!("{} taken back, {lost} could not be and need a person", devices(back));
             self.transit(rollout, RolloutEvent::Stop, Some(Cause::RollbackIncomplete), detail);
         }
     }
