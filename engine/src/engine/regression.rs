@@ -100,8 +100,13 @@ impl Regression {
             )
         });
         format!(
-            "{} updated devices{variant} in {} pools{rise}: log evidence {:.1} against {:.1}",
-            evidence.devices, evidence.pools, evidence.log_e, evidence.log_threshold
+            "{} updated device{}{variant} in {} pool{}{rise}: log evidence {:.1} against {:.1}",
+            evidence.devices,
+            if evidence.devices == 1 { "" } else { "s" },
+            evidence.pools,
+            if evidence.pools == 1 { "" } else { "s" },
+            evidence.log_e,
+            evidence.log_threshold
         )
     }
 }
