@@ -197,8 +197,10 @@ impl Checks {
         let Scene { policy, world, devices, .. } = *scene;
         if self.busy.at != Some((now, devices.ends)) {
             // The device that is told is added below.
+            // A rollback that ended without the device's word was given up as well; one that the device says has failed is over.
             let given_up = |d: usize| {
-                self.end_of_work(d, devices).unwrap_or_else(|| self.last_end(d)) == Some(AttemptState::TimedOut)
+                let end = self.end_of_work(d, devices).unwrap_or_else(|| self.last_end(d));
+                matches!(end, Some(AttemptState::TimedOut | AttemptState::RollbackFailed))
             };
             self.busy = Busy::count(now, scene, device, &given_up);
         }

@@ -36,3 +36,17 @@ fn silence_of_all_is_not_taken_for_everybody_being_out() {
     assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
     assert!(verdict.figures.commands >= 5);
 }
+
+/// A rollback takes longer than the policy waits, and an old report of the device comes meanwhile: it seems to serve, and the next one is told
+/// to go back. The engine cannot know better.
+#[test]
+fn a_rollback_given_up_while_old_reports_come_is_not_held_against_the_engine() {
+    let text = "devices = 16\nhistory = \"780m\"\nname = \"w\"\npolicy = \"cautious\"\ntick = \"5m\"\nuntil_max = \"564m\"\n\
+        [failures.telemetry]\nlate_percent = 12.7\nlost_percent = 18.9\n[operator]\napproves_after = \"81m\"\n\
+        [policy_overrides.attempts]\ntimeout = \"5m\"\n\
+        [policy_overrides.forecast]\ndear_series_max = 0\nhistory = \"1440m\"\nmodels = [\"naive\"]\n\
+        [policy_overrides.plan]\nbasis = \"ignore\"\nslot = \"30m\"\n[[pools]]\nname = \"p0\"\n[updates.rollback]\nmedian = \"8m\"\n";
+    let verdict = Examiner::default().examine(&World { number: 4219, text: text.to_owned() }, false);
+    assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
+    assert!(verdict.figures.commands >= 6);
+}
