@@ -221,6 +221,10 @@ impl Engine {
         let held = reasons.into_values().map(|(devices, reason)| HeldDevices { devices, reason }).collect();
         self.record(Entry::Rollback { rollout, devices, remaining, canceled: off, deferred, held, first_command });
         self.cancel(canceled);
+        if !told.is_empty() {
+            // A plan that was made before counts on their places: a second hop back may begin between it and a batch of another rollout.
+            self.replan("devices go back");
+        }
         for (device, kind) in told {
             self.fleet.out[device.index()] = true;
             self.command(device, kind);

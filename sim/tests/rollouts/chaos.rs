@@ -50,3 +50,12 @@ fn a_rollback_given_up_while_old_reports_come_is_not_held_against_the_engine() {
     assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
     assert!(verdict.figures.commands >= 6);
 }
+
+/// A device that came by two hops goes back in two steps. The second began between a plan and another rollout's batch, which went although the
+/// pool's only place was taken.
+#[test]
+fn a_second_step_back_is_known_to_the_batches_of_other_rollouts() {
+    let verdict = Examiner::default().examine(&World::draw(20_261_126, 635), false);
+    assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
+    assert!(verdict.figures.commands >= 10);
+}
