@@ -7,7 +7,6 @@
 
 use crate::rng::{Purpose, Stream};
 use crate::setup::Setup;
-use rand_distr::{Distribution, StandardNormal};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::time::Instant;
 use slacktide_scenarios::LoadFamily;
@@ -80,8 +79,7 @@ impl Memory {
 }
 
 fn normal(stream: &mut Stream) -> f64 {
-    let drawn: f32 = StandardNormal.sample(stream);
-    f64::from(drawn)
+    f64::from(stream.normal())
 }
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Chance as a tree: every device and purpose has its own stream, so that one more draw here changes nothing there.
 
 use rand::TryRng;
+use rand_distr::{Distribution, StandardNormal};
 use slacktide_engine::time::Span;
 use std::convert::Infallible;
 
@@ -69,6 +70,12 @@ impl Stream {
     /// Uniform in [0, 1).
     pub(crate) fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A standard normal number.
+    #[inline]
+    pub(crate) fn normal(&mut self) -> f32 {
+        StandardNormal.sample(self)
     }
 
     /// Uniform whole number below `n` (0 for `n` = 0).

@@ -115,7 +115,8 @@ impl World {
         self.conditions.settle(self.bad_kind.is_some());
         for p in 0..self.pools.len() {
             let pool = std::mem::take(&mut self.pools[p]);
-            let (served, without) = if self.is_quiet(&pool) {
+            let is_quiet = self.is_quiet(&pool);
+            let (served, without) = if is_quiet {
                 // Where the rollout touches nobody, both worlds are the same.
                 let served = self.weigh_all(&pool, &columns[0]);
                 (served, served)
@@ -131,7 +132,9 @@ impl World {
             if served.excess > 0.0 {
                 self.share_out(&pool, &served, columns);
             }
-            self.silence(&pool, columns);
+            if !is_quiet {
+                self.silence(&pool, columns);
+            }
             self.pools[p] = pool;
         }
     }

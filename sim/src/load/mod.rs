@@ -3,13 +3,14 @@
 mod recorded;
 mod synthetic;
 
-pub(crate) use recorded::{Recorded, recorded_days};
+pub(crate) use recorded::recorded_days;
+
+use crate::setup::{LoadSource, Setup};
+use recorded::Recorded;
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::time::Instant;
 use std::sync::Arc;
-pub(crate) use synthetic::Synthetic;
-
-use crate::setup::{LoadSource, Setup};
+use synthetic::Synthetic;
 
 /// Own load of every device, tick by tick. Ticks must be asked for in order.
 #[derive(Debug)]

@@ -3,17 +3,11 @@
 use crate::learned::Learned;
 use crate::rng::{Purpose, Stream};
 use crate::setup::Setup;
-use rand_distr::{Distribution, StandardNormal};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_scenarios::{Flash, LoadFamily};
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-#[inline]
-fn normal(stream: &mut Stream) -> f32 {
-    StandardNormal.sample(stream)
-}
 
 /// What a family gives each of its devices at every tick, made ready: the loop over the devices is the hottest of a simulated world.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +99,7 @@ impl Synthetic {
         }
         let level = |d: usize| {
             let spread = families[group_of[d]].device_spread_percent as f32;
-            normal(&mut Stream::new(seed, Purpose::Level, d as u64)).clamp(-2.5, 2.5) * spread
+            Stream::new(seed, Purpose::Level, d as u64).normal().clamp(-2.5, 2.5) * spread
         };
         Self {
             traits: families.iter().map(|f| f.shape.is_none().then(|| Traits::new(f, ticks_per_day))).collect(),
@@ -128,7 +122,7 @@ impl Synthetic {
     pub(super) fn fill(&mut self, at: Instant, out: &mut [Vec<f32>]) {
         for (noise, stream) in self.pool_noise.iter_mut().zip(&mut self.pool_streams) {
             // Slow enough to be a mood of the hour, not of the minute.
-            *noise = 0.9 * *noise + 0.435_89 * normal(stream);
+            *noise = 0.9 * *noise + 0.435_89 * stream.normal();
         }
         let zero = [0.0; ABREAST];
         let mut drawn = Drawn { fresh: zero, other: zero, burst_points: zero, pool_points: zero };
@@ -153,8 +147,8 @@ impl Synthetic {
         let draws =
             drawn.fresh.iter_mut().zip(&mut drawn.other).zip(&mut drawn.burst_points).zip(&mut drawn.pool_points);
         for (((stream, burst_left), pool), (((fresh, other), burst_points), pool_points)) in states.zip(draws) {
-            *fresh = normal(stream);
-            *other = normal(stream);
+            *fresh = stream.normal();
+            *other = stream.normal();
             if *burst_left > 0 {
                 *burst_left -= 1;
             } else if stream.is_below(traits.burst_below) {
