@@ -15,23 +15,24 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Partial sums that the processor can add side by side; their order is fixed, so a sum is the same on every machine.
 const LANES: usize = 8;
 
-/// Is every value finite? Without leaving early, so that several are looked at at once.
-pub(crate) fn all_known(values: &[f32]) -> bool {
+/// Sum of a term of each value.
+fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let chunks = values.chunks_exact(LANES);
+    let tail: f32 = chunks.remainder().iter().map(|value| term(*value)).sum();
+    chunks.for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += term(*value)));
+    lanes.iter().sum::<f32>() + tail
+}
+
+/// Is every value finite? Without leaving early, so that several are looked at at once.
+pub(crate) fn all_known(values: &[f32]) -> bool {
     // Nothing times 0 is 0 but what is finite.
-    let tail: f32 = chunks.remainder().iter().map(|value| value * 0.0).sum();
-    chunks.for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value * 0.0));
-    lanes.iter().sum::<f32>() + tail == 0.0
+    sum_of(values, |value| value * 0.0) == 0.0
 }
 
 /// Sum and number of the finite values.
 pub(crate) fn sum_known(values: &[f32]) -> (f32, usize) {
-    let mut lanes = [0.0_f32; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let tail: f32 = chunks.remainder().iter().sum();
-    chunks.for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value));
-    let sum = lanes.iter().sum::<f32>() + tail;
+    let sum = sum_of(values, |value| value);
     if sum.is_finite() {
         return (sum, values.len());
     }
