@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::run::{Run, Stage};
+use crate::document::counted;
 use crate::filter::Filter;
 use crate::ids::{CommandId, DeviceIndex, RolloutId};
 use crate::input::OperatorAction;
@@ -18,7 +19,7 @@ const MEMBERS_RECORDED_MAX: usize = 200_000;
 
 /// `1 device`, `2 devices`.
 pub(super) fn devices(n: u32) -> String {
-    if n == 1 { "1 device".to_owned() } else { format!("{n} devices") }
+    counted(n as usize, "device", "devices")
 }
 
 impl Engine {

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::run::{Run, Stage};
+use crate::document::counted;
 use crate::fleet::Fleet;
 use crate::forecasting::Forecasting;
 use crate::ids::{DeviceIndex, RolloutId};
@@ -100,11 +101,9 @@ impl Regression {
             )
         });
         format!(
-            "{} updated device{}{variant} in {} pool{}{rise}: log evidence {:.1} against {:.1}",
-            evidence.devices,
-            if evidence.devices == 1 { "" } else { "s" },
-            evidence.pools,
-            if evidence.pools == 1 { "" } else { "s" },
+            "{}{variant} in {}{rise}: log evidence {:.1} against {:.1}",
+            counted(evidence.devices as usize, "updated device", "updated devices"),
+            counted(evidence.pools as usize, "pool", "pools"),
             evidence.log_e,
             evidence.log_threshold
         )

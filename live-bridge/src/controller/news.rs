@@ -1,6 +1,7 @@
 //! The newest decisions in words, as their records pass, and when each rollout last changed its state.
 
 use serde::Serialize;
+use slacktide_engine::document::counted;
 use slacktide_engine::ids::{DeviceId, RolloutId};
 use slacktide_engine::journal::Entry;
 use slacktide_engine::journal::entry::{HeldDevices, PlanEntry, SettledAttempt};
@@ -163,10 +164,6 @@ pub(super) fn plain(name: &str) -> String {
 
 fn count(devices: usize) -> String {
     counted(devices, "device", "devices")
-}
-
-fn counted(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 fn names(devices: &[DeviceId]) -> String {

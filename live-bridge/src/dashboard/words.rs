@@ -1,6 +1,7 @@
 //! What is going on, in a sentence or two.
 
 use crate::controller::{Overview, RolloutView};
+use slacktide_engine::document::counted;
 
 /// For people who look once and go on with their work.
 pub(super) fn sentence(overview: &Overview) -> String {
@@ -90,7 +91,7 @@ fn are(n: u32) -> String {
 }
 
 fn count(devices: usize) -> String {
-    if devices == 1 { "1 device".to_owned() } else { format!("{devices} devices") }
+    counted(devices, "device", "devices")
 }
 
 fn capital(text: &str) -> String {
