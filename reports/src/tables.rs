@@ -92,6 +92,12 @@ pub(crate) struct ElapsedUnit {
     pub(crate) axis: &'static str,
 }
 
+impl Default for ElapsedUnit {
+    fn default() -> Self {
+        Self::HOURS
+    }
+}
+
 impl ElapsedUnit {
     const HOURS: Self = Self { millis: 3_600_000.0, short: "h", axis: "hours since the rollout began" };
     const MINUTES: Self = Self { millis: 60_000.0, short: "min", axis: "minutes since the rollout began" };
@@ -139,6 +145,8 @@ pub struct Tables {
     pub violations: Vec<String>,
     /// Inputs that made no sense.
     pub ignored: u32,
+    /// Found once the whole journal is read: every point of every picture asks for it.
+    elapsed_unit: ElapsedUnit,
 }
 
 /// A line that is no journal entry.
@@ -160,6 +168,7 @@ impl Tables {
             let line: Line = serde_json::from_str(text).map_err(|source| NotAJournal { line: number + 1, source })?;
             tables.take(line.at, line.entry);
         }
+        tables.elapsed_unit = tables.find_elapsed_unit();
         Ok(tables)
     }
 
@@ -217,11 +226,15 @@ impl Tables {
     /// From the beginning of the first rollout, or of the journal where none began, in the unit of [`Self::elapsed_unit`].
     pub(crate) fn elapsed(&self, at: Instant) -> f64 {
         let began = self.began().or_else(|| self.ticks.first().map(|(at, _)| *at)).unwrap_or(at);
-        (at.as_millis() - began.as_millis()) as f64 / self.elapsed_unit().millis
+        (at.as_millis() - began.as_millis()) as f64 / self.elapsed_unit.millis
     }
 
     /// What this rollout is told in: thousandths of an hour say nothing to anybody.
-    pub(crate) fn elapsed_unit(&self) -> ElapsedUnit {
+    pub(crate) const fn elapsed_unit(&self) -> ElapsedUnit {
+        self.elapsed_unit
+    }
+
+    fn find_elapsed_unit(&self) -> ElapsedUnit {
         let ends = self.ended();
         let over = ends.values().map(|(at, _)| *at).max().filter(|_| ends.values().all(|(_, state)| state.is_end()));
         let took = self.began().zip(over.or_else(|| self.last_known()));

@@ -156,9 +156,14 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
     said
 }
 
+/// A whole number, digits in threes.
+pub(crate) fn whole(n: usize) -> String {
+    grouped(&n.to_string())
+}
+
 /// `1 batch`, `2 batches`, `10,000 batches`.
 pub fn counted(n: usize, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(&n.to_string()), if n == 1 { one } else { many })
+    format!("{} {}", whole(n), if n == 1 { one } else { many })
 }
 
 /// `seed 1`, `seeds 1 to 4`.

@@ -4,7 +4,7 @@ use super::heat::{Words, map};
 use crate::groups::{Group, Kind, groups};
 use crate::html::{Cell, Page};
 use crate::tables::Tables;
-use crate::text::{counted, grouped};
+use crate::text::{counted, whole};
 
 /// Pools in the table that stands open, and in the one that unfolds.
 const OPEN_MAX: usize = 20;
@@ -80,8 +80,7 @@ fn table(page: &mut Page, tables: &Tables, mut groups: Vec<Group>, name: &str, p
 }
 
 fn row(tables: &Tables, group: &Group) -> Vec<Cell> {
-    let whole = |n: u32| grouped(&n.to_string());
-    let count = |n: u32| Cell::number(whole(n));
+    let count = |n: u32| Cell::number(whole(n as usize));
     let share = f64::from(group.most_under_way) / f64::from(group.members.max(1)) * 100.0;
     vec![
         group.name.as_str().into(),
@@ -91,7 +90,7 @@ fn row(tables: &Tables, group: &Group) -> Vec<Cell> {
         count(group.rolled_back),
         count(group.failed),
         count(group.not_reached()),
-        Cell::number(format!("{} ({share:.0} %)", whole(group.most_under_way))),
+        Cell::number(format!("{} ({share:.0} %)", whole(group.most_under_way as usize))),
         Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(peak, _)| format!("{peak:.0}"))),
         Cell::number(group.peak.map_or_else(|| "–".to_owned(), |(_, at)| format!("{:.1}", tables.elapsed(at)))),
     ]

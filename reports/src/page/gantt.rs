@@ -5,7 +5,7 @@ use crate::plot::{
     Canvas, Drawn, FIRST, Figure, GRID, Hold, INK, Marker, SECOND, Scale, WIDTH, draw, unknown, width_of,
 };
 use crate::tables::{BatchRow, Tables};
-use crate::text::{grouped, number};
+use crate::text::{number, whole};
 use slacktide_engine::time::Instant;
 
 const ROW: i32 = 18;
@@ -34,7 +34,6 @@ impl Bar {
 
     fn words(&self) -> String {
         let other = self.missed();
-        let whole = |n: usize| grouped(&n.to_string());
         let mut words = format!("{}/{} updated", whole(self.updated as usize), whole(self.devices));
         if other > 0 {
             words.push_str(&format!(", {} not", whole(other)));

@@ -4,7 +4,7 @@ use crate::groups::Group;
 use crate::html::Cell;
 use crate::plot::{ALARM, Canvas, Drawn, Figure, Hold, INK, SHADES, Scale, WIDTH, draw, unknown, width_of};
 use crate::tables::Tables;
-use crate::text::{grouped, number};
+use crate::text::{number, whole};
 use slacktide_engine::time::Instant;
 
 const ROW: i32 = 20;
@@ -58,7 +58,7 @@ pub(super) fn map(tables: &Tables, groups: &[Group], words: &Words<'_>) -> Figur
     let mut rows: Vec<Row> = order.iter().take(single).map(|group| row(group)).collect();
     if order.len() > single {
         let rest: Vec<Row> = order[single..].iter().map(|group| row(group)).collect();
-        rows.push(highest(&rest, format!("{} others, highest", grouped(&rest.len().to_string()))));
+        rows.push(highest(&rest, format!("{} others, highest", whole(rest.len()))));
     }
     let unit = tables.elapsed_unit().short;
     let elapsed = |at: &Instant| tables.elapsed(*at);

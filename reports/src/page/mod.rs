@@ -97,18 +97,14 @@ fn pictures(page: &mut Page, tables: &Tables, pools: &[Group]) {
 fn plans(page: &mut Page, tables: &Tables) {
     let row = |(at, plan): &(slacktide_engine::time::Instant, slacktide_engine::journal::entry::PlanEntry)| {
         let waiting: Vec<String> =
-            plan.waiting.iter().map(|(why, n)| format!("{} {why}", text::grouped(&n.to_string()))).collect();
+            plan.waiting.iter().map(|(why, n)| format!("{} {why}", text::whole(*n as usize))).collect();
         let devices: u32 = plan.batches.iter().map(|b| b.devices).sum();
         vec![
             Cell::number(plan.number.to_string()),
             Cell::time(*at),
             plan.reason.as_str().into(),
-            format!(
-                "{} in {}",
-                text::grouped(&devices.to_string()),
-                text::counted(plan.batches.len(), "batch", "batches")
-            )
-            .into(),
+            format!("{} in {}", text::whole(devices as usize), text::counted(plan.batches.len(), "batch", "batches"))
+                .into(),
             format!("{} (at best {})", plan.makespan, plan.lower_bound).into(),
             waiting.join(", ").into(),
         ]
