@@ -9,35 +9,52 @@ pub fn conformal_quantile(scores: &mut [f32], level: f32) -> Option<f32> {
     }
     let rank = ((scores.len() + 1) as f32 * level).ceil() as usize;
     let index = rank.clamp(1, scores.len()) - 1;
-    let from_top = scores.len() - index;
-    if from_top <= TOP_MAX {
-        return Some(nth_largest(scores, from_top));
+    if scores.len() <= COLUMNS * ROWS_MAX && crate::measure::all_known(scores) {
+        return Some(nth_largest(scores, scores.len() - index));
     }
     let (_, quantile, _) = scores.select_nth_unstable_by(index, f32::total_cmp);
     Some(*quantile)
 }
 
-/// Up to this many of the largest scores are found by insertion in one pass: high levels of few scores, asked for by every fit of a fleet.
-const TOP_MAX: usize = 8;
+/// Scores looked at side by side.
+const COLUMNS: usize = 8;
+/// Up to so many rows of them are sorted by columns: every fit of a fleet asks for the quantiles of a few dozen scores.
+const ROWS_MAX: usize = 8;
 
-/// The `n`-th largest of at least `n` scores, 1 ≤ `n` ≤ [`TOP_MAX`].
+/// The `n`-th largest of at least `n` and at most `COLUMNS * ROWS_MAX` scores without a NaN, `n` ≥ 1.
 fn nth_largest(scores: &[f32], n: usize) -> f32 {
-    let (first, rest) = scores.split_at(n);
-    let mut top = [0.0; TOP_MAX];
-    let top = &mut top[..n];
-    top.copy_from_slice(first);
-    top.sort_unstable_by(f32::total_cmp);
-    for score in rest {
-        // The plain comparison is the cheap one, and most scores are lower.
-        if *score > top[0] || score.is_nan() {
-            let Some(place) = top.iter().take_while(|t| t.total_cmp(score).is_lt()).count().checked_sub(1) else {
-                continue;
-            };
-            top.copy_within(1..=place, 0);
-            top[place] = *score;
+    let mut rows = [[f32::NEG_INFINITY; COLUMNS]; ROWS_MAX];
+    let (chunks, rest) = scores.as_chunks::<COLUMNS>();
+    rows[..chunks.len()].copy_from_slice(chunks);
+    if let Some(row) = rows.get_mut(chunks.len()) {
+        row[..rest.len()].copy_from_slice(rest);
+    }
+    // Each column in order, the largest first: comparisons without branches, which the processor does for all columns at once.
+    let rows = &mut rows[..scores.len().div_ceil(COLUMNS)];
+    for last in 1..rows.len() {
+        for row in (0..last).rev() {
+            let (upper, lower) = (rows[row], rows[row + 1]);
+            for column in 0..COLUMNS {
+                let (a, b) = (upper[column], lower[column]);
+                rows[row][column] = if a > b { a } else { b };
+                rows[row + 1][column] = if a > b { b } else { a };
+            }
         }
     }
-    top[0]
+    // Of what heads the columns the largest is taken off, n times.
+    let mut heads = rows[0];
+    let mut taken = [0; COLUMNS];
+    let mut largest = heads[0];
+    for _ in 0..n {
+        let mut column = 0;
+        for (c, head) in heads.iter().enumerate() {
+            column = if *head > heads[column] { c } else { column };
+        }
+        largest = heads[column];
+        taken[column] += 1;
+        heads[column] = rows.get(taken[column]).map_or(f32::NEG_INFINITY, |row| row[column]);
+    }
+    largest
 }
 
 /// Adaptive conformal inference (Gibbs & Candès 2021): a level that moves so that the long-run share of misses meets its target even
@@ -95,9 +112,16 @@ mod tests {
     }
 
     proptest! {
-        /// Found by insertion or by selection: the same score.
+        /// Found by columns or by sorting all: the same score. Few different scores in some cases, so that many are equal.
         #[test]
-        fn the_nth_largest_is_the_sorted_one(scores in proptest::collection::vec(-5.0f32..5.0, 8..60), n in 1usize..=TOP_MAX) {
+        fn the_nth_largest_is_the_sorted_one(
+            scores in prop_oneof![
+                proptest::collection::vec(-5.0f32..5.0, 1..=COLUMNS * ROWS_MAX),
+                proptest::collection::vec((-3i8..3).prop_map(f32::from), 1..=COLUMNS * ROWS_MAX),
+            ],
+            n in 0usize..COLUMNS * ROWS_MAX,
+        ) {
+            let n = 1 + n % scores.len();
             let mut sorted = scores.clone();
             sorted.sort_by(f32::total_cmp);
             prop_assert_eq!(nth_largest(&scores, n), sorted[sorted.len() - n]);

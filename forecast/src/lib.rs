@@ -27,6 +27,6 @@ pub mod trivial;
 
 pub use model::{FitError, Fitted, Model, ModelKind, UnknownModel, Warm};
 pub use panel::{
-    Band, Champions, Fallback, ModelErrors, PanelConfig, PanelForecast, PanelRoom, PanelState, advance, advance_in,
+    Band, Champions, Fallback, ModelErrors, PanelConfig, PanelForecast, PanelRoom, PanelState, advance, advance_into,
 };
 pub use series::SeriesView;

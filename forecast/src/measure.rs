@@ -13,7 +13,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// Partial sums that the processor can add side by side; their order is fixed, so a sum is the same on every machine.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// Sum of a term of each value.
 fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {

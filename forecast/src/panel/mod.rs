@@ -13,7 +13,7 @@ mod state;
 pub use state::PanelState;
 
 use crate::global::Shared;
-use crate::trivial::{Room, Trivials};
+use crate::trivial::{Room, Trivials, bound};
 use crate::{ModelKind, SeriesView};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -134,10 +134,12 @@ pub fn advance(
     series: &[SeriesView<'_>],
     first_step: i64,
 ) -> (PanelState, PanelForecast) {
-    advance_in(config, state, series, first_step, &mut PanelRoom::default())
+    let mut next = PanelState::default();
+    let forecast = advance_into(config, state, series, first_step, &mut PanelRoom::default(), &mut next);
+    (next, forecast)
 }
 
-/// Room that [`advance_in`] works in: of no meaning between calls, but no longer allocated then.
+/// Room that [`advance_into`] works in: of no meaning between calls, but no longer allocated then.
 #[derive(Debug, Default)]
 pub struct PanelRoom {
     /// By series.
@@ -161,22 +163,23 @@ impl PanelRoom {
     }
 }
 
-/// [`advance`], in room that is used again: for whole fleets.
-pub fn advance_in(
+/// [`advance`], in room that is used again, and with the new state in place of `next`, whatever that was: for whole fleets.
+pub fn advance_into(
     config: &PanelConfig,
     state: &PanelState,
     series: &[SeriesView<'_>],
     first_step: i64,
     room: &mut PanelRoom,
-) -> (PanelState, PanelForecast) {
+    next: &mut PanelState,
+) -> PanelForecast {
+    next.become_like(state);
     let config = sound(config);
     let config = config.as_ref();
     let length = series.iter().map(SeriesView::len).min().unwrap_or(0);
     let series: SmallVec<[SeriesView<'_>; 8]> = series.iter().map(|s| s.until(length)).collect();
     if series.iter().all(|s| s.last().is_none()) {
-        return (state.clone(), no_history(config, series.len()));
+        return no_history(config, series.len());
     }
-    let mut next = state.clone();
     next.fit_to(series.len(), config.models.len());
     let origin = first_step + length as i64;
     room.trivials.resize_with(series.len().max(room.trivials.len()), Room::default);
@@ -184,7 +187,7 @@ pub fn advance_in(
     let mut forecast = PanelForecast::default();
     (forecast.windows_scored, forecast.windows_covered) = next.score_held(config, &series, first_step);
     let origins = scoring::origins_due(config, state, length, first_step);
-    forecast.last_mae = scoring::score(config, &mut next, &series, &origins, first_step, room);
+    forecast.last_mae = scoring::score(config, next, &series, &origins, first_step, room);
     forecast.champions_changed = next.choose_champions(config);
     next.origin = Some(origin);
     forecast.points = std::mem::take(&mut room.spare);
@@ -195,14 +198,14 @@ pub fn advance_in(
         points.resize(config.horizon, 0.0);
         forecast.refitted += u32::from(next.drop_drifted(s, *view, origin));
         let mut known = Trivials::new(*view, config.season, &mut room.trivials[s]);
-        let used = forecast_of(config, &mut next, s, &mut known, first_step, &mut points);
+        let used = forecast_of(config, next, s, &mut known, first_step, &mut points);
         bound_values(&mut points, config.cap);
         forecast.points[s] = points;
         forecast.champions.push(used);
     }
-    (forecast.upper, forecast.fallback) = upper(config, &next, &series, &forecast.points, room);
+    (forecast.upper, forecast.fallback) = upper(config, next, &series, &forecast.points, room);
     next.hold(config, origin, &forecast.upper);
-    (next, forecast)
+    forecast
 }
 
 /// Brings a configuration into its ranges.
@@ -335,11 +338,7 @@ fn combined(
 /// Loads and demands are never negative, and a percentage is at most its cap. All values are finite.
 fn bound_values(values: &mut [f32], cap: Option<f32>) {
     let cap = cap.unwrap_or(f32::MAX);
-    for value in values {
-        // As comparisons, which the processor does for several at once; `clamp` makes sure of its bounds at each.
-        let above = if *value > 0.0 { *value } else { 0.0 };
-        *value = if above < cap { above } else { cap };
-    }
+    values.iter_mut().for_each(|value| *value = bound(*value, cap));
 }
 
 /// Highest value over the series and the steps `h..h + window`, for each `h`, into `peaks`; `highest` is room.

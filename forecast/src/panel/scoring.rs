@@ -77,20 +77,26 @@ pub(super) fn score(
             if known.is_unknown() {
                 continue;
             }
+            let actual = &view.raw()[origin.known..];
+            let errors = known.errors(&actual[..ahead.min(actual.len())], config.cap);
             for (m, model) in
                 config.models.iter().enumerate().filter(|(_, model)| takes_part(config, **model, *origin, first_step))
             {
-                if !gone_on(config, *model, known.view(), (&mut fits, (m, s)), points) {
-                    forecast_with(config, state, s, *model, &mut known, first_step, points);
+                // The champion before this origin's verdict: nobody is judged by what chose him. Where it is dear and not scored here,
+                // nothing is learned of the bound: another model's errors are not its own.
+                let is_champion = state.champion(s) == m;
+                let error = errors.and_then(|errors| errors.of(*model));
+                if error.is_none() || is_champion {
+                    if !gone_on(config, *model, known.view(), (&mut fits, (m, s)), points) {
+                        forecast_with(config, state, s, *model, &mut known, first_step, points);
+                    }
+                    bound_values(points, config.cap);
                 }
-                bound_values(points, config.cap);
-                if let Some(mae) = mae_single(&view.raw()[origin.known..], points) {
+                if let Some(mae) = error.or_else(|| mae_single(actual, points)) {
                     state.add_loss(s, m, mae, config.decay);
                     totals[m] = (totals[m].0 + mae, totals[m].1 + 1);
                 }
-                // The champion before this origin's verdict: nobody is judged by what chose him. Where it is dear and not scored here,
-                // nothing is learned of the bound: another model's errors are not its own.
-                if state.champion(s) == m {
+                if is_champion {
                     champions[s].clone_from(points);
                 }
             }
@@ -164,7 +170,7 @@ fn conform(
         Band::WindowPeak => {
             window_peaks(points, window, highest, peaks);
             for s in series {
-                truth.iter_mut().zip(&s.raw()[origin..]).for_each(|(peak, value)| *peak = peak.max(known(*value)));
+                truth.iter_mut().zip(&s.raw()[origin..]).for_each(|(peak, value)| *peak = higher(*peak, known(*value)));
             }
         }
         Band::Simultaneous => {
@@ -188,11 +194,18 @@ fn conform(
     }
 }
 
+/// The higher of two values of which each may be NaN: a form that the processor does for several at once.
+fn higher(a: f32, b: f32) -> f32 {
+    // No comparison with NaN holds.
+    let b = if b.is_nan() { a } else { b };
+    if a > b { a } else { b }
+}
+
 /// Highest known value of the steps `h..h + window`, for each `h`, into `peaks`; NaN where none is known.
 fn highest_known(values: &[f32], window: usize, peaks: &mut Vec<f32>) {
     peaks.clear();
     peaks.extend_from_slice(values);
     for step in 1..window.min(values.len()) {
-        peaks.iter_mut().zip(&values[step..]).for_each(|(peak, value)| *peak = peak.max(*value));
+        peaks.iter_mut().zip(&values[step..]).for_each(|(peak, value)| *peak = higher(*peak, *value));
     }
 }

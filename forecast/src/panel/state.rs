@@ -41,19 +41,12 @@ pub struct PanelState {
 }
 
 /// Newest conformity scores, by lead bucket, oldest first.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Scores {
     /// Room for [`SCORES_MAX`] a bucket, used from the first on. Held in place: a fleet has a state a device and makes a new one at every
     /// fit, and an allocation costs more than its copy.
     values: SmallVec<[f32; BUCKET_STARTS.len() * SCORES_MAX]>,
     counts: [u8; BUCKET_STARTS.len()],
-}
-
-impl Clone for Scores {
-    fn clone(&self) -> Self {
-        // One copy of memory instead of one value after the other.
-        Self { values: SmallVec::from_slice(&self.values), counts: self.counts }
-    }
 }
 
 impl Scores {
@@ -113,7 +106,25 @@ struct Held {
     upper: SmallVec<[f32; 24]>,
 }
 
+/// Makes a list like another by one copy of memory.
+fn copy<A: smallvec::Array<Item: Copy>>(from: &SmallVec<A>, to: &mut SmallVec<A>) {
+    to.clear();
+    to.extend_from_slice(from);
+}
+
 impl PanelState {
+    /// Makes this state the other, in the room it has: a fleet has two of them a device, and moves a kilobyte no more often than it must.
+    pub(super) fn become_like(&mut self, other: &Self) {
+        let Self { origin, models, champions, losses, scores, level, held, kept } = other;
+        (self.origin, self.models, self.level) = (*origin, *models, *level);
+        copy(champions, &mut self.champions);
+        copy(losses, &mut self.losses);
+        copy(&scores.values, &mut self.scores.values);
+        self.scores.counts = scores.counts;
+        self.held.clone_from(held);
+        self.kept.clone_from(kept);
+    }
+
     /// Makes room for `series` series and `models` models; another number of either begins the competition anew.
     pub(super) fn fit_to(&mut self, series: usize, models: usize) {
         if usize::from(self.models) != models || self.champions.len() != series {

@@ -1,6 +1,10 @@
 //! The models that cost nothing, and that a dearer one must beat to earn its place.
 
-use crate::measure::all_known;
+mod errors;
+
+pub(crate) use errors::{TrivialErrors, bound};
+
+use crate::measure::{LANES, all_known};
 use crate::{FitError, Fitted, Model, ModelKind, SeriesView};
 
 /// One of the four trivial models.
@@ -72,13 +76,35 @@ impl Room {
             self.begin();
             self.sums.resize(season, 0.0);
         }
-        // Season by season, so that the inner loop runs straight over memory.
+        if self.upto.is_multiple_of(season) {
+            self.add_seasons(&raw[self.upto..], season);
+        }
+        // The rest of a season, so that the inner loop runs straight over memory.
         while self.upto < raw.len() {
             let phase = self.upto % season;
             let end = (self.upto - phase + season).min(raw.len());
             self.sums[phase..].iter_mut().zip(&raw[self.upto..end]).for_each(|(sum, value)| *sum += value);
             self.upto = end;
         }
+    }
+
+    /// Adds as many whole seasons as there are, some phases of all of them at a time.
+    fn add_seasons(&mut self, raw: &[f32], season: usize) {
+        let whole = &raw[..raw.len() / season * season];
+        let (chunks, rest) = self.sums.as_chunks_mut::<LANES>();
+        for (c, sums) in chunks.iter_mut().enumerate() {
+            let mut lanes = *sums;
+            for values in whole.chunks_exact(season) {
+                let values = &values[c * LANES..(c + 1) * LANES];
+                lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane += value);
+            }
+            *sums = lanes;
+        }
+        let done = chunks.len() * LANES;
+        for values in whole.chunks_exact(season) {
+            rest.iter_mut().zip(&values[done..]).for_each(|(sum, value)| *sum += value);
+        }
+        self.upto += whole.len();
     }
 }
 
@@ -91,14 +117,16 @@ pub struct Trivials<'v, 'r> {
     /// The newest known value; `None` when nothing is known.
     last: Option<f32>,
     room: &'r mut Room,
-    /// Level of [`ModelKind::Average`] without its season, once the means of the phases are in the room.
+    /// Level of [`ModelKind::Average`] without its season, once it is known.
     level: Option<f32>,
+    /// Phases whose means are in the room.
+    learned: usize,
 }
 
 impl<'v, 'r> Trivials<'v, 'r> {
     /// Of a series with a season of `season` steps (at least 1).
     pub fn new(view: SeriesView<'v>, season: usize, room: &'r mut Room) -> Self {
-        Self { view, season: season.max(1), last: view.last(), room, level: None }
+        Self { view, season: season.max(1), last: view.last(), room, level: None, learned: 0 }
     }
 
     /// The series.
@@ -118,13 +146,13 @@ impl<'v, 'r> Trivials<'v, 'r> {
             ModelKind::Naive => out.fill(last),
             ModelKind::SeasonalNaive => seasonal_naive(self.view, self.season, last, out),
             ModelKind::SeasonalMean => {
-                self.learn(last);
+                self.learn(last, out.len());
                 for chunk in out.chunks_mut(self.season) {
                     chunk.copy_from_slice(&self.room.means[..chunk.len()]);
                 }
             }
             ModelKind::Average => {
-                let level = self.learn(last);
+                let level = self.learn(last, out.len());
                 for chunk in out.chunks_mut(self.season) {
                     for (value, mean) in chunk.iter_mut().zip(&self.room.means) {
                         *value = level + mean / 3.0;
@@ -136,16 +164,38 @@ impl<'v, 'r> Trivials<'v, 'r> {
         true
     }
 
-    /// Means of the phases into the room. Returns the level beside them.
-    fn learn(&mut self, last: f32) -> f32 {
-        if let Some(level) = self.level {
+    /// Mean absolute error of each trivial model against what came, every forecast brought into 0 to `cap` first, in one pass over
+    /// memory: the same numbers as forecast by forecast. `None` where the history or what came has a gap, or is shorter than a season.
+    pub(crate) fn errors(&mut self, actual: &[f32], cap: Option<f32>) -> Option<TrivialErrors> {
+        let (raw, season) = (self.view.raw(), self.season);
+        // Sums run in lanes, and go on from season to season only where lanes do.
+        if actual.is_empty() || actual.len() > season && !season.is_multiple_of(LANES) {
+            return None;
+        }
+        let newest = &raw[raw.len().checked_sub(season)?..];
+        let last = self.last?;
+        let level = self.learn(last, actual.len());
+        let mut sums = errors::ErrorSums::new(last, level, cap.unwrap_or(f32::MAX));
+        for actual in actual.chunks(season) {
+            sums.add(actual, newest, &self.room.means);
+        }
+        // A gap is bound to a number; what the seasonal forecast is then, the long way knows.
+        let sums = sums.finish().filter(|_| all_known(&newest[..actual.len().min(season)]))?;
+        Some(TrivialErrors(sums.map(|sum| sum / actual.len() as f32)))
+    }
+
+    /// Means of the phases that the next `steps` steps are of into the room. Returns the level beside them.
+    fn learn(&mut self, last: f32, steps: usize) -> f32 {
+        let steps = steps.min(self.season);
+        if let Some(level) = self.level
+            && self.learned >= steps
+        {
             return level;
         }
         let recent = recent_mean(self.view, self.season).unwrap_or(last);
-        phase_means(self.view.raw(), self.season, recent, self.room);
-        let level = (last + recent) / 3.0;
-        self.level = Some(level);
-        level
+        phase_means(self.view.raw(), self.season, steps, recent, self.room);
+        self.learned = steps;
+        *self.level.insert((last + recent) / 3.0)
     }
 }
 
@@ -173,15 +223,16 @@ fn seasonal_naive(series: SeriesView<'_>, season: usize, last: f32, out: &mut [f
     }
 }
 
-/// Mean of each phase, `means[h]` for step n + h; phases never seen take `fallback`.
-fn phase_means(raw: &[f32], season: usize, fallback: f32, room: &mut Room) {
+/// Mean of each phase, `means[h]` for step n + h, h < `steps` ≤ `season`; phases never seen take `fallback`.
+fn phase_means(raw: &[f32], season: usize, steps: usize, fallback: f32, room: &mut Room) {
     room.sum_up(raw, season);
     // Phases before that of step n have been seen once more than the others.
     let (whole, begun) = (raw.len() / season, raw.len() % season);
     let (more, fewer) = room.sums.split_at(begun);
+    let fewer = &fewer[..steps.min(fewer.len())];
     room.means.clear();
     room.means.extend(fewer.iter().map(|sum| sum / whole as f32));
-    room.means.extend(more.iter().map(|sum| sum / (whole + 1) as f32));
+    room.means.extend(more[..steps - fewer.len()].iter().map(|sum| sum / (whole + 1) as f32));
     if !all_known(&room.means) {
         known_phase_means(raw, season, fallback, room);
     }
@@ -190,7 +241,8 @@ fn phase_means(raw: &[f32], season: usize, fallback: f32, room: &mut Room) {
 /// [`phase_means`] of a series with gaps, or shorter than a season.
 fn known_phase_means(raw: &[f32], season: usize, fallback: f32, room: &mut Room) {
     let Room { means, counts, .. } = room;
-    means.fill(0.0);
+    means.clear();
+    means.resize(season, 0.0);
     counts.clear();
     counts.resize(season, 0);
     let begun = raw.len() % season;
@@ -248,6 +300,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// All at once or one after the other: the same errors, to the last digit.
+    #[test]
+    fn errors_in_one_pass_are_those_of_each_forecast() {
+        let series: Vec<f32> = (0..200).map(|t| ((t * 37) % 113) as f32 - 4.0).collect();
+        let mut gappy = series.clone();
+        gappy[60] = f32::NAN;
+        for (values, season, known, ahead) in [
+            (&series, 24, 100, 1),
+            (&series, 24, 100, 24),
+            (&series, 24, 101, 53),
+            (&series, 7, 100, 5),
+            (&series, 24, 24, 60),
+            (&gappy, 24, 120, 30),
+        ] {
+            let (mut room, mut other) = (Room::default(), Room::default());
+            let view = SeriesView::new(&values[..known]);
+            let actual = &values[known..known + ahead];
+            let errors = Trivials::new(view, season, &mut room).errors(actual, Some(100.0)).unwrap();
+            for kind in [ModelKind::Naive, ModelKind::SeasonalNaive, ModelKind::SeasonalMean, ModelKind::Average] {
+                let mut points = vec![0.0; ahead];
+                Trivials::new(view, season, &mut other).forecast(kind, &mut points);
+                points.iter_mut().for_each(|point| *point = bound(*point, 100.0));
+                assert_eq!(
+                    errors.of(kind),
+                    crate::measure::mae_single(actual, &points),
+                    "{kind} {season} {known} {ahead}"
+                );
+            }
+            assert_eq!(errors.of(ModelKind::Arima), None);
+        }
+        // What the quick way does not know is left to the other.
+        let mut room = Room::default();
+        let errors = |values: &[f32], season, known: usize, room: &mut Room| {
+            Trivials::new(SeriesView::new(&values[..known]), season, room).errors(&values[known..], None)
+        };
+        assert_eq!(errors(&series, 7, 100, &mut room), None, "lanes do not go on over a season of seven");
+        assert_eq!(errors(&series, 24, 20, &mut room), None, "less than a season");
+        assert_eq!(errors(&gappy, 24, 50, &mut room), None, "a gap in what came");
+        assert_eq!(errors(&gappy, 24, 70, &mut room), None, "a gap in the newest season");
+        assert_eq!(errors(&series, 24, 200, &mut room), None, "nothing came");
     }
 
     #[test]
