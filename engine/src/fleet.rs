@@ -42,6 +42,8 @@ pub struct Fleet {
     slot_disturbed: Vec<bool>,
     /// Room: who reported at the tick that is being taken in.
     reported: Vec<u32>,
+    /// Room: weight in service and demand of each device at that tick.
+    shares: Vec<(f64, f64)>,
     open_slot: Option<i64>,
     /// The pools.
     pub pools: Vec<Pool>,
@@ -146,6 +148,7 @@ impl Fleet {
             slot_peak: vec![Vec::new(); metrics.len()],
             slot_disturbed: Vec::new(),
             reported: Vec::new(),
+            shares: Vec::new(),
             weight: Vec::new(),
             open_slot: None,
             pools: Vec::new(),
@@ -347,18 +350,21 @@ impl Fleet {
     }
 
     fn take_all(&mut self, at: Instant, columns: &[Vec<f32>]) {
-        // Without branches and one array wide: the processor does several devices at once.
+        // Without branches and one array after the other: the processor does several devices at once.
+        let is_load = |value: f32| (0.0..=100.0).contains(&value);
         self.reported.clear();
         self.reported.resize(self.facts.len(), 0);
         for (metric, column) in columns.iter().enumerate() {
-            let targets = self.last[metric].iter_mut().zip(&mut self.slot_peak[metric]).zip(&mut self.reported);
-            for (((last, peak), reported), value) in targets.zip(column) {
-                let is_load = *value >= 0.0 && *value <= 100.0;
-                *last = if is_load { *value } else { *last };
+            for (last, value) in self.last[metric].iter_mut().zip(column) {
+                *last = if is_load(*value) { *value } else { *last };
+            }
+            for (peak, value) in self.slot_peak[metric].iter_mut().zip(column) {
                 // A peak that is not a number yet is not higher.
-                let stays = *peak >= *value || !is_load;
+                let stays = *peak >= *value || !is_load(*value);
                 *peak = if stays { *peak } else { *value };
-                *reported |= u32::from(is_load);
+            }
+            for (reported, value) in self.reported.iter_mut().zip(column) {
+                *reported |= u32::from(is_load(*value));
             }
         }
         for (last_at, reported) in self.last_at.iter_mut().zip(&self.reported) {
@@ -384,24 +390,19 @@ impl Fleet {
 
     /// Demand and weight in service of every pool, summed in the order of enrolment.
     fn sum_pools(&mut self, at: Instant) {
-        for p in 0..self.pools.len() {
-            let (mut demand, mut serving) = (0.0, 0.0);
-            for member in &self.pools[p].members {
-                let d = member.index();
-                if self.is_serving(d, at) {
-                    let load = f64::from(self.last[self.demand_metric][d]);
-                    let weight = self.weight[d];
-                    serving += weight;
-                    demand += if load.is_finite() { weight * load / 100.0 } else { 0.0 };
-                }
+        self.weigh(at);
+        let Self { pools, shares, slot_disturbed, .. } = self;
+        for pool in pools {
+            let (mut serving, mut demand) = (0.0, 0.0);
+            for member in &pool.members {
+                let (weight, load) = shares[member.index()];
+                serving += weight;
+                demand += load;
             }
-            let disturbed = serving < self.pools[p].weight_total - 1e-9;
+            let disturbed = serving < pool.weight_total - 1e-9;
             if disturbed {
-                for member in &self.pools[p].members {
-                    self.slot_disturbed[member.index()] = true;
-                }
+                pool.members.iter().for_each(|member| slot_disturbed[member.index()] = true);
             }
-            let pool = &mut self.pools[p];
             pool.demand = demand;
             pool.weight_serving = serving;
             let demand = demand as f32;
@@ -409,6 +410,21 @@ impl Fleet {
                 pool.slot_peak = if pool.slot_peak >= demand { pool.slot_peak } else { demand };
             }
         }
+    }
+
+    /// What each device brings to its pool: weight in service, and demand in weight units.
+    fn weigh(&mut self, at: Instant) {
+        let mut shares = std::mem::take(&mut self.shares);
+        let loads = &self.last[self.demand_metric];
+        let heard = self.last_at.iter().map(|last| last.is_some_and(|last| at.since(last) <= SILENT_AFTER));
+        let absent = self.removed.iter().zip(&self.out).map(|(removed, out)| *removed || *out);
+        let devices = heard.zip(absent).zip(&self.weight).zip(loads);
+        shares.clear();
+        shares.extend(devices.map(|(((heard, absent), weight), load)| {
+            let weight = if heard && !absent { *weight } else { 0.0 };
+            (weight, if load.is_finite() { weight * f64::from(*load) / 100.0 } else { 0.0 })
+        }));
+        self.shares = shares;
     }
 
     /// Closes the open slot when `at` lies in a later one.

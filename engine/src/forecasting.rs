@@ -11,7 +11,8 @@ use crate::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 use slacktide_forecast::global::{Shared, TrainingSeries};
 use slacktide_forecast::{
-    Band, Champions, ModelErrors, ModelKind, PanelConfig, PanelForecast, PanelRoom, PanelState, SeriesView, advance_in,
+    Band, Champions, ModelErrors, ModelKind, PanelConfig, PanelForecast, PanelRoom, PanelState, SeriesView,
+    advance_into,
 };
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ pub struct Forecasts {
 }
 
 /// The forecast of one key and the selection state to go on from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     /// Expected value per slot after the origin: of a device its demand metric in percent, of a pool its demand in weight units.
     pub points: SlotValues,
@@ -87,11 +88,40 @@ pub struct Fit {
     pub shared: Option<Arc<Shared>>,
 }
 
-/// What is in force for one key.
+/// The answers in force, as they came: to move two kilobytes a device every hour costs more than to look up where they lie.
 #[derive(Debug, Clone, Default)]
-struct Current {
-    upper: SlotValues,
-    state: PanelState,
+struct InForce {
+    fits: Vec<Fit>,
+    /// By device: its place among them.
+    devices: Vec<Option<u32>>,
+    /// By pool.
+    pools: Vec<Option<u32>>,
+}
+
+impl InForce {
+    fn device(&self, device: DeviceIndex) -> Option<&Fit> {
+        self.fits.get(self.devices.get(device.index()).copied().flatten()? as usize)
+    }
+
+    fn pool(&self, pool: PoolIndex) -> Option<&Fit> {
+        self.fits.get(self.pools.get(pool.index()).copied().flatten()? as usize)
+    }
+
+    /// Puts answers to `keys` in force. Returns those that were.
+    fn replace(&mut self, keys: &[SeriesKey], fits: Vec<Fit>, fleet: &Fleet) -> Vec<Fit> {
+        self.devices.clear();
+        self.devices.resize(fleet.len(), None);
+        self.pools.clear();
+        self.pools.resize(fleet.pools.len(), None);
+        for (place, key) in keys.iter().enumerate() {
+            match key {
+                SeriesKey::Device(d) => self.devices[d.index()] = Some(place as u32),
+                SeriesKey::Pool(p) => self.pools[p.index()] = Some(place as u32),
+                SeriesKey::Shared => {}
+            }
+        }
+        std::mem::replace(&mut self.fits, fits)
+    }
 }
 
 /// Expected loads of all devices, slot by slot: the watch reads one slot of many devices at every tick.
@@ -113,15 +143,17 @@ impl Points {
         self.values.resize(devices * slots, f32::NAN);
     }
 
-    /// Takes in the points of some devices; past their end the last value holds.
-    fn set(&mut self, block: &[(DeviceIndex, SlotValues)]) {
+    /// Takes in the points of all devices among the answers; past their end the last value holds.
+    fn set(&mut self, keys: &[SeriesKey], fits: &[Fit]) {
         if self.devices == 0 {
             return;
         }
-        for (slot, row) in self.values.chunks_exact_mut(self.devices).enumerate() {
-            for (device, points) in block {
-                if let Some(value) = value_at(points, slot) {
-                    row[device.index()] = value;
+        for (keys, fits) in keys.chunks(Self::BLOCK).zip(fits.chunks(Self::BLOCK)) {
+            for (slot, row) in self.values.chunks_exact_mut(self.devices).enumerate() {
+                for (key, fit) in keys.iter().zip(fits) {
+                    if let (SeriesKey::Device(device), Some(value)) = (key, value_at(&fit.points, slot)) {
+                        row[device.index()] = value;
+                    }
                 }
             }
         }
@@ -141,13 +173,10 @@ pub struct Forecasting {
     horizon: usize,
     /// First slot the forecasts in force speak of; `None` before the first round.
     first_slot: Option<i64>,
-    devices: Vec<Current>,
-    /// The emptied room of the last answers.
+    current: InForce,
+    /// Answers that are no longer in force: room for the next.
     spent: Vec<Fit>,
     points: Points,
-    pools: Vec<Current>,
-    /// Expected demand of each pool.
-    demand: Vec<SlotValues>,
     shared: Option<Arc<Shared>>,
     round: u64,
     asked: Option<Asked>,
@@ -169,11 +198,9 @@ impl Forecasting {
             slot: policy.plan.slot,
             horizon: reach.steps_up(policy.plan.slot),
             first_slot: None,
-            devices: Vec::new(),
+            current: InForce::default(),
             spent: Vec::new(),
             points: Points::default(),
-            pools: Vec::new(),
-            demand: Vec::new(),
             shared: None,
             round: 0,
             asked: None,
@@ -247,13 +274,20 @@ impl Forecasting {
         Some(ForecastRequest { round: self.round, keys })
     }
 
-    /// Fits one key: a pure function of what the engine holds.
-    pub fn fit(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize, room: &mut FitRoom) -> Fit {
+    /// Fits one key into `fit`, whatever that was: a pure function of what the engine holds.
+    pub fn fit(
+        &self,
+        key: SeriesKey,
+        (fleet, policy): (&Fleet, &Policy),
+        window: usize,
+        room: &mut FitRoom,
+        fit: &mut Fit,
+    ) {
         let config = self.config(key, fleet, policy, window);
         match key {
-            SeriesKey::Device(device) => self.fit_device(device, fleet, &config, room),
-            SeriesKey::Pool(pool) => self.fit_pool(pool, fleet, &config, room),
-            SeriesKey::Shared => self.train(fleet, policy, config.season),
+            SeriesKey::Device(device) => self.fit_device(device, fleet, &config, room, fit),
+            SeriesKey::Pool(pool) => self.fit_pool(pool, fleet, &config, room, fit),
+            SeriesKey::Shared => *fit = self.train(fleet, policy, config.season),
         }
     }
 
@@ -279,10 +313,7 @@ impl Forecasting {
         let before = self.shared.as_deref();
         let shared =
             Shared::train(&policy.forecast.models, before, &series, &[season], self.horizon, policy.forecast.seed);
-        Fit {
-            shared: Some(Arc::new(shared)),
-            ..into_fit(PanelState::default(), PanelForecast::default(), 0, &mut PanelRoom::default())
-        }
+        Fit { shared: Some(Arc::new(shared)), ..Fit::default() }
     }
 
     fn config(&self, key: SeriesKey, fleet: &Fleet, policy: &Policy, window: usize) -> PanelConfig {
@@ -316,35 +347,33 @@ impl Forecasting {
         }
     }
 
-    fn fit_device(&self, device: DeviceIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom) -> Fit {
+    fn fit_device(&self, device: DeviceIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom, fit: &mut Fit) {
         let newest = fleet.history.newest().unwrap_or(0);
         let first = newest - fleet.history.len() as i64 + 1;
         let metrics = fleet.metrics().len();
         let FitRoom { columns, panel } = room;
         columns.resize_with(metrics, Vec::new);
-        for (metric, column) in columns.iter_mut().enumerate() {
-            fleet.history.read(device.index(), metric, fleet.metric_weights()[metric], column);
-        }
+        fleet.history.read_row(device.index(), fleet.metric_weights(), columns);
         // A metric that never reported says nothing about the peak.
         let kept: SmallVec<[usize; 8]> = (0..metrics).filter(|m| columns[*m].iter().any(|v| v.is_finite())).collect();
         let kept = if kept.is_empty() { SmallVec::from_elem(fleet.demand_metric(), 1) } else { kept };
         let views: SmallVec<[SeriesView<'_>; 8]> = kept.iter().map(|m| SeriesView::new(&columns[*m])).collect();
         let empty = PanelState::default();
-        let state = self.devices.get(device.index()).map_or(&empty, |c| &c.state);
-        let (state, forecast) = advance_in(config, state, &views, first, panel);
+        let state = self.current.device(device).map_or(&empty, |fit| &fit.state);
+        let forecast = advance_into(config, state, &views, first, panel, &mut fit.state);
         let demand = kept.iter().position(|m| *m == fleet.demand_metric()).unwrap_or(0);
         let weight = fleet.metric_weights()[kept[demand]];
-        let mut fit = into_fit(state, forecast, demand, panel);
+        fit.fill(forecast, demand, panel);
         if weight > 0.0 && weight != 1.0 {
             // Points are wanted in percent, not weighted.
             fit.points.iter_mut().for_each(|p| *p /= weight);
         }
-        fit
     }
 
-    fn fit_pool(&self, pool: PoolIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom) -> Fit {
+    fn fit_pool(&self, pool: PoolIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom, fit: &mut Fit) {
         let Some(facts) = fleet.pools.get(pool.index()) else {
-            return into_fit(PanelState::default(), PanelForecast::default(), 0, &mut room.panel);
+            *fit = Fit::default();
+            return;
         };
         let FitRoom { columns, panel } = room;
         columns.resize_with(columns.len().max(1), Vec::new);
@@ -352,12 +381,12 @@ impl Forecasting {
         facts.history.read(values);
         let first = facts.history.newest().unwrap_or(0) - values.len() as i64 + 1;
         let empty = PanelState::default();
-        let state = self.pools.get(pool.index()).map_or(&empty, |c| &c.state);
-        let (state, forecast) = advance_in(config, state, &[SeriesView::new(values)], first, panel);
-        into_fit(state, forecast, 0, panel)
+        let state = self.current.pool(pool).map_or(&empty, |fit| &fit.state);
+        let forecast = advance_into(config, state, &[SeriesView::new(values)], first, panel, &mut fit.state);
+        fit.fill(forecast, 0, panel);
     }
 
-    /// Room for the next answers: that of the last, emptied. In a large fleet it is what a round would otherwise have the system clear.
+    /// Room for the next answers: those before the last. In a large fleet it is what a round would otherwise have the system clear.
     pub fn spent(&mut self) -> Vec<Fit> {
         std::mem::take(&mut self.spent)
     }
@@ -393,34 +422,11 @@ impl Forecasting {
             self.next_at = Some(now);
             return Ok(RoundSummary { notes, only_trained: true, ..RoundSummary::default() });
         }
-        self.devices.resize_with(fleet.len(), Current::default);
-        self.pools.resize_with(fleet.pools.len(), Current::default);
-        self.demand.resize_with(fleet.pools.len(), SlotValues::new);
-        self.points.reset(fleet.len(), self.horizon);
         let mut summary = RoundSummary::default();
-        let mut block = Vec::with_capacity(Points::BLOCK);
-        let mut fits = answers.fits;
-        for (key, fit) in asked.keys.iter().zip(fits.drain(..)) {
-            summary.add(*key, &fit);
-            let current = Current { upper: fit.upper, state: fit.state };
-            match key {
-                SeriesKey::Device(d) => {
-                    self.devices[d.index()] = current;
-                    block.push((*d, fit.points));
-                    if block.len() == Points::BLOCK {
-                        self.points.set(&block);
-                        block.clear();
-                    }
-                }
-                SeriesKey::Pool(p) => {
-                    self.pools[p.index()] = current;
-                    self.demand[p.index()] = fit.points;
-                }
-                SeriesKey::Shared => {}
-            }
-        }
-        self.points.set(&block);
-        self.spent = fits;
+        asked.keys.iter().zip(&answers.fits).for_each(|(key, fit)| summary.add(*key, fit));
+        self.points.reset(fleet.len(), self.horizon);
+        self.points.set(&asked.keys, &answers.fits);
+        self.spent = self.current.replace(&asked.keys, answers.fits, fleet);
         self.first_slot = Some(asked.first_slot);
         self.next_at = Some((now + every).floor_to(self.slot));
         Ok(summary)
@@ -433,7 +439,7 @@ impl Forecasting {
 
     /// Load score of the window that begins with the slot of `at`.
     pub fn load_score(&self, device: DeviceIndex, at: Instant) -> Option<f32> {
-        value_at(&self.devices.get(device.index())?.upper, self.position(at)?)
+        value_at(&self.current.device(device)?.upper, self.position(at)?)
     }
 
     /// Expected load of a device in the slot of `at`.
@@ -443,12 +449,12 @@ impl Forecasting {
 
     /// Upper quantile of a pool's demand in the slot of `at`, in weight units.
     pub fn demand_upper(&self, pool: PoolIndex, at: Instant) -> Option<f32> {
-        value_at(&self.pools.get(pool.index())?.upper, self.position(at)?)
+        value_at(&self.current.pool(pool)?.upper, self.position(at)?)
     }
 
     /// Expected demand of a pool in the slot of `at`, in weight units.
     pub fn demand_point(&self, pool: PoolIndex, at: Instant) -> Option<f32> {
-        value_at(self.demand.get(pool.index())?, self.position(at)?)
+        value_at(&self.current.pool(pool)?.points, self.position(at)?)
     }
 }
 
@@ -462,22 +468,22 @@ fn value_at(values: &[f32], position: usize) -> Option<f32> {
     values.get(position).or_else(|| values.last()).copied()
 }
 
-fn into_fit(state: PanelState, mut forecast: PanelForecast, series: usize, room: &mut PanelRoom) -> Fit {
-    // A copy of the one series that is wanted; the room keeps all.
-    let points = SlotValues::from_slice(forecast.points.get(series).map_or(&[], Vec::as_slice));
-    let upper = SlotValues::from_slice(&forecast.upper);
-    room.reuse(std::mem::take(&mut forecast.points), std::mem::take(&mut forecast.upper));
-    Fit {
-        points,
-        upper,
-        state,
-        champions: forecast.champions,
-        changed: forecast.champions_changed,
-        refitted: forecast.refitted,
-        mae: forecast.last_mae,
-        scored: forecast.windows_scored,
-        covered: forecast.windows_covered,
-        shared: None,
+impl Fit {
+    /// Takes in everything but the state. Of the points a copy of the one series that is wanted; the room keeps all.
+    fn fill(&mut self, mut forecast: PanelForecast, series: usize, room: &mut PanelRoom) {
+        let points = forecast.points.get(series).map_or(&[][..], Vec::as_slice);
+        for (own, new) in [(&mut self.points, points), (&mut self.upper, &forecast.upper)] {
+            own.clear();
+            own.extend_from_slice(new);
+        }
+        room.reuse(std::mem::take(&mut forecast.points), std::mem::take(&mut forecast.upper));
+        self.champions = forecast.champions;
+        self.changed = forecast.champions_changed;
+        self.refitted = forecast.refitted;
+        self.mae = forecast.last_mae;
+        self.scored = forecast.windows_scored;
+        self.covered = forecast.windows_covered;
+        self.shared = None;
     }
 }
 

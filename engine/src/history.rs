@@ -17,6 +17,9 @@ const VALUE: u16 = 0x7fff;
 /// line of memory at a time. One slot at a time, every value of every device cost a line.
 const STAGED_MAX: usize = 32;
 
+/// Series unstaged together.
+const UNSTAGED: usize = 16;
+
 /// The slot a moment lies in, counted from the epoch.
 pub fn slot_number(at: Instant, slot: Span) -> i64 {
     at.as_millis().div_euclid(slot.as_millis().max(1).cast_signed())
@@ -127,20 +130,22 @@ impl History {
         let Some(newest) = self.newest.filter(|_| self.staged_slots > 0) else { return };
         let series = self.codes.len() / self.slots;
         let first = self.position(newest - self.staged_slots as i64 + 1);
-        for (s, ring) in self.codes.chunks_exact_mut(self.slots).enumerate() {
+        // Some series at a time: what is read of a slot is then a run of memory, and the lines written stay at hand.
+        for (b, rings) in self.codes.chunks_mut(self.slots * UNSTAGED).enumerate() {
             let mut at = first;
             for slot in self.staged.chunks_exact(series).take(self.staged_slots) {
-                ring[at] = slot[s];
+                let codes = &slot[b * UNSTAGED..];
+                rings.chunks_exact_mut(self.slots).zip(codes).for_each(|(ring, code)| ring[at] = *code);
                 at = if at + 1 == self.slots { 0 } else { at + 1 };
             }
         }
         self.staged_slots = 0;
     }
 
-    /// Codes of a series that are staged, oldest first.
-    fn staged_of(&self, series: usize) -> impl Iterator<Item = &u16> {
+    /// Codes of all series that are staged, slot by slot, oldest first.
+    fn staged(&self) -> impl Iterator<Item = &[u16]> {
         let all = self.codes.len() / self.slots;
-        self.staged.chunks_exact(all.max(1)).take(self.staged_slots).map(move |slot| &slot[series])
+        self.staged.chunks_exact(all.max(1)).take(self.staged_slots)
     }
 
     fn position(&self, number: i64) -> usize {
@@ -149,24 +154,43 @@ impl History {
 
     /// Copies a row's channel into `out`, oldest first, gaps as NaN, each value times `factor`.
     pub fn read(&self, row: usize, channel: usize, factor: f32, out: &mut Vec<f32>) {
+        let series = row * self.channels + channel;
+        self.read_ring(series, factor, out);
+        out.extend(self.staged().map(|slot| decode_times(slot[series], factor)));
+    }
+
+    /// Copies all channels of a row, each as [`Self::read`] does.
+    pub fn read_row(&self, row: usize, factors: &[f32], out: &mut [Vec<f32>]) {
+        let series = row * self.channels;
+        for (channel, (factor, out)) in factors.iter().zip(out.iter_mut()).enumerate() {
+            self.read_ring(series + channel, *factor, out);
+        }
+        // What is staged of a row lies together: slot by slot, each line of memory is fetched once.
+        for slot in self.staged() {
+            for ((code, factor), out) in slot[series..].iter().zip(factors).zip(out.iter_mut()) {
+                out.push(decode_times(*code, *factor));
+            }
+        }
+    }
+
+    /// The part of a series that is in its ring; room for the rest.
+    fn read_ring(&self, series: usize, factor: f32, out: &mut Vec<f32>) {
         out.clear();
         let Some(newest) = self.newest else { return };
-        let series = row * self.channels + channel;
         let begin = series * self.slots;
         let Some(ring) = self.codes.get(begin..begin + self.slots) else { return };
         out.reserve(self.len());
         let first = self.position(newest - self.len() as i64 + 1);
         let length = self.len() - self.staged_slots;
-        // Without branches: the processor decodes several at once.
-        let decode = |code: &u16| {
-            let value = f32::from((code & VALUE).wrapping_sub(1)) * STEP_PERCENT * factor;
-            if *code == GAP { f32::NAN } else { value }
-        };
         let (wrapped, straight) = ring.split_at(first);
         let straight = &straight[..length.min(straight.len())];
-        out.extend(straight.iter().map(decode));
-        out.extend(wrapped[..length - straight.len()].iter().map(decode));
-        out.extend(self.staged_of(series).map(decode));
+        for part in [straight, &wrapped[..length - straight.len()]] {
+            if factor == 1.0 {
+                out.extend(part.iter().map(|code| decode_times(*code, 1.0)));
+            } else {
+                out.extend(part.iter().map(|code| decode_times(*code, factor)));
+            }
+        }
     }
 
     /// The sample of one slot, if it is remembered.
@@ -191,6 +215,12 @@ fn encode(sample: Sample) -> u16 {
     }
     let code = (sample.value * 100.0 + 0.5) as u16 + 1;
     if sample.disturbed { code | DISTURBED } else { code }
+}
+
+/// The value of a code times `factor`, NaN for a gap. Without branches: the processor decodes several at once.
+fn decode_times(code: u16, factor: f32) -> f32 {
+    let value = f32::from((code & VALUE).wrapping_sub(1)) * STEP_PERCENT * factor;
+    if code == GAP { f32::NAN } else { value }
 }
 
 fn decode(code: u16) -> Option<Sample> {

@@ -49,29 +49,56 @@ pub(crate) struct Scene<'a> {
 struct Busy {
     /// The moment, and how many installs had ended by then.
     at: Option<(Instant, u64)>,
-    sets: BTreeMap<(&'static str, String), (u32, u32)>,
+    sets: Vec<Set>,
+    /// By device: its pool and its region among the sets.
+    sets_of: Vec<[usize; 2]>,
+}
+
+/// The devices that share a limit.
+#[derive(Debug)]
+struct Set {
+    kind: &'static str,
+    name: String,
+    members: u32,
+    busy: u32,
 }
 
 impl Busy {
+    /// Finds out who shares a limit with whom.
+    fn learn(&mut self, world: &World) {
+        let mut known: BTreeMap<(&'static str, &str), usize> = BTreeMap::new();
+        for facts in &world.facts {
+            let of = [("pool", facts.pool.as_str()), ("region", facts.region.as_str())].map(|(kind, name)| {
+                let set = *known.entry((kind, name)).or_insert(self.sets.len());
+                if set == self.sets.len() {
+                    self.sets.push(Set { kind, name: name.to_owned(), members: 0, busy: 0 });
+                }
+                self.sets[set].members += 1;
+                set
+            });
+            self.sets_of.push(of);
+        }
+    }
+
     /// Whom the policy has stopped waiting for (`given_up`) counts while it is out, unless its telemetry comes late or twice (not
     /// `sees_true`): then it seems to serve.
-    fn count(now: Instant, scene: &Scene<'_>, told: usize, given_up: &dyn Fn(usize) -> bool) -> Self {
+    fn count(&mut self, now: Instant, scene: &Scene<'_>, told: usize, given_up: &dyn Fn(usize) -> bool) {
         let Scene { world, devices, sees_true, .. } = *scene;
-        let mut sets: BTreeMap<(&'static str, &str), (u32, u32)> = BTreeMap::new();
-        for (d, facts) in world.facts.iter().enumerate() {
+        if self.sets_of.is_empty() {
+            self.learn(world);
+        }
+        self.sets.iter_mut().for_each(|set| set.busy = 0);
+        for (d, sets) in self.sets_of.iter().enumerate() {
             let condition = &world.conditions[d];
-            let is_excused = given_up(d) && !(condition.out && sees_true);
-            let is_under_way = (devices.is_busy(d) || condition.out) && !is_excused;
-            let busy = u32::from(is_under_way && !condition.crashed && d != told);
-            for key in [("pool", facts.pool.as_str()), ("region", facts.region.as_str())] {
-                let set = sets.entry(key).or_default();
-                *set = (set.0 + 1, set.1 + busy);
+            let is_under_way = || {
+                let is_excused = given_up(d) && !(condition.out && sees_true);
+                !condition.crashed && d != told && !is_excused
+            };
+            if (devices.is_busy(d) || condition.out) && is_under_way() {
+                sets.iter().for_each(|set| self.sets[*set].busy += 1);
             }
         }
-        Self {
-            at: Some((now, devices.ends)),
-            sets: sets.into_iter().map(|((kind, name), counts)| ((kind, name.to_owned()), counts)).collect(),
-        }
+        self.at = Some((now, devices.ends));
     }
 }
 
@@ -196,24 +223,24 @@ impl Checks {
     fn budgets(&mut self, now: Instant, device: usize, scene: &Scene<'_>) {
         let Scene { policy, world, devices, .. } = *scene;
         if self.busy.at != Some((now, devices.ends)) {
+            let mut busy = std::mem::take(&mut self.busy);
             // The device that is told is added below.
             // A rollback that ended without the device's word was given up as well; one that the device says has failed is over.
             let given_up = |d: usize| {
                 let end = self.end_of_work(d, devices).unwrap_or_else(|| self.last_end(d));
                 matches!(end, Some(AttemptState::TimedOut | AttemptState::RollbackFailed))
             };
-            self.busy = Busy::count(now, scene, device, &given_up);
+            busy.count(now, scene, device, &given_up);
+            self.busy = busy;
         }
         let facts = &world.facts[device];
         let region_max = policy.region(facts.region.as_str()).out_max.unwrap_or(policy.plan.region_out_max);
-        for (kind, name, limit) in
-            [("pool", facts.pool.as_str(), policy.plan.pool_out_max), ("region", facts.region.as_str(), region_max)]
-        {
-            let Some((members, busy)) = self.busy.sets.get_mut(&(kind, name.to_owned())) else { continue };
+        for (set, limit) in self.busy.sets_of[device].into_iter().zip([policy.plan.pool_out_max, region_max]) {
+            let Set { kind, name, members, busy } = &mut self.busy.sets[set];
             *busy += 1;
-            let (members, busy) = (*members, *busy);
-            if limit.of(members).is_some_and(|max| busy > max) {
-                self.violated(format!("{now}: {busy} of {members} members of {kind} {name} are out"));
+            if limit.of(*members).is_some_and(|max| *busy > max) {
+                let broken = format!("{now}: {busy} of {members} members of {kind} {name} are out");
+                self.violated(broken);
             }
         }
     }

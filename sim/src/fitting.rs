@@ -3,13 +3,14 @@
 use rayon::prelude::*;
 use slacktide_engine::forecasting::{Fit, FitRoom, ForecastRequest, Forecasts, SeriesKey};
 
-/// Fits every key with `fit`, in the order of the keys, into the emptied room of the last answers.
+/// Fits every key with `fit`, in the order of the keys, in place of answers that are not wanted any more.
 pub(crate) fn answers(
     request: &ForecastRequest,
     mut fits: Vec<Fit>,
-    fit: impl Fn(&mut FitRoom, &SeriesKey) -> Fit + Sync + Send,
+    fit: impl Fn(&mut FitRoom, SeriesKey, &mut Fit) + Sync + Send,
 ) -> Forecasts {
-    let fitted = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit);
-    fitted.collect_into_vec(&mut fits);
+    fits.resize_with(request.keys.len(), Fit::default);
+    let keyed = request.keys.par_iter().zip(&mut fits).with_min_len(16);
+    keyed.for_each_init(FitRoom::default, |room, (key, answer)| fit(room, *key, answer));
     Forecasts { round: request.round, fits }
 }

@@ -10,7 +10,6 @@ use slacktide_engine::forecasting::{Fit, SeriesKey, SlotValues};
 use slacktide_engine::history::slot_number;
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::time::{Instant, Span};
-use slacktide_forecast::PanelState;
 use std::collections::BTreeMap;
 
 /// Slot peaks of everything that will happen.
@@ -95,17 +94,6 @@ impl Oracle {
             }
             SeriesKey::Shared => (SlotValues::new(), SlotValues::new()),
         };
-        Fit {
-            points,
-            upper,
-            state: PanelState::default(),
-            champions: slacktide_forecast::Champions::new(),
-            changed: 0,
-            refitted: 0,
-            mae: slacktide_forecast::ModelErrors::new(),
-            scored: 0,
-            covered: 0,
-            shared: None,
-        }
+        Fit { points, upper, ..Fit::default() }
     }
 }

@@ -12,7 +12,7 @@ use crate::queue::Queue;
 use crate::rng::{Purpose, Stream};
 use crate::setup::Setup;
 use crate::world::World;
-use slacktide_engine::forecasting::{FitRoom, SeriesKey};
+use slacktide_engine::forecasting::{Fit, FitRoom, SeriesKey};
 use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{DeviceFacts, Input, OperatorAction, TelemetryBatch};
 use slacktide_engine::journal::entry::{Entry, Header, JOURNAL_VERSION, StateCounts};
@@ -453,9 +453,9 @@ impl<'a> Driver<'a> {
                     let spent = self.engine.spent_fits();
                     let engine = &self.engine;
                     let oracle = self.oracle.as_ref();
-                    let fit = |room: &mut FitRoom, key: &SeriesKey| match oracle {
-                        Some(oracle) => oracle.fit(engine, *key, now),
-                        None => engine.fit(*key, room),
+                    let fit = |room: &mut FitRoom, key: SeriesKey, fit: &mut Fit| match oracle {
+                        Some(oracle) => *fit = oracle.fit(engine, key, now),
+                        None => engine.fit_into(key, room, fit),
                     };
                     let answers = fitting::answers(&request, spent, fit);
                     self.queue.push(now, Event::Say(Input::Forecasts(answers)));

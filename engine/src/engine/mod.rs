@@ -155,10 +155,17 @@ impl Engine {
 
     /// Fits one key of a forecast request. Pure: may be called for many keys in parallel, each thread with room of its own.
     pub fn fit(&self, key: SeriesKey, room: &mut FitRoom) -> Fit {
-        self.forecasting.fit(key, &self.fleet, &self.policy, self.window_slots(), room)
+        let mut fit = Fit::default();
+        self.fit_into(key, room, &mut fit);
+        fit
     }
 
-    /// Empty room for answers to a forecast request, worth using again in a large fleet.
+    /// [`Self::fit`] in place of an answer that is not wanted any more.
+    pub fn fit_into(&self, key: SeriesKey, room: &mut FitRoom, fit: &mut Fit) {
+        self.forecasting.fit(key, (&self.fleet, &self.policy), self.window_slots(), room, fit);
+    }
+
+    /// Answers that are not wanted any more, to put the next in the place of: in a large fleet that is worth it.
     pub fn spent_fits(&mut self) -> Vec<Fit> {
         self.forecasting.spent()
     }

@@ -12,7 +12,7 @@ use super::registry::{Device, Registry};
 use super::writer::{Decided, Job};
 use crate::wire::{Announce, Cancel, Install, NotNow, Rollback, controller_message::Body};
 use rayon::prelude::*;
-use slacktide_engine::forecasting::{FitRoom, Forecasts, SeriesKey};
+use slacktide_engine::forecasting::{Fit, FitRoom, Forecasts};
 use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{CommandResult, Input, OperatorAction};
 use slacktide_engine::journal::{ChainWriter, Entry};
@@ -275,9 +275,9 @@ impl Driver {
                 Output::Forecast(request) => {
                     let mut fits = self.engine.spent_fits();
                     let engine = &self.engine;
-                    let fit = |room: &mut FitRoom, key: &SeriesKey| engine.fit(*key, room);
-                    let fitted = request.keys.par_iter().with_min_len(16).map_init(FitRoom::default, fit);
-                    fitted.collect_into_vec(&mut fits);
+                    fits.resize_with(request.keys.len(), Fit::default);
+                    let keyed = request.keys.par_iter().zip(&mut fits).with_min_len(16);
+                    keyed.for_each_init(FitRoom::default, |room, (key, fit)| engine.fit_into(*key, room, fit));
                     self.queue.push_back(Input::Forecasts(Forecasts { round: request.round, fits }));
                 }
                 Output::Wake { at, .. } => {

@@ -64,7 +64,7 @@ impl Drive {
     fn fit(&mut self, request: &ForecastRequest) -> Forecasts {
         let spent = self.engine.spent_fits();
         let engine = &self.engine;
-        fitting::answers(request, spent, |room, key| engine.fit(*key, room))
+        fitting::answers(request, spent, |room, key, fit| engine.fit_into(key, room, fit))
     }
 
     pub(crate) fn hand_in(&mut self, at: Instant, input: Input) {
