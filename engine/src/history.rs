@@ -17,6 +17,8 @@ const VALUE: u16 = 0x7fff;
 /// line of memory at a time. One slot at a time, every value of every device cost a line.
 const STAGED_MAX: usize = 32;
 
+/// Codes in a line of memory.
+const LINE_CODES: usize = 32;
 /// Series unstaged together.
 const UNSTAGED: usize = 16;
 
@@ -162,6 +164,7 @@ impl History {
     /// Copies all channels of a row, each as [`Self::read`] does.
     pub fn read_row(&self, row: usize, factors: &[f32], out: &mut [Vec<f32>]) {
         let series = row * self.channels;
+        self.fetch(series * self.slots, self.channels * self.slots);
         for (channel, (factor, out)) in factors.iter().zip(out.iter_mut()).enumerate() {
             self.read_ring(series + channel, *factor, out);
         }
@@ -171,6 +174,13 @@ impl History {
                 out.push(decode_times(*code, *factor));
             }
         }
+    }
+
+    /// Has a run of codes fetched from memory, a code of each line: alone, loads wait for memory together, and among the work of decoding
+    /// one after the other.
+    fn fetch(&self, begin: usize, length: usize) {
+        let run = self.codes.get(begin..begin + length).unwrap_or_default();
+        std::hint::black_box(run.iter().step_by(LINE_CODES).fold(0, |all, code| all ^ code));
     }
 
     /// The part of a series that is in its ring; room for the rest.

@@ -1,9 +1,10 @@
 //! The fleet tick and the queue test in nexosim. Prints seconds and how much was done, as two numbers.
 //!
-//! `fleet N TICKS`: a model for every device, which schedules itself every five minutes. `one N TICKS`: one model holds all devices.
-//! `hold LENGTH EVENTS`: every event schedules another one, an exponential time later.
+//! `fleet N TICKS`: a model for every device, which schedules itself every five minutes and sends its report to the model of its pool.
+//! `silent N TICKS`: models without a port, whose reports nobody can hear. `one N TICKS`: one model holds all devices. `hold LENGTH EVENTS`: every event schedules another one, an exponential time later.
 
 use nexosim::model::{Context, Model, schedulable};
+use nexosim::ports::Output;
 use nexosim::simulation::{Mailbox, SimInit, Simulation};
 use nexosim::time::MonotonicTime;
 use rand::SeedableRng;
@@ -52,7 +53,10 @@ fn curve(at: MonotonicTime) -> f32 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Device(Load);
+struct Device {
+    load: Load,
+    report: Output<[f32; 4]>,
+}
 
 #[Model]
 impl Device {
@@ -63,9 +67,49 @@ impl Device {
 
     #[nexosim(schedulable)]
     async fn report(&mut self, _: (), cx: &Context<Self>) {
+        self.load.tick(curve(cx.time()));
+        self.report.send(self.load.metrics).await;
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Silent(Load);
+
+#[Model]
+impl Silent {
+    #[nexosim(init)]
+    async fn init(&mut self, cx: &Context<Self>) {
+        cx.schedule_periodic_event(TICK, TICK, schedulable!(Self::report), ()).unwrap();
+    }
+
+    #[nexosim(schedulable)]
+    async fn report(&mut self, _: (), cx: &Context<Self>) {
         self.0.tick(curve(cx.time()));
     }
 }
+
+/// What a pool is asked for, summed up anew at each tick.
+#[derive(Default, Serialize, Deserialize)]
+struct Pool {
+    at: Option<MonotonicTime>,
+    demand: f32,
+    peak: f32,
+}
+
+#[Model]
+impl Pool {
+    fn take(&mut self, metrics: [f32; 4], cx: &Context<Self>) {
+        let now = Some(cx.time());
+        if self.at != now {
+            self.peak = self.peak.max(self.demand);
+            (self.at, self.demand) = (now, 0.0);
+        }
+        self.demand += metrics[0];
+    }
+}
+
+/// Members of a pool: as many as in most of the other side's.
+const MEMBERS: u64 = 25;
 
 #[derive(Serialize, Deserialize)]
 struct Fleet(Vec<Load>);
@@ -127,9 +171,23 @@ fn main() {
     // One thread: what is told is work of one core.
     let mut bench = SimInit::with_num_threads(1);
     match arguments[1].as_str() {
-        "fleet" => {
+        "silent" => {
             for d in 0..size {
-                bench = bench.add_model(Device(Load::new(d)), Mailbox::new(), "device");
+                bench = bench.add_model(Silent(Load::new(d)), Mailbox::new(), "device");
+            }
+            ticks(bench.init(MonotonicTime::EPOCH).unwrap(), count, size);
+        }
+        "fleet" => {
+            // Room for a report of each member: nobody waits to be heard.
+            let pools: Vec<Mailbox<Pool>> =
+                (0..size.div_ceil(MEMBERS)).map(|_| Mailbox::with_capacity(MEMBERS as usize)).collect();
+            for d in 0..size {
+                let mut device = Device { load: Load::new(d), report: Output::default() };
+                device.report.connect(Pool::take, &pools[(d / MEMBERS) as usize]);
+                bench = bench.add_model(device, Mailbox::new(), "device");
+            }
+            for mailbox in pools {
+                bench = bench.add_model(Pool::default(), mailbox, "pool");
             }
             ticks(bench.init(MonotonicTime::EPOCH).unwrap(), count, size);
         }
