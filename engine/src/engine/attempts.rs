@@ -142,7 +142,6 @@ impl Engine {
         let hold_max = self.policy.rollback.hold_max;
         let brought = self.ledger.brought(device).is_some_and(|(_, other)| other.rollout == attempt.rollout);
         let Some(run) = self.run_mut(attempt.rollout) else { return };
-        run.last_settled = now;
         let tries = run.device(device).tries;
         let stage = match end {
             AttemptState::Succeeded | AttemptState::AlreadyCurrent if version >= run.package.version => Stage::Updated,
@@ -250,7 +249,10 @@ impl Engine {
             return;
         }
         self.fleet.facts[d].version = version;
-        let leads_there = |id: &AttemptId| self.ledger.attempt(*id).is_some_and(|attempt| attempt.to == version);
+        // What was called off or refused has brought nobody anywhere: somebody else has.
+        let can_have = |attempt: &Attempt| attempt.state.after(AttemptEvent::RollBack).is_some();
+        let leads_there =
+            |id: &AttemptId| self.ledger.attempt(*id).is_some_and(|attempt| attempt.to == version && can_have(attempt));
         let tried = self.rollouts.iter().filter_map(|run| run.devices.get(d)?.attempt);
         let brought = tried.filter(leads_there).max();
         self.ledger.set_brought(device, brought);

@@ -116,7 +116,8 @@ impl AttemptState {
     /// Where `event` leads from here; `None` when there is no such edge: a late, repeated or contradictory report.
     ///
     /// The whole table: forward along the course (steps may be skipped); from anywhere on it to the ends a device can name;
-    /// rollback from success, from silence and from the course; nothing out of an end otherwise.
+    /// rollback from success, from silence, from a failure (a device may run the release it failed at) and from the course; nothing out of
+    /// an end otherwise.
     pub fn after(self, event: AttemptEvent) -> Option<Self> {
         use AttemptEvent as E;
         let step = COURSE.iter().position(|s| *s == self);
@@ -136,7 +137,7 @@ impl AttemptState {
             }
             (_, E::TimeOut) if step.is_some() => Some(Self::TimedOut),
             (_, E::RollBack) if step.is_some() => Some(Self::RollingBack),
-            (Self::Succeeded | Self::TimedOut, E::RollBack) => Some(Self::RollingBack),
+            (Self::Succeeded | Self::TimedOut | Self::Failed, E::RollBack) => Some(Self::RollingBack),
             (Self::RollingBack, E::Succeed | E::AlreadyCurrent) => Some(Self::RolledBack),
             (Self::RollingBack, E::Fail | E::Reject | E::TimeOut | E::Cancel) => Some(Self::RollbackFailed),
             (_, E::Remove) if !self.is_end() => Some(Self::Removed),
@@ -144,7 +145,7 @@ impl AttemptState {
         }
     }
 
-    /// Is this an end? ([`Self::Succeeded`] and [`Self::TimedOut`] can still be taken back.)
+    /// Is this an end? ([`Self::Succeeded`], [`Self::TimedOut`] and [`Self::Failed`] can still be taken back.)
     pub const fn is_end(self) -> bool {
         matches!(
             self,
@@ -228,7 +229,7 @@ mod tests {
             for event in events() {
                 let after = state.after(event);
                 let may = event == AttemptEvent::RollBack
-                    && matches!(state, AttemptState::Succeeded | AttemptState::TimedOut);
+                    && matches!(state, AttemptState::Succeeded | AttemptState::TimedOut | AttemptState::Failed);
                 assert_eq!(after, may.then_some(AttemptState::RollingBack), "{state} {event:?}");
             }
         }

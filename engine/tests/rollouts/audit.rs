@@ -222,10 +222,10 @@ impl Audit {
             [S::RollbackFailed] => known.rollbacks == 1 || state == RolloutState::RollingBack,
             [_] => known.rollbacks == 0 || settled.end == S::Removed,
             // Held for too long: given up without an order.
-            [S::Succeeded | S::TimedOut, S::RollbackFailed] if known.rollbacks == 0 => {
+            [S::Succeeded | S::TimedOut | S::Failed, S::RollbackFailed] if known.rollbacks == 0 => {
                 state == RolloutState::RollingBack
             }
-            [S::Succeeded | S::TimedOut, end] => known.rollbacks == 1 && back(end),
+            [S::Succeeded | S::TimedOut | S::Failed, end] => known.rollbacks == 1 && back(end),
             _ => false,
         };
         let ends = &known.ends;
