@@ -151,6 +151,7 @@ impl Engine {
         let Some(run) = self.run_mut(rollout) else { return };
         for device in run.targets.clone() {
             if run.stage(device) == Stage::RolledBack {
+                run.done_since = None;
                 run.set_stage(device, Stage::Waiting);
                 let at = run.device(device);
                 at.tries = at.tries.saturating_sub(1);

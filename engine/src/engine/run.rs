@@ -103,7 +103,8 @@ pub(super) struct Run {
     /// Turns of devices that come after their wave has opened, the earliest first, and how many have come.
     turns: Vec<Instant>,
     turns_come: usize,
-    pub(super) last_settled: Instant,
+    /// When the open wave was first done, so that it soaks; `None` before, and again when devices of it were taken back.
+    pub(super) done_since: Option<Instant>,
     pub(super) soak_until: Option<Instant>,
     /// Since when devices of it could go and none was told to; `None` while there are none.
     pub(super) starved_since: Option<Instant>,
@@ -141,7 +142,7 @@ impl Run {
             opened: Vec::new(),
             turns: Vec::new(),
             turns_come: 0,
-            last_settled: Instant::from_millis(0),
+            done_since: None,
             soak_until: None,
             starved_since: None,
             resume_at: None,

@@ -4,6 +4,7 @@ use super::Engine;
 use super::run::{Run, Stage};
 use crate::ids::{DeviceIndex, RolloutId, WaveIndex};
 use crate::journal::Entry;
+use crate::policy::Wave;
 use crate::time::{Instant, Span};
 
 /// A wave is done when this share of its devices that can be reached at all has come to an end; the rest go on beside the next wave,
@@ -84,7 +85,7 @@ impl Engine {
         let Some(run) = self.run_mut(rollout) else { return };
         let wave = WaveIndex(run.opened.len() as u16);
         run.opened.push(at);
-        run.soak_until = None;
+        (run.done_since, run.soak_until) = (None, None);
         run.add_turns(wave);
         let devices = run.targets.iter().filter(|d| run.devices[d.index()].wave == wave).count() as u32;
         let waves = run.waves;
@@ -111,15 +112,22 @@ impl Engine {
             if next.0 >= run.waves {
                 continue;
             }
-            let due = match self.wave_opens_at(run, next) {
-                Some(at) => Some(at),
-                None => self.is_wave_done(run).then(|| {
-                    let open = self.policy.waves.get(run.open_wave().index());
-                    run.last_settled + open.map_or(Span::ZERO, |wave| wave.soak)
-                }),
-            };
+            let timed = self.wave_opens_at(run, next);
+            let open = run.open_wave();
+            // A wave that the one before left nobody for has nothing to show.
+            let is_empty = !run.targets.iter().any(|device| run.devices[device.index()].wave == open);
+            let rules = self.policy.waves.get(open.index()).filter(|_| !is_empty);
+            let soak = rules.map_or(Span::ZERO, |wave| wave.soak);
+            let progress = self.wave_progress(run);
+            let is_done = Self::is_wave_done(run, rules, &progress);
+            let Some(run) = self.run_mut(id) else { continue };
+            if !is_done && progress.settled == 0 {
+                // It was only that nobody was heard.
+                run.done_since = None;
+            }
+            // Whoever is heard of again and waits may undo that for a while; the time that has passed counts all the same.
+            let due = timed.or_else(|| is_done.then(|| *run.done_since.get_or_insert(now) + soak));
             if due.is_some_and(|at| at <= now) {
-                let timed = self.wave_opens_at(run, next);
                 self.open_wave(id, timed.unwrap_or(now));
             } else if let Some(run) = self.run_mut(id) {
                 run.soak_until = due;
@@ -128,14 +136,13 @@ impl Engine {
     }
 
     /// Has the open wave come so far that the next may follow?
-    fn is_wave_done(&self, run: &Run) -> bool {
-        let rules = self.policy.waves.get(run.open_wave().index());
+    fn is_wave_done(run: &Run, rules: Option<&Wave>, progress: &WaveProgress) -> bool {
         match rules.and_then(|wave| wave.success_percent_min) {
             Some(percent) => {
                 let (size, updated, _) = Self::wave_counts(run, run.open_wave());
                 f64::from(updated) >= percent / 100.0 * f64::from(size)
             }
-            None => !run.is_anything_in_flight() && self.is_wave_settled(run),
+            None => !progress.goes_back && f64::from(progress.settled) >= SETTLED_SHARE * f64::from(progress.reachable),
         }
     }
 
@@ -147,23 +154,36 @@ impl Engine {
         })
     }
 
-    fn is_wave_settled(&self, run: &Run) -> bool {
-        let (mut reachable, mut settled) = (0_u32, 0_u32);
+    /// How far the devices of the waves that are open have come.
+    fn wave_progress(&self, run: &Run) -> WaveProgress {
+        let mut progress = WaveProgress::default();
         for device in &run.targets {
             let at = &run.devices[device.index()];
             if !run.is_wave_open(at.wave) {
                 continue;
             }
             match at.stage {
-                Stage::InFlight | Stage::RollingBack => return false,
-                Stage::Waiting => reachable += u32::from(self.fleet.is_heard(device.index(), self.now)),
+                Stage::RollingBack => progress.goes_back = true,
+                Stage::InFlight => progress.reachable += 1,
+                Stage::Waiting => progress.reachable += u32::from(self.fleet.is_heard(device.index(), self.now)),
                 Stage::NotTarget => {}
                 Stage::Updated | Stage::RolledBack | Stage::Failed => {
-                    reachable += 1;
-                    settled += 1;
+                    progress.reachable += 1;
+                    progress.settled += 1;
                 }
             }
         }
-        f64::from(settled) >= SETTLED_SHARE * f64::from(reachable)
+        progress
     }
+}
+
+/// Devices of the open waves.
+#[derive(Debug, Default)]
+struct WaveProgress {
+    /// That can be reached, or have come to an end.
+    reachable: u32,
+    /// That have come to an end.
+    settled: u32,
+    /// Is anybody on the way back?
+    goes_back: bool,
 }

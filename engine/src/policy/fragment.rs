@@ -140,7 +140,7 @@ section! {
         share_percent: f64,
         /// At least so many devices by the end of this wave, as far as a tenth of the targets goes.
         devices_min: Whole,
-        /// Watched for this long before the next wave opens.
+        /// Watched for this long before the next wave opens, counted from when four fifths of those that can be reached are through.
         soak: String,
         /// Opens this long after the rollout began, whatever became of the waves before, up to 90d.
         opens_after: String,

@@ -188,7 +188,8 @@ pub struct Wave {
     pub share_percent: f64,
     /// At least so many devices in this and the waves before, as far as a tenth of the targets goes (default 10 in the first wave).
     pub devices_min: u32,
-    /// Watched for this long after its last device, before the next wave opens.
+    /// Watched for this long before the next wave opens, counted from when it is done: four fifths of those that can be reached are
+    /// through, and who comes later goes on beside the next wave.
     pub soak: Span,
     /// Opens this long after the rollout began, whatever became of the waves before; `None` waits for them.
     pub opens_after: Option<Span>,

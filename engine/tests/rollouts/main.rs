@@ -7,3 +7,4 @@ mod machines;
 mod rig;
 mod rollback;
 mod second_order;
+mod waves;
