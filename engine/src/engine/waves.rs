@@ -4,7 +4,6 @@ use super::Engine;
 use super::run::{Run, Stage};
 use crate::ids::{DeviceIndex, RolloutId, WaveIndex};
 use crate::journal::Entry;
-use crate::policy::Wave;
 use crate::time::{Instant, Span};
 
 /// A wave is done when this share of its devices that can be reached at all has come to an end; the rest go on beside the next wave,
@@ -103,47 +102,56 @@ impl Engine {
         let now = self.now;
         for id in self.live() {
             let Some(run) = self.run_mut(id).filter(|run| run.is_running()) else { continue };
-            let has_turns = run.pass_turns(now);
-            if has_turns {
+            if run.pass_turns(now) {
                 self.replan("devices got their turn");
             }
-            let Some(run) = self.run(id) else { continue };
-            let next = WaveIndex(run.opened.len() as u16);
-            if next.0 >= run.waves {
-                continue;
-            }
-            let timed = self.wave_opens_at(run, next);
-            let open = run.open_wave();
-            // A wave that the one before left nobody for has nothing to show.
-            let is_empty = !run.targets.iter().any(|device| run.devices[device.index()].wave == open);
-            let rules = self.policy.waves.get(open.index()).filter(|_| !is_empty);
-            let soak = rules.map_or(Span::ZERO, |wave| wave.soak);
-            let progress = self.wave_progress(run);
-            let is_done = Self::is_wave_done(run, rules, &progress);
-            let Some(run) = self.run_mut(id) else { continue };
-            if !is_done && progress.settled == 0 {
-                // It was only that nobody was heard.
-                run.done_since = None;
-            }
-            // Whoever is heard of again and waits may undo that for a while; the time that has passed counts all the same.
-            let due = timed.or_else(|| is_done.then(|| *run.done_since.get_or_insert(now) + soak));
-            if due.is_some_and(|at| at <= now) {
-                self.open_wave(id, timed.unwrap_or(now));
-            } else if let Some(run) = self.run_mut(id) {
-                run.soak_until = due;
-            }
+            while self.open_next_wave(id) {}
         }
     }
 
-    /// Has the open wave come so far that the next may follow?
-    fn is_wave_done(run: &Run, rules: Option<&Wave>, progress: &WaveProgress) -> bool {
-        match rules.and_then(|wave| wave.success_percent_min) {
-            Some(percent) => {
-                let (size, updated, _) = Self::wave_counts(run, run.open_wave());
-                f64::from(updated) >= percent / 100.0 * f64::from(size)
-            }
-            None => !progress.goes_back && f64::from(progress.settled) >= SETTLED_SHARE * f64::from(progress.reachable),
+    /// Opens the next wave of a rollout when it is due. Was it?
+    fn open_next_wave(&mut self, rollout: RolloutId) -> bool {
+        let now = self.now;
+        let Some(run) = self.run(rollout) else { return false };
+        let next = WaveIndex(run.opened.len() as u16);
+        if next.0 >= run.waves {
+            return false;
         }
+        let timed = self.wave_opens_at(run, next);
+        let due = timed.or_else(|| self.soaked_at(rollout));
+        if due.is_some_and(|at| at <= now) {
+            self.open_wave(rollout, timed.unwrap_or(now));
+            return true;
+        }
+        if let Some(run) = self.run_mut(rollout) {
+            run.soak_until = due;
+        }
+        false
+    }
+
+    /// When the open wave has soaked; `None` while it is not done.
+    fn soaked_at(&mut self, rollout: RolloutId) -> Option<Instant> {
+        let now = self.now;
+        let run = self.run(rollout)?;
+        let rules = self.policy.waves.get(run.open_wave().index());
+        let soak = rules.map_or(Span::ZERO, |wave| wave.soak);
+        let (size, updated, _) = Self::wave_counts(run, run.open_wave());
+        if size == 0 {
+            // A wave that the one before left nobody for has nothing to show.
+            return Some(now);
+        }
+        let progress = self.wave_progress(run);
+        let is_done = match rules.and_then(|wave| wave.success_percent_min) {
+            Some(percent) => f64::from(updated) >= percent / 100.0 * f64::from(size),
+            None => progress.is_settled(),
+        };
+        let run = self.run_mut(rollout)?;
+        if !is_done && progress.settled == 0 {
+            // It was only that nobody was heard.
+            run.done_since = None;
+        }
+        // Whoever is heard of again and waits may undo that for a while; the time that has passed counts all the same.
+        is_done.then(|| *run.done_since.get_or_insert(now) + soak)
     }
 
     /// Devices of a wave, how many of them are updated, and how many ever failed.
@@ -186,4 +194,11 @@ struct WaveProgress {
     settled: u32,
     /// Is anybody on the way back?
     goes_back: bool,
+}
+
+impl WaveProgress {
+    /// Have they come so far that the next wave may follow, once they have soaked?
+    fn is_settled(&self) -> bool {
+        !self.goes_back && f64::from(self.settled) >= SETTLED_SHARE * f64::from(self.reachable)
+    }
 }

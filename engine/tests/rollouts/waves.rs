@@ -47,3 +47,21 @@ fn a_wave_of_nobody_is_not_soaked() {
     assert_eq!(opened.len(), 3, "{}", rig.told());
     assert!(opened[2].since(opened[1]) < Span::from_secs(600), "{}", rig.told());
 }
+
+/// The wave of nobody stands after one that asks for half of its two devices only: it opens the next at once all the same.
+#[test]
+fn a_wave_of_nobody_waits_for_nobody() {
+    let more = "[[waves]]\nshare_percent = 2\ndevices_min = 10\nsuccess_percent_min = 50\n\
+                [[waves]]\nshare_percent = 3\nsuccess_percent_min = 50\nsoak = \"5h\"\n[[waves]]\nshare_percent = 100\n\
+                [attempts]\ntimeout = \"6h\"\n";
+    let mut rig = Rig::new(&policy(more), fleet(20, 20));
+    let told = Cell::new(0);
+    rig.play = Box::new(move |_, _, _| {
+        told.set(told.get() + 1);
+        Script { out_s: if told.get() == 1 { 7200 } else { 240 }, ..Script::GOOD }
+    });
+    let rollout = rig.start(package("2.0"), 0);
+    rig.until_end(rollout);
+    let (opened, settled) = course(&rig);
+    assert_eq!((opened[1], opened[2]), (settled[0], settled[0]), "{}", rig.told());
+}
