@@ -1,7 +1,8 @@
 //! The fleet tick and the queue test in nexosim. Prints seconds and how much was done, as two numbers.
 //!
 //! `fleet N TICKS`: a model for every device, which schedules itself every five minutes and sends its report to the model of its pool.
-//! `silent N TICKS`: models without a port, whose reports nobody can hear. `one N TICKS`: one model holds all devices. `hold LENGTH EVENTS`: every event schedules another one, an exponential time later.
+//! `silent N TICKS`: models without a port, whose reports nobody can hear. `one N TICKS`: one model holds all devices.
+//! `hold LENGTH EVENTS`: every event schedules another one, an exponential time later.
 
 use nexosim::model::{Context, Model, schedulable};
 use nexosim::ports::Output;
