@@ -166,6 +166,23 @@ impl Points {
     }
 }
 
+/// Answers that are no longer in force: room for the next, and no part of what an engine is. So they are not printed, for a state that is
+/// made again from a journal is compared as it prints itself, and not copied.
+#[derive(Default)]
+struct Spent(Vec<Fit>);
+
+impl std::fmt::Debug for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Spent")
+    }
+}
+
+impl Clone for Spent {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 /// Forecasts in force, and when new ones are due.
 #[derive(Debug, Clone)]
 pub struct Forecasting {
@@ -174,8 +191,7 @@ pub struct Forecasting {
     /// First slot the forecasts in force speak of; `None` before the first round.
     first_slot: Option<i64>,
     current: InForce,
-    /// Answers that are no longer in force: room for the next.
-    spent: Vec<Fit>,
+    spent: Spent,
     points: Points,
     shared: Option<Arc<Shared>>,
     round: u64,
@@ -199,7 +215,7 @@ impl Forecasting {
             horizon: reach.steps_up(policy.plan.slot),
             first_slot: None,
             current: InForce::default(),
-            spent: Vec::new(),
+            spent: Spent::default(),
             points: Points::default(),
             shared: None,
             round: 0,
@@ -388,7 +404,7 @@ impl Forecasting {
 
     /// Room for the next answers: those before the last. In a large fleet it is what a round would otherwise have the system clear.
     pub fn spent(&mut self) -> Vec<Fit> {
-        std::mem::take(&mut self.spent)
+        std::mem::take(&mut self.spent.0)
     }
 
     /// Puts answers in force. Returns their summary, or why they were refused.
@@ -426,7 +442,7 @@ impl Forecasting {
         asked.keys.iter().zip(&answers.fits).for_each(|(key, fit)| summary.add(*key, fit));
         self.points.reset(fleet.len(), self.horizon);
         self.points.set(&asked.keys, &answers.fits);
-        self.spent = self.current.replace(&asked.keys, answers.fits, fleet);
+        self.spent.0 = self.current.replace(&asked.keys, answers.fits, fleet);
         self.first_slot = Some(asked.first_slot);
         self.next_at = Some((now + every).floor_to(self.slot));
         Ok(summary)

@@ -51,6 +51,13 @@ fn a_rollback_given_up_while_old_reports_come_is_not_held_against_the_engine() {
     assert!(verdict.figures.commands >= 6);
 }
 
+/// A controller died between a round of forecasts and the next: the room that answers are made in is no part of its state.
+#[test]
+fn room_for_answers_is_no_part_of_a_rebuilt_controller() {
+    let verdict = Examiner::default().examine(&World::draw(20_261_128, 2490), false);
+    assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
+}
+
 /// A device that came by two hops goes back in two steps. The second began between a plan and another rollout's batch, which went although the
 /// pool's only place was taken.
 #[test]
