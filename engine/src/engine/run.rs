@@ -105,6 +105,8 @@ pub(super) struct Run {
     turns_come: usize,
     /// When the open wave was first done, so that it soaks; `None` before, and again when devices of it were taken back.
     pub(super) done_since: Option<Instant>,
+    /// When it was last looked at whether the open wave is done.
+    pub(super) looked_at: Option<Instant>,
     pub(super) soak_until: Option<Instant>,
     /// Since when devices of it could go and none was told to; `None` while there are none.
     pub(super) starved_since: Option<Instant>,
@@ -143,6 +145,7 @@ impl Run {
             turns: Vec::new(),
             turns_come: 0,
             done_since: None,
+            looked_at: None,
             soak_until: None,
             starved_since: None,
             resume_at: None,

@@ -10,6 +10,9 @@ use crate::time::{Instant, Span};
 /// so that one dead canary does not hold up a fleet.
 const SETTLED_SHARE: f64 = 0.8;
 
+/// While devices are out all of a wave are looked at no more often than this: in a large fleet something ends every second.
+const LOOK_EVERY: Span = Span::from_secs(60);
+
 impl Engine {
     /// Spreads the targets over the waves: evenly over the pools, and by criticality and chance within each, so that a canary wave meets every
     /// kind of pool and always has pool-mates to be compared with.
@@ -84,7 +87,7 @@ impl Engine {
         let Some(run) = self.run_mut(rollout) else { return };
         let wave = WaveIndex(run.opened.len() as u16);
         run.opened.push(at);
-        (run.done_since, run.soak_until) = (None, None);
+        (run.done_since, run.soak_until, run.looked_at) = (None, None, None);
         run.add_turns(wave);
         let devices = run.targets.iter().filter(|d| run.devices[d.index()].wave == wave).count() as u32;
         let waves = run.waves;
@@ -132,6 +135,11 @@ impl Engine {
     /// When the open wave has soaked; `None` while it is not done.
     fn soaked_at(&mut self, rollout: RolloutId) -> Option<Instant> {
         let now = self.now;
+        let run = self.run_mut(rollout)?;
+        if run.is_anything_in_flight() && run.looked_at.is_some_and(|at| now.since(at) < LOOK_EVERY) {
+            return run.soak_until;
+        }
+        run.looked_at = Some(now);
         let run = self.run(rollout)?;
         let rules = self.policy.waves.get(run.open_wave().index());
         let soak = rules.map_or(Span::ZERO, |wave| wave.soak);

@@ -31,7 +31,10 @@ fn a_straggler_does_not_begin_the_soak_anew() {
         let rollout = rig.start(package("2.0"), 0);
         rig.until_end(rollout);
         let (opened, settled) = course(&rig);
-        assert_eq!(opened[1], settled[7] + Span::from_secs(3600), "{slow_s}\n{}", rig.told());
+        // Two ticks more at most: not every end of an attempt is looked at.
+        let soaked = opened[1].since(settled[7]);
+        let hour = Span::from_secs(3600);
+        assert!(soaked >= hour && soaked <= hour + Span::from_secs(600), "{slow_s}: {soaked}\n{}", rig.told());
     }
 }
 
