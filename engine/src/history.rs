@@ -195,11 +195,7 @@ impl History {
         let (wrapped, straight) = ring.split_at(first);
         let straight = &straight[..length.min(straight.len())];
         for part in [straight, &wrapped[..length - straight.len()]] {
-            if factor == 1.0 {
-                out.extend(part.iter().map(|code| decode_times(*code, 1.0)));
-            } else {
-                out.extend(part.iter().map(|code| decode_times(*code, factor)));
-            }
+            out.extend(part.iter().map(|code| decode_times(*code, factor)));
         }
     }
 
