@@ -119,6 +119,11 @@ pub enum FleetError {
     },
 }
 
+/// Is what was heard last younger than [`SILENT_AFTER`]?
+fn is_recent(last: Option<Instant>, now: Instant) -> bool {
+    last.is_some_and(|at| now.since(at) <= SILENT_AFTER)
+}
+
 impl Fleet {
     /// Most devices of one engine.
     pub const DEVICES_MAX: usize = 4_000_000;
@@ -289,7 +294,7 @@ impl Fleet {
 
     /// Is its newest telemetry younger than [`SILENT_AFTER`]?
     pub fn is_heard(&self, device: usize, now: Instant) -> bool {
-        self.last_at[device].is_some_and(|at| now.since(at) <= SILENT_AFTER)
+        is_recent(self.last_at[device], now)
     }
 
     /// A device spoke otherwise than by telemetry.
@@ -416,7 +421,7 @@ impl Fleet {
     fn weigh(&mut self, at: Instant) {
         let mut shares = std::mem::take(&mut self.shares);
         let loads = &self.last[self.demand_metric];
-        let heard = self.last_at.iter().map(|last| last.is_some_and(|last| at.since(last) <= SILENT_AFTER));
+        let heard = self.last_at.iter().map(|last| is_recent(*last, at));
         let absent = self.removed.iter().zip(&self.out).map(|(removed, out)| *removed || *out);
         let devices = heard.zip(absent).zip(&self.weight).zip(loads);
         shares.clear();
