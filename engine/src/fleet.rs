@@ -5,7 +5,7 @@ use crate::ids::{DeviceId, DeviceIndex, PoolId, PoolIndex, RegionId, RegionIndex
 use crate::input::{DeviceFacts, TelemetryBatch};
 use crate::policy::Policy;
 use crate::time::{Instant, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Devices without any telemetry for this long are taken to be out of service, whatever the policy says of freshness.
 pub const SILENT_AFTER: Span = Span::from_secs(900);
@@ -36,6 +36,8 @@ pub struct Fleet {
     pub out: Vec<bool>,
     /// Newest telemetry, by device.
     pub last_at: Vec<Option<Instant>>,
+    /// Marked silent since the newest telemetry came.
+    unknown: BTreeSet<DeviceIndex>,
     /// Newest values, by metric, then device; NaN where never known.
     pub last: Vec<Vec<f32>>,
     slot_peak: Vec<Vec<f32>>,
@@ -149,6 +151,7 @@ impl Fleet {
             removed: Vec::new(),
             out: Vec::new(),
             last_at: Vec::new(),
+            unknown: BTreeSet::new(),
             last: vec![Vec::new(); metrics.len()],
             slot_peak: vec![Vec::new(); metrics.len()],
             slot_disturbed: Vec::new(),
@@ -301,6 +304,7 @@ impl Fleet {
     pub fn mark_heard(&mut self, device: DeviceIndex, now: Instant) {
         if let Some(at) = self.last_at.get_mut(device.index()) {
             *at = Some(now);
+            self.unknown.remove(&device);
         }
     }
 
@@ -308,7 +312,13 @@ impl Fleet {
     pub fn mark_silent(&mut self, device: DeviceIndex) {
         if let Some(at) = self.last_at.get_mut(device.index()) {
             *at = None;
+            self.unknown.insert(device);
         }
+    }
+
+    /// Was it marked silent, and has no telemetry come since that could say whether it serves?
+    pub fn is_unknown(&self, device: DeviceIndex) -> bool {
+        self.unknown.contains(&device)
     }
 
     /// In service: in the fleet, not taken out by us, and heard.
@@ -346,6 +356,7 @@ impl Fleet {
             return Err(FleetError::Unknown(*unknown));
         }
         let closed = self.turn_slot(at);
+        self.unknown.clear();
         match &batch.devices {
             None => self.take_all(at, &batch.columns),
             Some(list) => self.take_some(at, list, &batch.columns),

@@ -32,6 +32,8 @@ pub(crate) struct Checks {
     attempts: BTreeMap<AttemptId, Option<AttemptState>>,
     /// By device: the last attempt.
     last: BTreeMap<usize, AttemptId>,
+    /// Devices that served at the last tick and were out by the books.
+    mistaken: BTreeSet<usize>,
 }
 
 /// The world as a command leaves the engine.
@@ -114,6 +116,7 @@ impl Checks {
             pace: Pace::default(),
             attempts: BTreeMap::new(),
             last: BTreeMap::new(),
+            mistaken: BTreeSet::new(),
         }
     }
 
@@ -175,7 +178,7 @@ impl Checks {
                 if !condition.crashed && !condition.out {
                     self.budgets(now, d, scene);
                     if sees_true {
-                        self.demand(now, d, policy, world);
+                        self.demand(now, d, scene);
                     }
                 }
             }
@@ -203,6 +206,16 @@ impl Checks {
             }
             _ => {}
         }
+    }
+
+    /// Telemetry is taken.
+    pub(crate) fn tick(&mut self, devices: &Devices) {
+        self.mistaken = self.mistaken_now(devices).collect();
+    }
+
+    /// Devices that lost their work without a word and serve, while the engine waits for them.
+    fn mistaken_now(&self, devices: &Devices) -> impl Iterator<Item = usize> {
+        devices.lost.iter().copied().filter(|d| self.last_end(*d).is_none())
     }
 
     /// The controller dies.
@@ -246,14 +259,16 @@ impl Checks {
     }
 
     /// A device that is taken back while it serves must leave its pool able to serve what was asked of it at the last tick. Where a member
-    /// has crashed since, the engine cannot have known.
-    fn demand(&mut self, now: Instant, device: usize, policy: &Policy, world: &World) {
+    /// has crashed since, or served then though it was told to go out, the engine cannot have known.
+    fn demand(&mut self, now: Instant, device: usize, scene: &Scene<'_>) {
+        let Scene { policy, world, devices, .. } = *scene;
         let (demand, members) = world.pool_demand(device);
         let rules = &policy.plan;
         if rules.basis == Basis::Ignore || (members.len() as u32) < rules.pool_members_min {
             return;
         }
-        if members.iter().any(|d| world.conditions[*d].crashed) {
+        let is_mistaken = self.mistaken.iter().copied().chain(self.mistaken_now(devices)).any(|d| members.contains(&d));
+        if is_mistaken || members.iter().any(|d| world.conditions[*d].crashed) {
             return;
         }
         let serves = |d: &&usize| !world.conditions[**d].out;

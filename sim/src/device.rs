@@ -17,7 +17,7 @@ use slacktide_engine::rollout::AttemptState;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::version::Version;
 use slacktide_scenarios::{BadReleaseKind, Duration, Scenario};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Time a word takes from a device to the engine.
 const WORD: Span = Span::from_secs(1);
@@ -103,6 +103,8 @@ pub(crate) struct Devices {
     pub(crate) double_installs: u64,
     /// Counts ends of installs and rollbacks: a count of who is busy made before is old.
     pub(crate) ends: u64,
+    /// Went down while they were out, and have been told nothing since: whoever took them out believes that they still are.
+    pub(crate) lost: BTreeSet<usize>,
 }
 
 /// What a device acts upon.
@@ -144,6 +146,7 @@ impl Devices {
             bytes_moved: 0.0,
             double_installs: 0,
             ends: 0,
+            lost: BTreeSet::new(),
         }
     }
 
@@ -211,6 +214,7 @@ impl Devices {
 
     fn install(&mut self, d: usize, order: Order, void_at: Instant, around: &mut Around<'_>) {
         self.tries[d] += 1;
+        self.lost.remove(&d);
         around.world.conditions[d].updating = true;
         let mut stream = Stream::new(self.seed, Purpose::Attempt, (d as u64) << 16 | self.tries[d]);
         let (physics, failures) = (&around.scenario.updates, &around.scenario.failures);
@@ -254,6 +258,7 @@ impl Devices {
     }
 
     fn restore(&mut self, d: usize, (id, version): (CommandId, Version), around: &mut Around<'_>) {
+        self.lost.remove(&d);
         if let Some(job) = &self.jobs[d] {
             around.say(d, job.order.command, CommandResult::Failed { reason: "taken back".to_owned() });
         }
@@ -473,6 +478,9 @@ impl Devices {
 
     /// A device goes down: whatever was under way is lost without a word; it comes back on the release it ran.
     pub(crate) fn crash(&mut self, d: usize, around: &mut Around<'_>) {
+        if around.world.conditions[d].out {
+            self.lost.insert(d);
+        }
         self.drop_job(d, around);
         let condition = &mut around.world.conditions[d];
         condition.crashed = true;

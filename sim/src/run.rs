@@ -419,6 +419,7 @@ impl<'a> Driver<'a> {
             self.world.leak(now, &mut self.columns[memory]);
         }
         self.world.serve(now, tick, book, &mut self.columns);
+        self.checks.tick(&self.devices);
         self.ticks += 1;
         self.queue.push(now + tick, Event::Tick(n + 1));
         self.network.tick(now, &mut self.queue);

@@ -56,7 +56,8 @@ impl Engine {
                 self.fleet.mark_silent(attempt.device);
                 self.replan("a device was given up");
             }
-        } else {
+        } else if !matches!(result, CommandResult::Rejected { .. }) {
+            // Who refuses may be busy with what was given up before: that is no sign that it serves.
             self.fleet.mark_heard(attempt.device, self.now);
         }
         if issued.what == CommandFor::Install && attempt.state == AttemptState::RollingBack {

@@ -6,6 +6,9 @@ use crate::ids::{DeviceIndex, PoolIndex};
 use crate::policy::Basis;
 use crate::rollout::HoldReason;
 
+/// Of the weight in service: from this share on, devices report no more load however much is asked of them.
+const SATURATED_SHARE: f64 = 0.995;
+
 #[derive(Debug, Clone)]
 struct PoolRoom {
     spare: f64,
@@ -75,7 +78,8 @@ impl Budget {
     }
 
     /// Books the device if its pool and region can spare it. One that we took out already costs nothing. One that is silent may be down, or
-    /// may serve where its word does not reach us: its load is nobody's to spare, but no more of them go at once than may be out.
+    /// may serve where its word does not reach us: its load is nobody's to spare, but no more of them go at once than may be out, and not
+    /// before the next tick has had its say.
     ///
     /// # Errors
     /// The rule that holds it, with its numbers.
@@ -87,7 +91,7 @@ impl Budget {
         }
         if !engine.fleet.is_heard(d, engine.now) {
             let region = &mut self.regions[engine.fleet.region_of[d].index()];
-            if !pool.heard {
+            if !pool.heard || engine.fleet.is_unknown(device) {
                 return Err(HoldReason::StaleTelemetry);
             } else if pool.silent == Some(0) {
                 return Err(HoldReason::PoolOutMax);
@@ -120,13 +124,15 @@ impl Budget {
 
 impl Engine {
     /// Weight that a pool of which `serving` is in service can spare for as long as a device is out: its demand is taken as the larger of
-    /// what it is now and the upper quantile of what is to come.
+    /// what it is now and the upper quantile of what is to come. A pool whose members were all at their limit at the last tick does not
+    /// show what more was asked of them: it is taken to be asked for all it has.
     fn spare_weight(&self, pool: usize, serving: f64) -> f64 {
         let rules = &self.policy.plan;
         let facts = &self.fleet.pools[pool];
         let index = PoolIndex(pool as u32);
         let ahead = (0..=self.window_slots()).map(|s| self.demand_at(index, self.now + rules.slot.times(s)));
-        let demand = ahead.fold(facts.demand, f64::max);
+        let hides = facts.demand >= SATURATED_SHARE * facts.weight_serving;
+        let demand = ahead.fold(if hides { facts.weight_total } else { facts.demand }, f64::max);
         let reserve = rules.pool_reserve_percent / 100.0 * facts.weight_total;
         serving - (demand + reserve) / (rules.load_limit_percent / 100.0)
     }

@@ -7,4 +7,5 @@ mod machines;
 mod rig;
 mod rollback;
 mod second_order;
+mod unseen;
 mod waves;
