@@ -23,8 +23,9 @@ const TOLD_MAX: usize = 20;
 pub(crate) struct Checks {
     hours: Hours,
     promises: Promises,
-    commands: BTreeSet<u64>,
-    outcomes: BTreeMap<u64, u32>,
+    /// Whom each command was for.
+    commands: BTreeMap<u64, usize>,
+    outcomes: BTreeMap<u64, Heard>,
     violations: Vec<String>,
     busy: Busy,
     pace: Pace,
@@ -34,6 +35,14 @@ pub(crate) struct Checks {
     last: BTreeMap<usize, AttemptId>,
     /// Devices that served at the last tick and were out by the books.
     mistaken: BTreeSet<usize>,
+}
+
+/// What a device has said of one command.
+#[derive(Debug, Default)]
+struct Heard {
+    times: u32,
+    /// Does it say what the device runs now?
+    tells_release: bool,
 }
 
 /// The world as a command leaves the engine.
@@ -109,7 +118,7 @@ impl Checks {
         Self {
             hours: Hours::new(policy),
             promises: Promises::default(),
-            commands: BTreeSet::new(),
+            commands: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             violations: Vec::new(),
             busy: Busy::default(),
@@ -147,7 +156,7 @@ impl Checks {
         let d = command.device.index();
         match command.kind {
             CommandKind::Install { command: id, attempt, generation, rollout, .. } => {
-                if !self.commands.insert(id.0) {
+                if self.commands.insert(id.0, d).is_some() {
                     self.violated(format!("{now}: command {id} was given twice"));
                 }
                 // Who was silent for as long as the policy allows may be told again; nobody else.
@@ -167,7 +176,7 @@ impl Checks {
                 broken.into_iter().flatten().for_each(|broken| self.violated(broken));
             }
             CommandKind::Rollback { command: id, attempt, .. } => {
-                if !self.commands.insert(id.0) {
+                if self.commands.insert(id.0, d).is_some() {
                     self.violated(format!("{now}: command {id} was given twice"));
                 }
                 self.attempts.insert(attempt, None);
@@ -291,12 +300,26 @@ impl Checks {
             self.pace.succeeded();
         }
         self.promises.answered(command, result);
-        let n = self.outcomes.entry(command).or_default();
-        *n += 1;
-        let n = *n;
+        let outcome = self.outcomes.entry(command).or_default();
+        outcome.times += 1;
+        outcome.tells_release |= matches!(result, CommandResult::Succeeded | CommandResult::AlreadyCurrent);
+        let n = outcome.times;
         if n > 1 {
             self.violated(format!("command {command} has {n} outcomes"));
         }
+    }
+
+    /// Devices from which no word of their newest work has come: what they run nobody can know.
+    fn unheard(&self) -> BTreeSet<usize> {
+        let mut unheard = BTreeSet::new();
+        for (command, device) in &self.commands {
+            match self.outcomes.get(command) {
+                None => unheard.insert(*device),
+                Some(outcome) if outcome.tells_release => unheard.remove(device),
+                Some(_) => false,
+            };
+        }
+        unheard
     }
 
     /// The run is over.
@@ -312,7 +335,8 @@ impl Checks {
         // Who was never heard of again, or could not go back, may be on either release; the engine says `failed`.
         let is_unknown =
             |d: &usize| matches!(self.last_end(*d), Some(AttemptState::TimedOut | AttemptState::RollbackFailed));
-        let lost: Vec<usize> = wrong.iter().copied().filter(|d| !is_unknown(d)).collect();
+        let unheard = self.unheard();
+        let lost: Vec<usize> = wrong.iter().copied().filter(|d| !is_unknown(d) && !unheard.contains(d)).collect();
         if let Some(first) = lost.first().filter(|_| ended) {
             let n = lost.len();
             self.violated(format!("{n} devices run another release than the engine believes, such as device {first}"));
