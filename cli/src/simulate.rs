@@ -258,7 +258,8 @@ fn print_plain(setup: &Setup, runs: &[RunResult], tables: &Tables, out: Option<&
     crate::say!("{}", text::summary(tables).trim_end());
     if runs.len() > 1 {
         let rows = measures(runs).into_iter().map(|(name, s)| {
-            vec![name, text::number(s.mean), format!("{} … {}", text::number(s.ci95[0]), text::number(s.ci95[1]))]
+            let interval = s.ci95.map(|[low, high]| format!("{} … {}", text::number(low), text::number(high)));
+            vec![name, text::number(s.mean), interval.unwrap_or_else(|| "–".to_owned())]
         });
         let rows: Vec<Vec<String>> = rows.collect();
         crate::say!(

@@ -31,7 +31,7 @@ pub struct Difference {
 impl Difference {
     /// Does the interval leave open which is larger?
     pub fn is_noise(&self) -> bool {
-        self.summary.ci95[0] <= 0.0 && self.summary.ci95[1] >= 0.0
+        self.summary.ci95.is_none_or(|[low, high]| low <= 0.0 && high >= 0.0)
     }
 }
 

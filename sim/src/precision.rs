@@ -68,7 +68,8 @@ impl Rule {
         let mut widths = Vec::new();
         for (measure, floor) in &self.measures {
             let mut add = |of: String, summary: &Summary, size: f64| {
-                let half_width = (summary.ci95[1] - summary.ci95[0]) / 2.0;
+                // What only one run has measured can be known no better by its mean.
+                let half_width = summary.half_width().unwrap_or(0.0);
                 widths.push(Width { of, measure: measure.clone(), half_width, target: (relative * size).max(*floor) });
             };
             let all: Vec<_> = arms.iter().map(|arm| measures(&arm.runs).get(measure).copied()).collect();
@@ -185,7 +186,7 @@ mod tests {
     fn coverage_survives_stopping() {
         let covered = |draw: u64| {
             let (_, arms) = reach(&rule(0.05, 0.0, 2000), &[10.0], 0.0, draw);
-            let [low, high] = measures(&arms[0].runs)["m"].ci95;
+            let [low, high] = measures(&arms[0].runs)["m"].ci95.unwrap();
             low <= 10.0 && 10.0 <= high
         };
         let share = (0..2000).filter(|draw| covered(*draw)).count() as f64 / 2000.0;

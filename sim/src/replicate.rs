@@ -10,8 +10,15 @@ use std::collections::BTreeMap;
 pub struct Summary {
     /// Mean.
     pub mean: f64,
-    /// 95 % confidence interval of the mean; both ends are the mean for a single value.
-    pub ci95: [f64; 2],
+    /// 95 % confidence interval of the mean; `None` for a single value, which does not say how far values spread.
+    pub ci95: Option<[f64; 2]>,
+}
+
+impl Summary {
+    /// Half of the interval's width.
+    pub fn half_width(&self) -> Option<f64> {
+        self.ci95.map(|[low, high]| (high - low) / 2.0)
+    }
 }
 
 /// 97.5 % points of Student's t for 1 to 30 degrees of freedom (R 4: `qt(0.975, 1:30)`).
@@ -24,18 +31,19 @@ const T_975: [f64; 30] = [
 ///
 /// ```
 /// let summary = slacktide_sim::summarise(&[1.0, 2.0, 3.0]).unwrap();
-/// assert!((summary.mean - 2.0).abs() < 1e-12 && (summary.ci95[1] - 4.484).abs() < 1e-2);
+/// assert!((summary.mean - 2.0).abs() < 1e-12 && (summary.ci95.unwrap()[1] - 4.484).abs() < 1e-2);
+/// assert_eq!(slacktide_sim::summarise(&[1.0]).unwrap().ci95, None);
 /// ```
 pub fn summarise(values: &[f64]) -> Option<Summary> {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     match values.len() {
         0 => None,
-        1 => Some(Summary { mean, ci95: [mean, mean] }),
+        1 => Some(Summary { mean, ci95: None }),
         count => {
             let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
             let half = T_975.get(count - 2).copied().unwrap_or(1.96 + 2.4 / (n - 1.0)) * (variance / n).sqrt();
-            Some(Summary { mean, ci95: [mean - half, mean + half] })
+            Some(Summary { mean, ci95: Some([mean - half, mean + half]) })
         }
     }
 }

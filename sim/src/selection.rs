@@ -28,15 +28,16 @@ pub struct Selection {
 }
 
 /// Judges arms in a measure over the seeds in which all have it; `None` with fewer than two arms or such seeds. `confidence` lies
-/// between 0.5 and 1.
-pub fn select(arms: &[&Arm], measure: &str, confidence: f64) -> Option<Selection> {
+/// between 0.5 and 1. The error is shared among `comparisons`, or among those that are needed where they are more: whoever tells more
+/// pairs apart beside this asks for the same level here, so that the two never contradict each other.
+pub fn select(arms: &[&Arm], measure: &str, confidence: f64, comparisons: usize) -> Option<Selection> {
     let seeds = arms.iter().map(|arm| arm.runs.len()).min()?;
     let row = |seed: usize| arms.iter().map(|arm| arm.runs[seed].measures.get(measure).copied()).collect();
     let rows: Vec<Vec<f64>> = (0..seeds).filter_map(row).collect();
     if arms.len() < 2 || rows.len() < 2 {
         return None;
     }
-    let (subset, intervals) = judge(&rows, confidence);
+    let (subset, intervals) = judge(&rows, confidence, comparisons);
     let name = |i: usize| arms[i].name.clone();
     Some(Selection {
         measure: measure.to_owned(),
@@ -47,9 +48,9 @@ pub fn select(arms: &[&Arm], measure: &str, confidence: f64) -> Option<Selection
 }
 
 /// The subset and the intervals from a value an arm in each row.
-fn judge(rows: &[Vec<f64>], confidence: f64) -> (Vec<usize>, Vec<Summary>) {
+fn judge(rows: &[Vec<f64>], confidence: f64, comparisons: usize) -> (Vec<usize>, Vec<Summary>) {
     let (n, arms) = (rows.len() as f64, rows[0].len());
-    let quantile = student_quantile(1.0 - (1.0 - confidence) / (arms as f64 - 1.0), n - 1.0);
+    let quantile = student_quantile(1.0 - (1.0 - confidence) / comparisons.max(arms - 1) as f64, n - 1.0);
     let mean = |i: usize, j: usize| rows.iter().map(|row| row[i] - row[j]).sum::<f64>() / n;
     // Mean difference i − j, and what chance may have added to it.
     let mut differences = vec![vec![(0.0, 0.0); arms]; arms];
@@ -68,7 +69,7 @@ fn judge(rows: &[Vec<f64>], confidence: f64) -> (Vec<usize>, Vec<Summary>) {
         let over = others(i).filter(|j| subset.contains(j)).map(|j| differences[i][j].0 + differences[i][j].1);
         let under = others(i).map(|j| differences[i][j].0 - differences[i][j].1).fold(f64::NEG_INFINITY, f64::max);
         let low = if subset.contains(&i) { under.min(0.0) } else { 0.0 };
-        Summary { mean: middle, ci95: [low, over.fold(0.0, f64::max)] }
+        Summary { mean: middle, ci95: Some([low, over.fold(0.0, f64::max)]) }
     };
     let intervals = (0..arms).map(interval).collect();
     (subset, intervals)
@@ -104,13 +105,14 @@ mod tests {
         ] {
             let (mut kept, mut held) = (0, 0);
             for draw_number in 0..DRAWS {
-                let (subset, intervals) = judge(&draw(&means, &spreads, rows, draw_number), 0.95);
+                let (subset, intervals) = judge(&draw(&means, &spreads, rows, draw_number), 0.95, 0);
                 kept += u64::from(subset.contains(&0));
                 let truth = |i: usize| {
                     let others = means.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, m)| *m);
                     means[i] - others.fold(f64::INFINITY, f64::min)
                 };
-                let holds = |(i, s): (usize, &Summary)| s.ci95[0] <= truth(i) && truth(i) <= s.ci95[1];
+                let holds =
+                    |(i, s): (usize, &Summary)| s.ci95.is_some_and(|[low, high]| low <= truth(i) && truth(i) <= high);
                 held += u64::from(intervals.iter().enumerate().all(holds));
             }
             let share = |count: u64| count as f64 / DRAWS as f64;
@@ -120,22 +122,21 @@ mod tests {
 
     #[test]
     fn a_clear_best_stands_alone() {
-        let (subset, intervals) = judge(&draw(&[0.0, 3.0, 9.0], &[0.5; 3], 12, 1), 0.95);
+        let (subset, intervals) = judge(&draw(&[0.0, 3.0, 9.0], &[0.5; 3], 12, 1), 0.95, 0);
         assert_eq!(subset, [0]);
-        assert!(intervals[0].ci95[0] < -1.0 && intervals[0].ci95[1] == 0.0, "{intervals:?}");
-        assert!(intervals[2].ci95[0] == 0.0 && intervals[2].ci95[1] > 8.0, "{intervals:?}");
+        let ([low, none], [zero, high]) = (intervals[0].ci95.unwrap(), intervals[2].ci95.unwrap());
+        assert!(low < -1.0 && none == 0.0 && zero == 0.0 && high > 8.0, "{intervals:?}");
     }
 
     /// By hand: two arms, differences 1, 2, 3; t(0.95, 2) = 2.919986, standard error 1/√3.
     #[test]
     fn two_arms_are_a_one_sided_paired_test() {
-        let (subset, intervals) = judge(&[vec![0.0, 1.0], vec![0.0, 2.0], vec![0.0, 3.0]], 0.95);
+        let (subset, intervals) = judge(&[vec![0.0, 1.0], vec![0.0, 2.0], vec![0.0, 3.0]], 0.95, 1);
         let reach = 2.919_985_58 / 3.0_f64.sqrt();
         assert_eq!(subset, [0]);
-        assert!(
-            (intervals[1].ci95[1] - (2.0 + reach)).abs() < 1e-6 && (intervals[0].ci95[0] + 2.0 + reach).abs() < 1e-6
-        );
-        let (both, _) = judge(&[vec![1.0, 1.0], vec![2.0, 2.0]], 0.95);
+        let ([low, _], [_, high]) = (intervals[0].ci95.unwrap(), intervals[1].ci95.unwrap());
+        assert!((high - (2.0 + reach)).abs() < 1e-6 && (low + 2.0 + reach).abs() < 1e-6);
+        let (both, _) = judge(&[vec![1.0, 1.0], vec![2.0, 2.0]], 0.95, 1);
         assert_eq!(both, [0, 1], "arms that are alike may both be the best");
     }
 }

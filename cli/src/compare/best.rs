@@ -22,15 +22,16 @@ pub(super) struct Best {
 }
 
 impl Best {
-    /// Judges arms that ran the same seeds; `None` where they have too few runs.
-    pub(super) fn of(arms: &[Arm]) -> Option<Self> {
+    /// Judges arms that ran the same seeds; `None` where they have too few runs. `comparisons` is the number of pairs that are told apart
+    /// beside this.
+    pub(super) fn of(arms: &[Arm], comparisons: usize) -> Option<Self> {
         let all: Vec<&Arm> = arms.iter().collect();
-        let overload = select(&all, MEASURES[0], EACH)?;
+        let overload = select(&all, MEASURES[0], EACH, comparisons)?;
         let finished = |arm: &&Arm| arm.runs.iter().all(|run| run.state == RolloutState::Finished);
         let may: Vec<&Arm> = arms.iter().filter(|arm| overload.subset.contains(&arm.name)).collect();
         // A rollout that was stopped is short: its makespan says nothing beside that of one that finished.
         let (done, short): (Vec<&Arm>, Vec<&Arm>) = may.into_iter().partition(finished);
-        let makespan = select(&done, MEASURES[1], EACH);
+        let makespan = select(&done, MEASURES[1], EACH, comparisons);
         let unfinished =
             if makespan.is_some() { short.iter().map(|arm| arm.name.clone()).collect() } else { Vec::new() };
         Some(Self { overload, makespan, unfinished })
@@ -47,6 +48,12 @@ impl Best {
             [one] => Some(one),
             _ => None,
         }
+    }
+
+    /// Arms that may cause the least overload.
+    #[cfg(test)]
+    pub(super) fn overload_subset(&self) -> &[String] {
+        &self.overload.subset
     }
 
     /// In words.

@@ -33,8 +33,8 @@ pub(super) fn findings(arms: &[Arm], verdicts: &[Verdict], ranking: &[String], f
         said.extend(what_perfect_would_buy(arms, verdicts, ranking));
     }
     said.push(format!(
-        "Every arm ran the same {} seeds; a difference is called one when a paired t-test, corrected for the pairs of a measure (Holm), \
-         leaves less than 5 % to chance. Noise does not show that arms are equal: more replications would show smaller differences.",
+        "Every arm ran the same {} seeds; intervals are of paired differences and hold for all pairs of a measure at once with 95 % confidence \
+         (Student's t, Bonferroni), and a difference is called one where 0 lies outside. Noise does not show that arms are equal: more replications would show smaller differences.",
         arms.first().map_or(0, |a| a.runs.len())
     ));
     let broken = arms.iter().flat_map(|a| a.runs.iter().flat_map(move |r| r.violations.iter().map(move |v| (a, r, v))));
@@ -87,8 +87,10 @@ fn forecast_error(arm: &Arm) -> Option<f64> {
 
 /// `−12 … 8`, in the unit people read.
 fn interval(verdict: &Verdict, scale: f64) -> String {
-    let [low, high] = verdict.difference.summary.ci95.map(|v| number(v / scale));
-    format!("{low} … {high}")
+    verdict.difference.summary.ci95.map_or_else(
+        || "by an unknown amount".to_owned(),
+        |[low, high]| format!("{} … {}", number(low / scale), number(high / scale)),
+    )
 }
 
 fn overload_words(verdict: &Verdict) -> String {
@@ -96,7 +98,7 @@ fn overload_words(verdict: &Verdict) -> String {
     if verdict.is_different() {
         let word = if mean < 0.0 { "less" } else { "more" };
         format!("{} device-minutes {word} overload caused ({})", number(mean.abs()), interval(verdict, 1.0))
-    } else if verdict.difference.summary.ci95 == [0.0, 0.0] {
+    } else if verdict.is_nothing() {
         "the same overload caused in every run".to_owned()
     } else {
         format!("overload caused differs by {} device-minutes: noise", interval(verdict, 1.0))
@@ -108,7 +110,7 @@ fn makespan_words(verdict: &Verdict) -> String {
     if verdict.is_different() {
         let word = if mean < 0.0 { "shorter" } else { "longer" };
         format!("{} h {word} ({})", number(mean.abs() / 3600.0), interval(verdict, 3600.0))
-    } else if verdict.difference.summary.ci95 == [0.0, 0.0] {
+    } else if verdict.is_nothing() {
         "as long in every run".to_owned()
     } else {
         format!("makespan differs by {} h: noise", interval(verdict, 3600.0))
@@ -136,8 +138,15 @@ fn pair(first: &Arm, other: &Arm, verdicts: &[Verdict], forecasters: bool) -> St
     format!("{} against {}{accuracy}: {}.", first.name, other.name, parts.join("; "))
 }
 
-/// Did better forecasts make a better rollout? Judged over the pairs whose forecasts and outcomes are both known.
+/// Did better forecasts make a better rollout? Judged over the pairs whose forecasts and outcomes are both known. The oracle has a sentence
+/// of its own: nobody can have its forecasts.
 fn worth_of_accuracy(arms: &[Arm], verdicts: &[Verdict]) -> Option<String> {
+    let said = worth_without_the_oracle(arms, verdicts)?;
+    let has_oracle = arms.iter().any(|arm| arm.name == ORACLE);
+    Some(if has_oracle { format!("{said} (The oracle is left out of this; what it gains stands next.)") } else { said })
+}
+
+fn worth_without_the_oracle(arms: &[Arm], verdicts: &[Verdict]) -> Option<String> {
     let main = |v: &&Verdict| [OVERLOAD, MAKESPAN].contains(&v.difference.measure.as_str());
     let of_models = |v: &&Verdict| v.difference.a != ORACLE && v.difference.b != ORACLE;
     let pairs: Vec<&Verdict> = verdicts.iter().filter(main).filter(of_models).collect();
@@ -198,15 +207,15 @@ fn reversed(verdict: &Verdict) -> Verdict {
     let difference = &mut other.difference;
     std::mem::swap(&mut difference.a, &mut difference.b);
     difference.summary.mean = -difference.summary.mean;
-    let [low, high] = difference.summary.ci95;
-    difference.summary.ci95 = [-high, -low];
+    difference.summary.ci95 = difference.summary.ci95.map(|[low, high]| [-high, -low]);
     other
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::pairs::verdicts;
+    use crate::compare::best::Best;
+    use crate::compare::pairs::{pairs, verdicts};
     use slacktide_sim::RunResult;
     use slacktide_sim::compare::ranking;
 
@@ -248,6 +257,7 @@ mod tests {
         let said = said(arms);
         assert!(said.contains("arima against naive (forecasts off by 3.10 points on average, against 6)"), "{said}");
         assert!(said.contains("noise") && said.contains("accuracy bought nothing measurable"), "{said}");
+        assert!(said.contains("The oracle is left out of this"), "{said}");
         assert!(said.contains("A perfect forecast (oracle) against the best of the others, arima"), "{said}");
     }
 
@@ -258,7 +268,33 @@ mod tests {
         let known = said(vec![arm("arima", Some(3.0), low), arm("naive", Some(6.0), high)]);
         assert!(known.contains("device-minutes less overload") && known.contains("made the better rollout"), "{known}");
         let worse = said(vec![arm("arima", Some(3.0), high), arm("naive", Some(6.0), low)]);
-        assert!(worse.contains("made the worse rollout"), "{worse}");
+        assert!(worse.contains("made the worse rollout") && !worse.contains("oracle"), "{worse}");
         assert!(said(vec![arm("arima", None, low), arm("naive", None, high)]).contains("is not known"));
+    }
+
+    /// Chance may tell arms apart in one sentence only where it does in all of them: pairs, and the statement on the best.
+    #[test]
+    fn no_sentence_excludes_what_another_calls_noise() {
+        let mut contradicted = 0;
+        for spread in 1..120 {
+            let spread = f64::from(spread) / 10.0;
+            let overload = |mean: f64, sign: f64| [0.0, 1.0, -1.0, 0.5].map(|v| mean + sign * spread * v);
+            let arms = vec![
+                arm("naive", Some(6.0), overload(30.0, 1.0)),
+                arm("seasonal-mean", Some(5.0), overload(20.0, 0.0)),
+                arm("arima", Some(3.0), overload(50.0, -0.5)),
+                arm("lstm", Some(3.0), overload(50.0, 0.5)),
+                arm("oracle", Some(0.0), overload(40.0, 0.2)),
+            ];
+            let verdicts = verdicts(&arms, &MEASURES, true);
+            let best = Best::of(&arms, pairs(&arms, true).len()).unwrap();
+            for verdict in verdicts.iter().filter(|v| v.difference.measure == OVERLOAD) {
+                let [low, high] = verdict.difference.summary.ci95.unwrap();
+                assert_eq!(verdict.is_different(), low > 0.0 || high < 0.0);
+            }
+            let naive = find(&verdicts, "naive", "seasonal-mean", OVERLOAD).unwrap();
+            contradicted += usize::from(naive.is_different() == best.overload_subset().contains(&"naive".to_owned()));
+        }
+        assert_eq!(contradicted, 0);
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let setups = setups(args, &base)?;
     let (arms, reached) = rounds::run(args, &base, &setups);
     let found = verdicts(&arms, &MEASURES, is_of_forecasters(args));
-    let best = Best::of(&arms);
+    let best = Best::of(&arms, pairs::pairs(&arms, is_of_forecasters(args)).len());
     let mut findings: Vec<String> = best.iter().map(Best::sentence).collect();
     findings.extend(reached.as_ref().and_then(|reached| rounds::sentence(args, reached)));
     findings.extend(findings::findings(&arms, &found, &ranking(&arms), is_of_forecasters(args)));
@@ -190,12 +190,9 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findi
         measures(&arm.runs).get(name).map_or_else(
             || "–".to_owned(),
             |s| {
-                let half = (s.ci95[1] - s.ci95[0]) / 2.0;
-                if name == "makespan_s" {
-                    format!("{} ± {} h", text::number(s.mean / 3600.0), text::number(half / 3600.0))
-                } else {
-                    format!("{} ± {}", text::number(s.mean), text::number(half))
-                }
+                let (scale, unit) = if name == "makespan_s" { (3600.0, " h") } else { (1.0, "") };
+                let half = s.half_width().map(|half| format!(" ± {}", text::number(half / scale)));
+                format!("{}{}{unit}", text::number(s.mean / scale), half.unwrap_or_default())
             },
         )
     };
@@ -218,14 +215,14 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findi
             format!("{} − {}", d.a, d.b),
             measure.to_owned(),
             n(d.summary.mean),
-            format!("{} … {}", n(d.summary.ci95[0]), n(d.summary.ci95[1])),
+            d.summary.ci95.map_or_else(|| "–".to_owned(), |[low, high]| format!("{} … {}", n(low), n(high))),
             verdict,
         ]
     };
     let rows: Vec<_> = shown.map(row).collect();
     crate::say!(
-        "Paired differences, seed by seed:\n{}",
-        text::table(&["pair", "measure", "mean", "95 % interval", ""], &rows)
+        "Paired differences, seed by seed; all intervals of a measure hold at once with 95 % (Bonferroni):\n{}",
+        text::table(&["pair", "measure", "mean", "interval", ""], &rows)
     );
     crate::say!("Least overload caused first, then time: {}\n", ranking(arms).join(", "));
     findings.iter().for_each(|sentence| crate::say!("{sentence}"));

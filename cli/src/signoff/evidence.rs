@@ -135,7 +135,10 @@ impl Subject {
             replications,
             journals: runs.iter().map(|run| run.journal_hash.clone()).collect(),
             measures: summaries
-                .map(|(name, s)| (name, Measure { mean: s.mean, low: s.ci95[0], high: s.ci95[1] }))
+                .map(|(name, s)| {
+                    let [low, high] = s.ci95.unwrap_or([s.mean; 2]);
+                    (name, Measure { mean: s.mean, low, high })
+                })
                 .collect(),
             missing: missing(&runs),
         };

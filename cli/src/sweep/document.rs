@@ -104,11 +104,20 @@ fn recommended(header: &Header, judged: &Judgement, measures: &[BTreeMap<String,
         OVERLOAD: of(OVERLOAD),
         MAKESPAN: of(MAKESPAN),
         "overload_limit": found.limit,
-        "overload_limit_from": if header.overload_max.is_some() { "given" } else { "upper end of the least overload's interval" },
+        "overload_limit_from": match (header.overload_max, sweep_has_intervals(header)) {
+            (Some(_), _) => "given",
+            (None, true) => "upper end of the least overload's interval",
+            (None, false) => "the least overload",
+        },
         "least_overload_point": found.least,
         "not_worse": found.not_worse,
         "range": range,
     })
+}
+
+/// A single run of each point has no intervals.
+pub(super) const fn sweep_has_intervals(header: &Header) -> bool {
+    header.sweep.replications > 1
 }
 
 fn violations(results: &[UnitResult]) -> Vec<String> {
@@ -172,6 +181,8 @@ pub(super) fn print_plain(header: &Header, document: &Value, out: Option<&Path>)
             (Some(mean), Some(low), Some(high)) => {
                 format!("{} ± {}", text::number(mean / scale), text::number((high - low) / 2.0 / scale))
             }
+            // One run has no interval.
+            (Some(mean), ..) => text::number(mean / scale),
             _ => "–".to_owned(),
         }
     };

@@ -1,12 +1,12 @@
 //! What a sweep found, in sentences.
 
-use super::document::{coordinate, range};
+use super::document::{coordinate, range, sweep_has_intervals};
 use super::header::Header;
 use super::points::word;
 use slacktide_reports::text::number;
 use slacktide_sim::Summary;
 use slacktide_sim::sweep::UnitResult;
-use slacktide_sim::sweep::front::{Judgement, MAKESPAN, OVERLOAD, Recommendation};
+use slacktide_sim::sweep::front::{Judgement, MAKESPAN, OVERLOAD, Recommendation, paired};
 use std::collections::BTreeMap;
 
 type Measures = BTreeMap<String, Summary>;
@@ -22,7 +22,7 @@ pub(super) fn findings(
     match &judged.recommended {
         Some(found) => {
             said.push(recommendation(header, measures, found));
-            said.push(as_good(header, judged, found));
+            said.push(as_good(header, points, judged, found));
             said.extend(at_an_end(header, found));
         }
         None => said.push(none_fits(header, measures, judged)),
@@ -46,7 +46,7 @@ pub(super) fn findings(
     } else if short > 0 {
         said.push("At no point did every rollout finish: makespans are the times to wherever they ended, and all points are judged.".to_owned());
     }
-    if header.sweep.replications == 1 {
+    if !sweep_has_intervals(header) {
         said.push(
             "Each point ran once: there are no intervals, and differences may be chance. More replications would tell."
                 .to_owned(),
@@ -72,12 +72,12 @@ pub(super) fn findings(
 fn with_interval(summary: Option<&Summary>, scale: f64) -> String {
     summary.map_or_else(
         || "–".to_owned(),
-        |s| {
-            if s.ci95[0] == s.ci95[1] {
-                return number(s.mean / scale);
+        |s| match s.ci95.filter(|[low, high]| low < high) {
+            None => number(s.mean / scale),
+            Some(ends) => {
+                let [low, high] = ends.map(|v| number(v / scale));
+                format!("{} ({low} … {high})", number(s.mean / scale))
             }
-            let [low, high] = s.ci95.map(|v| number(v / scale));
-            format!("{} ({low} … {high})", number(s.mean / scale))
         },
     )
 }
@@ -87,14 +87,16 @@ fn recommendation(header: &Header, measures: &[Measures], found: &Recommendation
     let limit = if header.overload_max.is_some() {
         format!("the limit of {} device-minutes", number(found.limit))
     } else {
-        format!(
-            "{} device-minutes, the upper end of the interval of the calmest point ({})",
-            number(found.limit),
-            header.words(found.least)
-        )
+        let least = if sweep_has_intervals(header) {
+            "the upper end of the interval of the calmest point"
+        } else {
+            "what the calmest point causes"
+        };
+        format!("{} device-minutes, {least} ({})", number(found.limit), header.words(found.least))
     };
+    let how = if sweep_has_intervals(header) { " (means, with 95 % intervals)" } else { "" };
     format!(
-        "Recommended: {}. It takes {} h and causes {} device-minutes of overload (means, with 95 % intervals): the shortest of those within {limit}.",
+        "Recommended: {}. It takes {} h and causes {} device-minutes of overload{how}: the shortest of those within {limit}.",
         header.words(found.point),
         with_interval(own.get(MAKESPAN), 3600.0),
         with_interval(own.get(OVERLOAD), 1.0)
@@ -102,14 +104,14 @@ fn recommendation(header: &Header, measures: &[Measures], found: &Recommendation
 }
 
 /// What does as well.
-fn as_good(header: &Header, judged: &Judgement, found: &Recommendation) -> String {
+fn as_good(header: &Header, points: &[Vec<UnitResult>], judged: &Judgement, found: &Recommendation) -> String {
     let others = found.not_worse.len() - 1;
     let best = header.sweep.points[found.point].first().map(word).unwrap_or_default();
-    if header.sweep.replications == 1 {
+    if !sweep_has_intervals(header) {
         return "Which other points do as well, one run of each cannot tell.".to_owned();
     }
     match range(header, found) {
-        _ if others == 0 => "Every other point tried is shown to be worse.".to_owned(),
+        _ if others == 0 => none_as_good(header, points, judged, found),
         Some((from, to)) if from != to => {
             format!(
                 "{best}; anything tried from {} to {} may do as well: nothing there is shown to be worse.",
@@ -129,6 +131,39 @@ fn as_good(header: &Header, judged: &Judgement, found: &Recommendation) -> Strin
             )
         }
     }
+}
+
+/// Why no other point is named beside the recommended one: only some may be shown to be worse.
+fn none_as_good(header: &Header, points: &[Vec<UnitResult>], judged: &Judgement, found: &Recommendation) -> String {
+    let own = &points[found.point];
+    let is_above = |runs: &[UnitResult], measure| {
+        paired(runs, own, measure).and_then(|difference| difference.ci95).is_some_and(|[low, _]| low > 0.0)
+    };
+    let is_judged = |runs: &[UnitResult]| !judged.finished_only || runs.iter().all(UnitResult::is_finished);
+    let others = (0..points.len()).filter(|i| *i != found.point);
+    let (left, unfinished): (Vec<usize>, Vec<usize>) = others.partition(|i| is_judged(&points[*i]));
+    let (worse, over): (Vec<usize>, Vec<usize>) =
+        left.into_iter().partition(|i| is_above(&points[*i], OVERLOAD) || is_above(&points[*i], MAKESPAN));
+    if over.is_empty() && unfinished.is_empty() {
+        return "Every other point tried is shown to be worse.".to_owned();
+    }
+    let mut said = Vec::new();
+    if !worse.is_empty() {
+        said.push(format!("shown to be worse: {}", worse.len()));
+    }
+    if !over.is_empty() {
+        let named: Vec<String> = over.iter().take(3).map(|i| header.words(*i)).collect();
+        let more = if over.len() > 3 { "; …" } else { "" };
+        said.push(format!(
+            "over the limit by the mean but not shown to be worse: {} ({}{more})",
+            over.len(),
+            named.join("; ")
+        ));
+    }
+    if !unfinished.is_empty() {
+        said.push(format!("not judged, a rollout not having finished: {}", unfinished.len()));
+    }
+    format!("Of the other points tried, {}.", said.join("; "))
 }
 
 /// A recommended value at the end of what was tried says little of what lies beyond.
@@ -158,5 +193,62 @@ fn none_fits(header: &Header, measures: &[Measures], judged: &Judgement) -> Stri
             with_interval(measures[*least].get(OVERLOAD), 1.0)
         ),
         _ => "No point could be judged: no run measured overload and makespan.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::header::SCHEMA;
+    use slacktide_sim::compare::summaries;
+    use slacktide_sim::sweep::Shard;
+    use slacktide_sim::sweep::front::judge;
+
+    /// What is said of points, each with its overload and makespan a seed.
+    fn said(points: &[&[(f64, f64)]], overload_max: Option<f64>) -> String {
+        let values: Vec<_> = (0..points.len()).map(|i| vec![i + 1]).collect();
+        let sweep = serde_json::json!({
+            "program": "1", "scenario": "s", "scenario_text": "", "devices": 4, "traces": null, "fleet": null, "policy": "p",
+            "policy_text": "", "varied": [{"field": "x", "kind": "number", "log": false}], "design": "grid", "repeated": 0,
+            "points": values, "seed": 1, "replications": points[0].len(), "remarks": [],
+        });
+        let sweep = serde_json::from_value(sweep).unwrap();
+        let header = Header { schema: SCHEMA.to_owned(), shard: Shard::WHOLE, overload_max, sweep };
+        let run = |point: usize, (seed, (overload, makespan)): (usize, &(f64, f64))| UnitResult {
+            point,
+            seed: seed as u64 + 1,
+            journal_hash: String::new(),
+            rollout_state: "finished".to_owned(),
+            measures: [(OVERLOAD.to_owned(), *overload), (MAKESPAN.to_owned(), *makespan)].into(),
+            invariant_violations: Vec::new(),
+        };
+        let runs = points.iter().enumerate().map(|(i, runs)| runs.iter().enumerate().map(|r| run(i, r)).collect());
+        let runs: Vec<Vec<UnitResult>> = runs.collect();
+        let measures: Vec<Measures> = runs.iter().map(|runs| summaries(runs.iter().map(|r| &r.measures))).collect();
+        findings(&header, &runs, &measures, &judge(&runs, overload_max)).join("\n")
+    }
+
+    #[test]
+    fn only_what_was_shown_to_be_worse_is_said_to_be() {
+        let calm: &[(f64, f64)] = &[(0.0, 36_000.0), (0.0, 36_100.0), (0.0, 36_200.0)];
+        let slow: &[(f64, f64)] = &[(0.0, 50_000.0), (0.0, 50_150.0), (0.0, 50_100.0)];
+        // Faster under every seed; over a limit of 0 by its mean, and yet its overload may be nothing.
+        let quick: &[(f64, f64)] = &[(0.0, 30_000.0), (4.0, 30_000.0), (1.0, 30_000.0)];
+        let told = said(&[slow, calm, quick], None);
+        assert!(told.starts_with("Recommended: x = 2."), "{told}");
+        assert!(!told.contains("Every other point"), "{told}");
+        assert!(
+            told.contains("shown to be worse: 1; over the limit by the mean but not shown to be worse: 1 (x = 3)"),
+            "{told}"
+        );
+        assert!(said(&[slow, calm], None).contains("Every other point tried is shown to be worse."));
+    }
+
+    #[test]
+    fn one_run_has_no_interval() {
+        let told = said(&[&[(3.0, 36_000.0)], &[(9.0, 30_000.0)]], None);
+        assert!(told.contains("causes 3 device-minutes of overload: the shortest"), "{told}");
+        assert!(told.contains("what the calmest point causes") && told.contains("there are no intervals"), "{told}");
+        assert!(!told.contains("95 %"), "{told}");
     }
 }

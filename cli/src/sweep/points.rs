@@ -3,7 +3,7 @@
 use super::Args;
 use crate::simulate::set_field;
 use crate::worlds::{World, fit};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use serde_json::Value;
 use slacktide_engine::document::InputError;
 use slacktide_engine::policy::Policy;
@@ -134,6 +134,14 @@ fn unplaced(error: InputError) -> InputError {
 fn edited(label: &str, text: &str, values: &[(&str, &Value)], prefix: &str) -> Result<String> {
     match with_values(text, values.iter().copied()) {
         Ok(text) => Ok(text),
-        Err((field, problem)) => bail!("{label}: field `{prefix}{field}`: {problem}"),
+        // As an error of a file: who knows the point adds no second label to it.
+        Err((field, problem)) => Err(InputError {
+            source_name: label.to_owned(),
+            line: None,
+            field: format!("{prefix}{field}"),
+            value: String::new(),
+            problem,
+        }
+        .into()),
     }
 }

@@ -129,6 +129,24 @@ fn worlds_are_varied_too_and_every_design_makes_a_page() {
     assert_eq!(points[1]["plan.pool_out_max"], "30%");
 }
 
+/// One run says nothing of how far values spread: neither table, document nor page makes an interval of it.
+#[test]
+fn one_run_of_each_point_has_no_intervals() {
+    let dir = tempfile::tempdir().unwrap();
+    let once = ["sweep", "--devices", "10", "--replications", "1", "--vary", "plan.device_load_max=40..60:2"];
+    let said = slacktide(&[once.as_slice(), &["--out", "o"]].concat(), dir.path());
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(!said.contains('±') && !said.contains("95 %"), "{said}");
+    let page = page_is_remade("o", dir.path());
+    assert!(!page.contains('±') && page.contains("One run of each point"));
+    let document = json(&[once.as_slice(), &["--json"]].concat(), dir.path());
+    let makespan = |document: &Value| document["measures"]["makespan_s"].clone();
+    let one = makespan(&document["points"][0]);
+    assert!(one["mean"].is_number() && one["ci95"].is_null(), "{one}");
+    let alone = makespan(&json(&["simulate", "--devices", "10", "--json"], dir.path()));
+    assert!(alone["mean"].is_number() && alone["ci95"].is_null(), "{alone}");
+}
+
 #[test]
 fn mistakes_are_told_before_anything_runs() {
     let dir = tempfile::tempdir().unwrap();
@@ -147,6 +165,7 @@ fn mistakes_are_told_before_anything_runs() {
         (vec!["--vary", "plan.basis=forecast,guess"], vec!["point 2 (plan.basis = guess)", "guess"]),
         (vec!["--vary", "plan.device_load_max=90..50"], vec!["the lower end must come first"]),
         (vec!["--vary", "plan.device_load_max=50"], vec!["varies nothing"]),
+        (vec!["--vary", "waves.9.soak=1h,2h"], vec!["slacktide: point 1 (waves.9.soak = 1h): field `waves.9.soak`: "]),
         (vec!["--vary", "waves.9.soak=1h..2h"], vec!["field `waves.9.soak`", "there are 4"]),
         (
             vec!["--vary", "scenario.devices=5..9", "--devices", "7"],

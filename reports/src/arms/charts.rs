@@ -16,11 +16,11 @@ pub(super) fn forest(document: &Document, measure: &str) -> Figure {
     let rows: Vec<_> = document.differences.iter().filter(|d| d.measure == measure).collect();
     let name = |a: &str, b: &str| format!("{a} − {b}");
     let left = 24 + rows.iter().map(|d| width_of(&name(&d.a, &d.b))).max().unwrap_or(0);
-    let ends = rows.iter().flat_map(|d| d.summary.ci95).map(|v| v / scale).chain([0.0]);
+    let ends = rows.iter().flat_map(|d| d.summary.ends()).map(|v| v / scale).chain([0.0]);
     let (Some(x), false) = (Scale::over(ends, left, WIDTH - 30), rows.is_empty()) else { return nothing(&title) };
     let bottom = TOP + ROW * rows.len() as i32;
     let description =
-        "a row for each pair, with the mean of the paired difference and its 95 % interval; the thick line marks 0";
+        "a row for each pair, with the mean of the paired difference and its interval; the thick line marks 0";
     let figure = draw(&title, description, bottom + 48, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&x, &x.ticks(8), TOP - 6, bottom, &format!("difference of {label}"))?;
@@ -28,7 +28,7 @@ pub(super) fn forest(document: &Document, measure: &str) -> Figure {
         for (i, d) in rows.iter().enumerate() {
             let y = TOP + ROW * i as i32 + ROW / 2;
             let (marker, colour) = if d.different { (Marker::Disc, FIRST) } else { (Marker::Ring, INK) };
-            let [low, high] = d.summary.ci95.map(|v| x.at(v / scale));
+            let [low, high] = d.summary.ends().map(|v| x.at(v / scale));
             canvas.text((left - 12, y), Hold::Right, &name(&d.a, &d.b))?;
             canvas.line(&[(low, y), (high, y)], colour, 2)?;
             for end in [low, high] {
@@ -39,7 +39,8 @@ pub(super) fn forest(document: &Document, measure: &str) -> Figure {
         Ok(())
     });
     let row = |d: &&Difference| {
-        let figures = [d.summary.mean, d.summary.ci95[0], d.summary.ci95[1]].map(|v| Cell::number(number(v / scale)));
+        let [low, high] = d.summary.ends();
+        let figures = [d.summary.mean, low, high].map(|v| Cell::number(number(v / scale)));
         [Cell::from(name(&d.a, &d.b))].into_iter().chain(figures).collect()
     };
     let header = ["pair".to_owned(), format!("difference of {label}"), "from".to_owned(), "to".to_owned()];
@@ -60,13 +61,12 @@ pub(super) fn scatter(document: &Document) -> Figure {
     let title = "Overload caused against makespan";
     let both = |arm: &'_ super::Arm| -> Option<(Summary, Summary)> {
         let hours = arm.measures.get("makespan_s")?;
-        let hours = Summary { mean: hours.mean / 3600.0, ci95: hours.ci95.map(|v| v / 3600.0) };
-        Some((hours, *arm.measures.get("overload_caused_device_minutes")?))
+        Some((hours.scaled(3600.0), *arm.measures.get("overload_caused_device_minutes")?))
     };
     let arms: Vec<_> = document.arms.iter().filter_map(|arm| both(arm).map(|both| (arm, both))).collect();
     // Neither measure can be negative, though the interval of a mean over few runs may reach there.
-    let xs = arms.iter().flat_map(|(_, (hours, _))| hours.ci95).map(|v| v.max(0.0));
-    let ys = arms.iter().flat_map(|(_, (_, overload))| overload.ci95).map(|v| v.max(0.0));
+    let xs = arms.iter().flat_map(|(_, (hours, _))| hours.ends()).map(|v| v.max(0.0));
+    let ys = arms.iter().flat_map(|(_, (_, overload))| overload.ends()).map(|v| v.max(0.0));
     let Some(mut y) = Scale::over(ys, HEIGHT - 48, 14) else { return nothing(title) };
     y.low = y.low.max(0.0);
     let left = room_left(&y);
@@ -77,8 +77,8 @@ pub(super) fn scatter(document: &Document) -> Figure {
         .map(|(arm, (hours, overload))| Point {
             name: &arm.name,
             at: (x.at(hours.mean), y.at(overload.mean)),
-            across: hours.ci95.map(|v| x.at(v.max(0.0))),
-            upright: overload.ci95.map(|v| y.at(v.max(0.0))),
+            across: hours.ends().map(|v| x.at(v.max(0.0))),
+            upright: overload.ends().map(|v| y.at(v.max(0.0))),
         })
         .collect();
     // Labels stand on the right where there is room: who is furthest right is served first.
@@ -100,8 +100,10 @@ pub(super) fn scatter(document: &Document) -> Figure {
         }
         Ok(())
     });
-    let cell =
-        |s: &Summary| Cell::number(format!("{} ({} … {})", number(s.mean), number(s.ci95[0]), number(s.ci95[1])));
+    let cell = |s: &Summary| {
+        let interval = s.ci95.map(|[low, high]| format!(" ({} … {})", number(low), number(high)));
+        Cell::number(format!("{}{}", number(s.mean), interval.unwrap_or_default()))
+    };
     let row = |(arm, (hours, overload)): &(&super::Arm, (Summary, Summary))| {
         vec![arm.name.as_str().into(), cell(hours), cell(overload)]
     };

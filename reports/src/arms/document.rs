@@ -1,5 +1,6 @@
 //! The document of a comparison of arms, as `comparison.json` holds it.
 
+use crate::text::number;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -72,8 +73,26 @@ pub struct Arm {
 pub struct Summary {
     /// Mean.
     pub mean: f64,
-    /// Interval.
-    pub ci95: [f64; 2],
+    /// Interval; a single run has none.
+    pub ci95: Option<[f64; 2]>,
+}
+
+impl Summary {
+    /// The ends of the interval, for a plot: where there is none, the mean alone.
+    pub(crate) fn ends(&self) -> [f64; 2] {
+        self.ci95.unwrap_or([self.mean; 2])
+    }
+
+    /// In another unit.
+    pub(crate) fn scaled(&self, scale: f64) -> Self {
+        Self { mean: self.mean / scale, ci95: self.ci95.map(|ends| ends.map(|v| v / scale)) }
+    }
+
+    /// `mean ± half width`, or the mean alone.
+    pub(crate) fn words(&self, scale: f64) -> String {
+        let half = self.ci95.map(|[low, high]| format!(" ± {}", number((high - low) / 2.0 / scale)));
+        format!("{}{}", number(self.mean / scale), half.unwrap_or_default())
+    }
 }
 
 /// A paired difference, `a − b`.
@@ -85,7 +104,7 @@ pub struct Difference {
     pub b: String,
     /// Which measure.
     pub measure: String,
-    /// Mean and interval.
+    /// Mean, and an interval that holds together with those of all pairs of this measure.
     #[serde(flatten)]
     pub summary: Summary,
     /// Probability of so large a difference by chance, corrected for the pairs of this measure; none when it rests on one run.

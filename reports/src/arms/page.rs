@@ -47,7 +47,7 @@ pub fn html(document: &Document) -> String {
         page.section(&format!("Differences: {}", unit(measure).map_or(measure, |u| u.label)));
         page.figure(
             &charts::forest(document, measure),
-            "Seed by seed, the first arm minus the second, with 95 % intervals. A disc differs by more than chance after correction for the number of pairs; a ring is noise.",
+            "Seed by seed, the first arm minus the second, with intervals that hold for all pairs at once with 95 % confidence. A disc differs by more than chance; a ring is noise.",
         );
     }
     page.section("All differences");
@@ -60,7 +60,7 @@ pub fn html(document: &Document) -> String {
         ("Makespan", "From the beginning of the rollout to its end."),
         ("Patch latency", "Hours that devices waited for the new release, summed over devices."),
         ("Paired difference", "Every arm ran the same seeds: the same load, the same failures. Differences are taken seed by seed, which cancels what the worlds have in common."),
-        ("Noise", "Chance explains the difference: paired t-test, corrected (Holm) for the pairs of the same measure, at 5 %. It does not show that the arms are equal: more replications would show smaller differences."),
+        ("Noise", "Chance explains the difference: paired t-test, its error shared among the pairs of the same measure (Bonferroni), at 5 %: 0 lies within the interval. It does not show that the arms are equal: more replications would show smaller differences."),
     ]);
     page.finish()
 }
@@ -93,8 +93,7 @@ fn may_be_best(page: &mut Page, selection: &Selection) {
 /// `mean ± half width`.
 fn cell(measure: &str, summary: &Summary) -> Cell {
     let scale = unit(measure).map_or(1.0, |u| u.scale);
-    let half = (summary.ci95[1] - summary.ci95[0]) / 2.0;
-    Cell::number(format!("{} ± {}", number(summary.mean / scale), number(half / scale)))
+    Cell::number(summary.words(scale))
 }
 
 fn row_of(document: &Document, measure: &str) -> impl Iterator<Item = Cell> {
@@ -133,11 +132,10 @@ fn all_measures(page: &mut Page, document: &Document) {
     names.sort_unstable();
     names.dedup();
     let row = |measure: &&str| {
-        let cells = document.arms.iter().map(|arm| {
-            let half = |s: &Summary| (s.ci95[1] - s.ci95[0]) / 2.0;
-            let text = |s: &Summary| format!("{} ± {}", number(s.mean), number(half(s)));
-            Cell::number(arm.measures.get(*measure).map_or_else(|| "–".to_owned(), text))
-        });
+        let cells = document
+            .arms
+            .iter()
+            .map(|arm| Cell::number(arm.measures.get(*measure).map_or_else(|| "–".to_owned(), |s| s.words(1.0))));
         [Cell::from(*measure)].into_iter().chain(cells).collect::<Vec<_>>()
     };
     let rows: Vec<Vec<Cell>> = names.iter().map(row).collect();
@@ -167,11 +165,13 @@ fn differences(page: &mut Page, document: &Document) {
             format!("{} − {}", d.a, d.b).into(),
             unit.map_or(d.measure.as_str(), |u| u.label).into(),
             Cell::number(n(d.summary.mean)),
-            Cell::number(format!("{} … {}", n(d.summary.ci95[0]), n(d.summary.ci95[1]))),
+            Cell::number(
+                d.summary.ci95.map_or_else(|| "–".to_owned(), |[low, high]| format!("{} … {}", n(low), n(high))),
+            ),
             Cell::number(p),
             verdict(d),
         ]
     };
     let rows: Vec<Vec<Cell>> = document.differences.iter().map(row).collect();
-    page.table(&["pair", "measure", "mean", "95 % interval", "p, corrected", "verdict"], &rows);
+    page.table(&["pair", "measure", "mean", "interval, all at once 95 %", "p, corrected", "verdict"], &rows);
 }

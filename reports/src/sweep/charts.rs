@@ -17,8 +17,7 @@ const WHISKERS_MAX: usize = 60;
 /// A measure of every point, in the unit people read.
 fn measured(document: &Document, measure: &str) -> Vec<Option<Summary>> {
     let scale = unit(measure).map_or(1.0, |u| u.scale);
-    let scaled = |s: &Summary| Summary { mean: s.mean / scale, ci95: s.ci95.map(|v| v / scale) };
-    document.points.iter().map(|point| point.measures.get(measure).map(scaled)).collect()
+    document.points.iter().map(|point| point.measures.get(measure).map(|s| s.scaled(scale))).collect()
 }
 
 fn whiskers(document: &Document) -> bool {
@@ -37,14 +36,17 @@ pub(super) fn response(document: &Document, varied: &Varied, measure: &str) -> F
     let title = format!("{label} against {}", varied.field);
     let values = measured(document, measure);
     let floor = floor(&values);
-    let ends = values.iter().flatten().flat_map(|s| if whiskers(document) { s.ci95 } else { [s.mean; 2] });
+    let ends = values.iter().flatten().flat_map(|s| if whiskers(document) { s.ends() } else { [s.mean; 2] });
     let Some(mut y) = Scale::over(ends.map(|v| v.max(floor)), bottom, TOP) else { return nothing(&title) };
     y.low = y.low.max(floor);
     let left = room_left(&y);
     let Some(axis) = FieldAxis::new(document, varied, left, RIGHT) else { return nothing(&title) };
-    let description = "a point for each setting tried, with the 95 % interval of its mean; the line joins the means of all settings that share a value";
+    let interval = if whiskers(document) { ", with the 95 % interval of its mean" } else { "" };
+    let description = format!(
+        "a point for each setting tried{interval}; the line joins the means of all settings that share a value"
+    );
     let best = document.recommended.as_ref().map(|r| r.point);
-    draw(&title, description, HEIGHT, |area| {
+    draw(&title, &description, HEIGHT, |area| {
         let canvas = Canvas(area);
         canvas.x_axis(&axis.scale, &axis.ticks, TOP, bottom, &axis.label)?;
         canvas.y_axis(&y, left, RIGHT, label)?;
@@ -58,7 +60,8 @@ pub(super) fn response(document: &Document, varied: &Varied, measure: &str) -> F
             let Some(summary) = summary else { continue };
             let (x, middle) = (axis.pixel(point), y.at(summary.mean));
             if whiskers(document) {
-                canvas.line(&[(x, y.at(summary.ci95[0].max(floor))), (x, y.at(summary.ci95[1]))], FIRST, 1)?;
+                let [low, high] = summary.ends();
+                canvas.line(&[(x, y.at(low.max(floor))), (x, y.at(high))], FIRST, 1)?;
             }
             if best != Some(i) {
                 canvas.marker((x, middle), Marker::Disc, FIRST)?;
@@ -92,8 +95,8 @@ fn band(
     let known = document.points.iter().zip(values).filter_map(|(point, s)| s.map(|s| (axis.pixel(point), s)));
     let mut order: Vec<(i32, Summary)> = known.collect();
     order.sort_by_key(|(x, _)| *x);
-    let there = order.iter().map(|(x, s)| (*x, y.at(s.ci95[0].max(y.low))));
-    let back = order.iter().rev().map(|(x, s)| (*x, y.at(s.ci95[1])));
+    let there = order.iter().map(|(x, s)| (*x, y.at(s.ends()[0].max(y.low))));
+    let back = order.iter().rev().map(|(x, s)| (*x, y.at(s.ends()[1])));
     canvas.area(&there.chain(back).collect::<Vec<_>>(), INNER)
 }
 

@@ -4,7 +4,7 @@ use super::document::{Document, Varied};
 use super::{charts, heat};
 use crate::arms::{Summary, unit};
 use crate::html::{Cell, Page};
-use crate::text::{counted, number, seeds};
+use crate::text::{counted, seeds};
 
 const OVERLOAD: &str = "overload_caused_device_minutes";
 const MAKESPAN: &str = "makespan_s";
@@ -77,11 +77,10 @@ fn responses(page: &mut Page, document: &Document, varied: &Varied) {
     } else {
         ""
     };
+    let means =
+        if document.replications > 1 { "Means with 95 % intervals over the seeds" } else { "One run of each point" };
     for measure in [OVERLOAD, MAKESPAN] {
-        page.figure(
-            &charts::response(document, varied, measure),
-            &format!("Means with 95 % intervals over the seeds.{line}{others}"),
-        );
+        page.figure(&charts::response(document, varied, measure), &format!("{means}.{line}{others}"));
     }
 }
 
@@ -90,10 +89,7 @@ fn points(page: &mut Page, document: &Document) {
     let measures: Vec<&str> = known.collect();
     let cell = |measure: &str, summary: Option<&Summary>| {
         let scale = unit(measure).map_or(1.0, |u| u.scale);
-        Cell::number(summary.map_or_else(
-            || "–".to_owned(),
-            |s| format!("{} ± {}", number(s.mean / scale), number((s.ci95[1] - s.ci95[0]) / 2.0 / scale)),
-        ))
+        Cell::number(summary.map_or_else(|| "–".to_owned(), |s| s.words(scale)))
     };
     let best = document.recommended.as_ref().map(|r| r.point);
     let as_good = |i: &usize| document.recommended.as_ref().is_some_and(|r| r.not_worse.contains(i));
@@ -123,7 +119,8 @@ fn points(page: &mut Page, document: &Document) {
         .chain(measures.iter().map(|m| label(m)))
         .chain(["rollouts ended"])
         .collect();
-    page.note("Mean ± half of the 95 % interval; sweep.json has every measure, sweep.csv every run.");
+    let what = if document.replications > 1 { "Mean ± half of the 95 % interval" } else { "One run of each point" };
+    page.note(&format!("{what}; sweep.json has every measure, sweep.csv every run."));
     if rows.len() <= OPEN_MAX {
         page.small_table(&header, &rows);
     } else {

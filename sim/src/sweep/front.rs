@@ -29,7 +29,8 @@ pub fn front(points: &[[f64; 2]]) -> Vec<usize> {
 pub struct Recommendation {
     /// Which.
     pub point: usize,
-    /// The most overload it might cause, device-minutes: as given, or the upper end of the 95 % interval of the point that causes least.
+    /// The most overload it might cause, device-minutes: as given, or the upper end of the 95 % interval of the point that causes least
+    /// (its mean, where one replication leaves no interval).
     pub limit: f64,
     /// The point that causes least overload.
     pub least: usize,
@@ -75,7 +76,7 @@ pub fn judge(points: &[Vec<UnitResult>], limit: Option<f64>) -> Judgement {
     let pareto: Vec<usize> = front(&means).into_iter().map(|place| judged[place]).collect();
     let measured = points.iter().all(|runs| runs.len() > 1);
     let above = |a: usize, b: usize, measure| {
-        paired(&points[a], &points[b], measure).is_some_and(|difference| difference.ci95[0] > 0.0)
+        paired(&points[a], &points[b], measure).and_then(|difference| difference.ci95).is_some_and(|ci95| ci95[0] > 0.0)
     };
     let beats = |better: usize, worse: usize| {
         let (overload, makespan) = (above(worse, better, OVERLOAD), above(worse, better, MAKESPAN));
@@ -88,7 +89,8 @@ pub fn judge(points: &[Vec<UnitResult>], limit: Option<f64>) -> Judgement {
         pareto.iter().fold(*first, |a, b| less(&a, b))
     });
     let recommended = least.and_then(|least| {
-        let within = summarise(&values(&points[least], OVERLOAD)).map_or(f64::NAN, |s| s.ci95[1]);
+        let within =
+            summarise(&values(&points[least], OVERLOAD)).map_or(f64::NAN, |s| s.ci95.map_or(s.mean, |ci95| ci95[1]));
         let limit = limit.unwrap_or(within);
         let fit = judged.iter().zip(&means).filter(|(_, mean)| mean[0] <= limit);
         let key = |mean: &[f64; 2]| (mean[1], mean[0]);
