@@ -24,7 +24,7 @@ mod twin;
 mod whatif;
 mod worlds;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::process::ExitCode;
 use terminal::{Outcome, log_to_stderr, print_line, say, wait};
 
@@ -91,8 +91,23 @@ enum Verb {
     Man(manual::ManArgs),
 }
 
+/// Reads the command line.
+fn command_line() -> Cli {
+    let mut command = with_negative_numbers(Cli::command());
+    let read = Cli::from_arg_matches_mut(&mut command.get_matches_mut());
+    read.unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// A number below 0 is the value of the option before it, whose own reader says what its range is; else it would be told to be an option
+/// that there is not, with a tip that cannot work.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let has_value = |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
+    let with = move |arg: clap::Arg| if has_value(&arg) { arg.allow_negative_numbers(true) } else { arg };
+    command.mut_args(with).mut_subcommands(with_negative_numbers)
+}
+
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
+    let result = match command_line().verb {
         Verb::Simulate(args) => simulate::run(args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Compare(args) => compare::run(&args),

@@ -48,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "TIME", requires = "chaos")]
     pub(crate) chaos_for: Option<String>,
     /// With --chaos: so many worlds
-    #[arg(long, value_name = "N", requires = "chaos")]
+    #[arg(long, value_name = "N", requires = "chaos", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) worlds: Option<u64>,
     /// With --chaos: the first world
     #[arg(long, value_name = "N", requires = "chaos", default_value_t = 0)]
@@ -93,6 +93,7 @@ pub(crate) fn run(args: Args) -> Result<Outcome> {
     if args.chaos {
         return crate::chaos::run(&args);
     }
+    args.world.check_seeds(args.replications)?;
     let mut setup = args.world.setup()?;
     if let Some(policy) = &args.policy {
         setup = World::with_policy(&setup, policy)?;

@@ -3,7 +3,7 @@
 use crate::{Outcome, journal, worlds};
 use anyhow::{Context, Result, bail};
 use slacktide_engine::document::parse_span;
-use slacktide_engine::journal::Line;
+use slacktide_engine::journal::{Entry, Line};
 use slacktide_engine::policy::Policy;
 use slacktide_engine::time::{Instant, Span};
 use slacktide_reports::{files, text, twin as page};
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT", requires = "identity", conflicts_with = "journal")]
     controller: Option<String>,
     /// Folder of the person who asks the controller
-    #[arg(long, value_name = "DIR", requires = "controller")]
+    #[arg(long, value_name = "DIR", requires = "controller", conflicts_with = "journal")]
     identity: Option<PathBuf>,
     /// How far to look ahead
     #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = span)]
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     looks: u32,
     /// Draws the loads to come
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = worlds::seed)]
     seed: u64,
     /// Folder for report.html and twin.json
     #[arg(long, value_name = "DIR")]
@@ -77,7 +77,7 @@ fn moment(text: &str) -> Result<Instant, String> {
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let (lines, name) = recorded(args)?;
     let shown = cut(args, &lines)?;
-    let alternatives: Vec<Policy> = args.policies.iter().map(|name| worlds::policy(name)).collect::<Result<_>>()?;
+    let alternatives = alternatives(&args.policies, &lines)?;
     let arms = alternatives.len() as u64 + 1;
     let question = Question { ahead: args.ahead, runs: args.runs, seed: args.seed, alternatives };
     let bar = crate::simulate::bar(args.runs * (arms + u64::from(args.looks)), "looking ahead");
@@ -122,6 +122,31 @@ fn recorded(args: &Args) -> Result<(Vec<Line>, String)> {
     }
     let path = args.journal.as_ref().context("give a journal, or --controller and --identity")?;
     Ok((journal::read_lines(path)?, path.display().to_string()))
+}
+
+/// The policies beside the journal's own, which stands among the arms already.
+fn alternatives(names: &[String], lines: &[Line]) -> Result<Vec<Policy>> {
+    let own = match lines.first().map(|line| &line.entry) {
+        // One that does not read is told where the engine is rebuilt under it.
+        Some(Entry::Header(header)) => Policy::from_toml("journal header", &header.policy).ok(),
+        _ => None,
+    };
+    let mut policies: Vec<Policy> = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        if names[..i].contains(name) {
+            bail!("--policies: `{name}` stands twice");
+        }
+        let mut policy = worlds::policy(name)?;
+        if own.as_ref().is_some_and(|own| policy.name == own.name && policy.to_toml() == own.to_toml()) {
+            bail!("--policies: `{name}` is the journal's own policy, under which it looks ahead anyway: leave it out");
+        }
+        // Of the same name and yet another: a field was changed with --set, or a file has the name of the library's.
+        if own.iter().chain(&policies).any(|other| other.name == policy.name) {
+            policy.name = format!("{} (as named)", policy.name);
+        }
+        policies.push(policy);
+    }
+    Ok(policies)
 }
 
 /// The lines up to `--at`.

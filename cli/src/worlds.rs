@@ -19,7 +19,7 @@ pub(crate) struct World {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub(crate) devices: Option<u32>,
     /// First seed; replication i uses seed + i
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
     /// Recorded load (CSV or CSV.GZ; a folder is read with all its folders) instead of the scenario's
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -164,10 +164,29 @@ impl World {
         Ok(setup)
     }
 
+    /// Has every run of so many a seed of its own? Behind the last one they would begin at 0 again.
+    pub(crate) fn check_seeds(&self, runs: u32) -> Result<()> {
+        check_seeds(self.seed, runs)
+    }
+
     /// Starts the threads asked for.
     pub(crate) fn start_threads(&self) -> Result<()> {
         start_threads(self.threads)
     }
+}
+
+/// A seed of the command line.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a whole number in 0..={}", u64::MAX))
+}
+
+/// As [`World::check_seeds`].
+pub(crate) fn check_seeds(seed: u64, runs: u32) -> Result<()> {
+    let last = u64::MAX - u64::from(runs.saturating_sub(1));
+    if seed > last {
+        bail!("--seed {seed} must be in 0..={last} for {runs} runs: run i has seed + i");
+    }
+    Ok(())
 }
 
 /// Starts as many threads as asked for.

@@ -46,10 +46,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     replications: u32,
     /// Run until means are known to this share of themselves, such as 5% or 0.05, instead of a number of replications
-    #[arg(long, value_name = "P", conflicts_with = "replications", value_parser = rounds::precision)]
+    #[arg(long, value_name = "P", conflicts_with = "replications", allow_hyphen_values = true, value_parser = rounds::precision)]
     precision: Option<f64>,
-    /// Most runs of every arm with --precision
-    #[arg(long, value_name = "N", default_value_t = 200, requires = "precision", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    /// Most runs of every arm with --precision, at least 10
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "precision", value_parser = clap::value_parser!(u32).range(10..=100_000))]
     replications_max: u32,
     /// Folder for report.html, comparison.json and measures.csv
     #[arg(long, value_name = "DIR")]
@@ -72,6 +72,7 @@ const MEASURES: [&str; 7] = [
 /// Runs the verb.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
     args.world.start_threads()?;
+    args.world.check_seeds(args.precision.map_or(args.replications, |_| args.replications_max))?;
     let base = args.world.setup()?;
     let setups = setups(args, &base)?;
     let (arms, reached) = rounds::run(args, &base, &setups);

@@ -66,7 +66,7 @@ pub(crate) struct Source {
     #[arg(long, value_name = "FILE")]
     pub(crate) network: Option<PathBuf>,
     /// Seed of what is drawn by chance: the training of the network
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = crate::worlds::seed)]
     pub(crate) seed: u64,
     /// Threads (default: all cores); results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]

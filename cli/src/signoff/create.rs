@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     replications: u32,
     /// First seed; replication i uses seed + i. Random worlds are drawn from it too
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = worlds::seed)]
     seed: u64,
     /// Random worlds in which the policy must keep its promises
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -67,6 +67,7 @@ const VALID_MAX: Span = Span::from_secs(90 * 86_400);
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     worlds::start_threads(args.threads)?;
+    worlds::check_seeds(args.seed, args.replications)?;
     // Everything that can be wrong is found before hours of simulation, not after.
     let files = ClientFiles::in_folder(&args.identity);
     let maker = maker(&files)?;

@@ -97,6 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         return merge::run(merge);
     }
     limit_is_a_number(args.overload_max)?;
+    args.world.check_seeds(args.replications)?;
     args.world.start_threads()?;
     let design = match args.design.as_str() {
         "lhs" => Design::Latin,
@@ -148,7 +149,9 @@ fn outcome(results: &[UnitResult]) -> Outcome {
 
 fn limit_is_a_number(limit: Option<f64>) -> Result<()> {
     match limit {
-        Some(limit) if !limit.is_finite() => bail!("--overload-max {limit} must be a number of device-minutes"),
+        Some(limit) if !(limit.is_finite() && limit >= 0.0) => {
+            bail!("--overload-max {limit} must be a number of device-minutes, 0 or more")
+        }
         _ => Ok(()),
     }
 }

@@ -103,15 +103,20 @@ fn compare_runs_until_means_are_known() {
     assert_eq!(document["arms"][0]["rollout_states"].as_array().unwrap().len() as u64, n);
     assert_eq!(document["selection"]["best"], "predictive", "{}", document["selection"]);
     assert!(document["findings"][0].as_str().unwrap().contains("95 % confidence predictive causes the least overload"));
-    let short = [arms.as_slice(), &["--precision", "0.001", "--replications-max", "2"]].concat();
+    let short = [arms.as_slice(), &["--precision", "0.001", "--replications-max", "10"]].concat();
     let short = json(&short, dir.path());
-    assert_eq!((short["replications"].as_u64(), &short["precision"]["reached"]), (Some(2), &Value::Bool(false)));
+    assert_eq!((short["replications"].as_u64(), &short["precision"]["reached"]), (Some(10), &Value::Bool(false)));
     assert!(
         short["findings"][1].as_str().unwrap().contains("do not give the precision of 0.10 % asked for"),
         "{}",
         short["findings"]
     );
     refused(&[arms.as_slice(), &["--precision", "5"]].concat(), dir.path(), &["0.05 or 5%"]);
+    refused(&[arms.as_slice(), &["--precision", "-5%"]].concat(), dir.path(), &["'-5%'", "from 0.001 to 0.5"]);
+    let few = [arms.as_slice(), &["--precision", "5%", "--replications-max", "5"]].concat();
+    refused(&few, dir.path(), &["--replications-max", "10..=100000"]);
+    let seeds = [arms.as_slice(), &["--seed", "18446744073709551613", "--precision", "5%"]].concat();
+    refused(&seeds, dir.path(), &["must be in 0..=18446744073709551416 for 200 runs"]);
     refused(
         &[arms.as_slice(), &["--precision", "5%", "--replications", "9"]].concat(),
         dir.path(),
@@ -243,6 +248,14 @@ fn mistakes_exit_2_with_one_clear_message() {
     refused(&simulate(&["--set", "plan.device_load_max=170"]), dir.path(), &["0..=100"]);
     refused(&simulate(&["--set", "nonsense"]), dir.path(), &["FIELD=VALUE"]);
     refused(&simulate(&["--devices", "0"]), dir.path(), &["--devices"]);
+    refused(&simulate(&["--devices", "-1"]), dir.path(), &["-1 is not in 1..=4000000"]);
+    refused(&simulate(&["--seed", "-1"]), dir.path(), &["'-1'", "0..=18446744073709551615"]);
+    refused(
+        &simulate(&["--seed", "18446744073709551615", "--replications", "3"]),
+        dir.path(),
+        &["must be in 0..=18446744073709551613 for 3 runs"],
+    );
+    refused(&simulate(&["--chaos", "--worlds", "0"]), dir.path(), &["--worlds", "0 is not in 1.."]);
     refused(&["replay", "nowhere.jsonl"], dir.path(), &["nowhere.jsonl"]);
     refused(&["report", "text.csv"], dir.path(), &["line 1: is not a journal entry"]);
     refused(&["report", "empty"], dir.path(), &["empty holds none of journal.jsonl, comparison.json"]);

@@ -177,6 +177,11 @@ fn mistakes_are_told_before_anything_runs() {
         (vec!["--vary", "plan.device_load_max=50..90", "--shard", "3/2", "--out", "o"], vec!["write I/N"]),
         (vec!["--vary", "plan.device_load_max=50..90", "--shard", "1/2"], vec!["--out"]),
         (vec!["--vary", "plan.device_load_max=50..90", "--overload-max", "NaN"], vec!["--overload-max NaN"]),
+        (vec!["--vary", "plan.device_load_max=50..90", "--overload-max", "-1"], vec!["--overload-max -1", "0 or more"]),
+        (
+            vec!["--vary", "plan.device_load_max=50..90", "--seed", "18446744073709551615"],
+            vec!["--seed 18446744073709551615 must be in 0..=18446744073709551611 for 5 runs"],
+        ),
     ] {
         refused(&[&["sweep", "first-rollout"], arguments.as_slice()].concat(), dir.path(), &named);
     }

@@ -51,7 +51,19 @@ fn a_twin_says_what_may_come_and_draws_it() {
         dir.path(),
         &["reactive", "differs"],
     );
+    // What has not begun has not ended either.
+    refused(
+        &["twin", "o/journal.jsonl", "--at", "2024-03-05T00:00:00Z"],
+        dir.path(),
+        &["o/journal.jsonl: no rollout of the journal has begun by 2024-03-05", "a later moment"],
+    );
+    refused(&["twin", "o/journal.jsonl", "--identity", "x"], dir.path(), &["--identity <DIR>", "cannot be used with"]);
     let decisions = slacktide(&["simulate", "--out", "d"], dir.path());
     assert_eq!(decisions.status.code(), Some(0));
-    refused(&["twin", "d/journal.jsonl"], dir.path(), &["--journal full"]);
+    let told = slacktide(&["twin", "d/journal.jsonl"], dir.path());
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.matches("--journal full").count(), 1, "said once: {told}");
+    let own = ["twin", "d/journal.jsonl", "--policies", "predictive"];
+    refused(&own, dir.path(), &["`predictive` is the journal's own policy"]);
+    refused(&["twin", "d/journal.jsonl", "--policies", "quick,quick"], dir.path(), &["`quick` stands twice"]);
 }

@@ -71,7 +71,7 @@ pub struct Twin {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TwinError {
     /// The journal does not hold what is needed.
-    #[error("{0}")]
+    #[error(transparent)]
     Journal(#[from] WhatIfError),
     /// The journal's policy does not read.
     #[error("the journal's policy cannot be read: {0}")]
@@ -84,6 +84,9 @@ pub enum TwinError {
         /// In what.
         what: &'static str,
     },
+    /// Nothing is there yet to look at.
+    #[error("no rollout of the journal has begun by {0}; look ahead from a later moment with --at")]
+    NotBegun(Instant),
     /// Nothing is left to look at.
     #[error("every rollout of the journal has ended; cut it earlier with --at")]
     Over,
@@ -127,6 +130,9 @@ impl Arm {
 pub fn look_ahead(lines: &[Line], question: &Question, progress: &(dyn Fn() + Sync)) -> Result<Twin, TwinError> {
     let recorded = Recorded::read(lines)?;
     let drive = follow(lines, &recorded)?;
+    if drive.engine.rollouts().next().is_none() {
+        return Err(TwinError::NotBegun(drive.now));
+    }
     if drive.engine.rollouts().all(|(_, state)| state.is_end()) {
         return Err(TwinError::Over);
     }
