@@ -20,7 +20,7 @@ pub use bursts::{Burst, bursts};
 pub use grid::Grid;
 
 use crate::Scenario;
-use crate::recorded::Recording;
+use crate::recorded::{Recording, SHARES_OF_ONE};
 use bursts::BurstFit;
 use follower::FollowerFit;
 use noise::{MemoryFit, Passed, SharedFit};
@@ -331,8 +331,7 @@ fn remarks(
     }
     let high = first.iter().flatten().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
     if high <= 1.0 {
-        remarks
-            .push("no value is above 1 percent: if these are shares of 1, calibrate again with --scale 100".to_owned());
+        remarks.push(format!("{SHARES_OF_ONE}, calibrate again with --scale 100"));
     }
     remarks
 }

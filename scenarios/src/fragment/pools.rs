@@ -36,6 +36,20 @@ impl Reader<'_> {
         })
     }
 
+    /// Devices and pools are called after their group: two groups of one name would be two devices of one name.
+    pub(super) fn groups_differ(&self, groups: &[PoolGroup]) -> Read<()> {
+        let mut seen = BTreeMap::new();
+        for (i, group) in groups.iter().enumerate() {
+            if let Some(before) = seen.insert(group.name.as_str(), i) {
+                let problem = format!(
+                    "is the name of pools[{before}] already: devices are called after their group, so each needs its own"
+                );
+                return Err(self.0.error(&format!("pools[{i}].name"), &group.name, problem));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn load(&self, at: &str, given: &LoadFragment) -> Read<LoadFamily> {
         let field = |name: &str, value: Option<f64>, default: f64, min: f64, max: f64| {
             self.number(&format!("{at}.{name}"), value, default, min, max)

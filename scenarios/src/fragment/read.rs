@@ -84,7 +84,16 @@ impl Scenario {
     /// # Errors
     /// [`InputError`] naming file, line, field, value and the valid range or choices.
     pub fn from_toml(source_name: &str, text: &str) -> Result<Self, InputError> {
-        Document::read(source_name, text, |given, document| Reader(document).scenario(given, text))
+        Document::read(source_name, text, |given, document| Reader(document).scenario(given, text, true))
+    }
+
+    /// The same for runs under a policy that may be another than the file's, or changed: whether its slots hold whole ticks is asked when
+    /// it is known.
+    ///
+    /// # Errors
+    /// [`InputError`] as above.
+    pub fn under_any_policy(source_name: &str, text: &str) -> Result<Self, InputError> {
+        Document::read(source_name, text, |given, document| Reader(document).scenario(given, text, false))
     }
 
     /// JSON schema of the file.
@@ -103,13 +112,16 @@ impl Reader<'_> {
         Ok(Instant::from_millis(at.as_millisecond()))
     }
 
-    /// The policy named, with the overrides laid over it; its slots must hold whole ticks.
-    fn check_policy(&self, name: &str, overrides: Option<PolicyFragment>, tick: Span) -> Read<Policy> {
+    /// The policy named, with the overrides laid over it.
+    fn policy(&self, name: &str, overrides: Option<PolicyFragment>) -> Read<Policy> {
         let named = policies::named(name).map_err(|e| self.0.error("policy", name, e.problem))?;
-        let policy = named.overridden_within(&self.0.within("policy_overrides"), overrides.unwrap_or_default())?;
-        let slot = policy.plan.slot;
+        named.overridden_within(&self.0.within("policy_overrides"), overrides.unwrap_or_default())
+    }
+
+    /// Slots must hold whole ticks.
+    fn check_slot(&self, slot: Span, tick: Span) -> Read<()> {
         if slot.as_millis().is_multiple_of(tick.as_millis()) {
-            return Ok(policy);
+            return Ok(());
         }
         let at = |field: &str| self.0.line_of(field);
         if at("tick").is_none() && at("policy_overrides.plan.slot") > at("policy_overrides.plan") {
@@ -120,7 +132,7 @@ impl Reader<'_> {
         Err(self.0.error("tick", format_span(tick), problem))
     }
 
-    fn scenario(&self, given: ScenarioFragment, text: &str) -> Read<Scenario> {
+    fn scenario(&self, given: ScenarioFragment, text: &str, own_policy: bool) -> Read<Scenario> {
         let (reader, document) = (self, self.0);
         let written = if given.pools.is_some() { "[]" } else { "" };
         let pools = given.pools.unwrap_or_default();
@@ -145,8 +157,12 @@ impl Reader<'_> {
             return Err(document.error("rollouts", also.len(), problem));
         }
         let pools: Vec<_> = pools.into_iter().enumerate().map(|(i, pool)| reader.pool(i, pool)).collect::<Read<_>>()?;
+        reader.groups_differ(&pools)?;
         let limit = reader.number("overload_limit_percent", given.overload_limit_percent, 90.0, 1.0, 100.0)?;
-        reader.check_policy(&policy, given.policy_overrides.clone(), tick)?;
+        let slot = reader.policy(&policy, given.policy_overrides.clone())?.plan.slot;
+        if own_policy {
+            reader.check_slot(slot, tick)?;
+        }
         Ok(Scenario {
             name: given.name.unwrap_or_else(|| document.source_name().to_owned()),
             summary: given.summary.unwrap_or_default(),

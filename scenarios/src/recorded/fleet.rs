@@ -14,7 +14,7 @@ use std::path::Path;
 pub struct FleetRow {
     /// Its name.
     pub device_id: String,
-    /// Default `default`.
+    /// Default `default`; not empty.
     pub pool: Option<String>,
     /// Default `default`.
     pub region: Option<String>,
@@ -24,7 +24,7 @@ pub struct FleetRow {
     pub function: Option<String>,
     /// 0–100; default by function.
     pub criticality: Option<f64>,
-    /// Default 1.0.
+    /// Default 1.0; not empty.
     pub version: Option<String>,
     /// Default `a`.
     pub variant: Option<String>,
@@ -128,6 +128,8 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<(u64, FleetRow)>, ReadError> 
         let cell =
             |name: &str| header.iter().position(|h| h == name).and_then(|i| record.get(i)).filter(|c| !c.is_empty());
         let text = |name: &str| cell(name).map(str::to_owned);
+        // Empty where the column is there: such a cell is told below, not filled in.
+        let written = |name: &str| header.iter().position(|h| h == name).and_then(|i| record.get(i)).map(str::to_owned);
         let number = |name: &str| match cell(name) {
             None => Ok(None),
             Some(cell) => cell
@@ -139,12 +141,12 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<(u64, FleetRow)>, ReadError> 
             line,
             FleetRow {
                 device_id: text("device_id").unwrap_or_default(),
-                pool: text("pool"),
+                pool: written("pool"),
                 region: text("region"),
                 site: text("site"),
                 function: text("function"),
                 criticality: number("criticality")?,
-                version: text("version"),
+                version: written("version"),
                 variant: text("variant"),
                 weight: number("weight")?,
                 requirement: number("requirement")?,
@@ -158,6 +160,14 @@ fn facts(path: &Path, line: u64, row: FleetRow) -> Result<DeviceFacts, ReadError
     let bad = |field: &str, problem: String| Err(ReadError::row(path, line, field, problem));
     if row.device_id.is_empty() {
         return bad("device_id", "is empty".to_owned());
+    }
+    // What a device runs and whom it stands in for decide who is updated and when: nobody guesses them for one device among others.
+    for (field, written, default) in
+        [("pool", &row.pool, "all are in pool `default`"), ("version", &row.version, "all run 1.0")]
+    {
+        if written.as_ref().is_some_and(String::is_empty) {
+            return bad(field, format!("is empty: write it, or name no {field} for any device, and {default}"));
+        }
     }
     let (weight, requirement) = (row.weight.unwrap_or(1.0), row.requirement.unwrap_or(1.0));
     if !(weight > 0.0 && weight <= NUMBER_MAX) {
@@ -201,11 +211,12 @@ mod tests {
 
     #[test]
     fn only_the_id_is_needed_in_either_form() {
-        let fleet = read_text("f.csv", "device_id,pool,weight\na,shop,2.5\nb,,\n").unwrap();
+        let fleet = read_text("f.csv", "device_id,region,weight\na,north,2.5\nb,,\n").unwrap();
         assert_eq!(
-            (fleet[0].pool.as_str(), fleet[0].weight, fleet[1].pool.as_str(), fleet[1].weight),
-            ("shop", 2.5, "default", 1.0)
+            (fleet[0].region.as_str(), fleet[0].weight, fleet[1].region.as_str(), fleet[1].weight),
+            ("north", 2.5, "default", 1.0)
         );
+        assert_eq!((fleet[1].pool.as_str(), fleet[1].version.to_string()), ("default", "1.0".to_owned()));
         assert_eq!(
             read_text("f.toml", "[[devices]]\ndevice_id = \"a\"\nversion = \"2.4\"\n").unwrap()[0].version.to_string(),
             "2.4"
@@ -222,6 +233,11 @@ mod tests {
         assert!(said("device_id,wieght\na,1\n").contains("did you mean `weight`?"));
         assert!(said("pool\nx\n").contains("`device_id`: is missing"));
         assert!(said("device_id,version\na,x\n").contains("is no version"));
+        let empty = said("device_id,version,pool\na,1.0,p\nb,,p\n");
+        assert!(empty.contains("f.csv:3: column `version`: is empty") && empty.contains("all run 1.0"), "{empty}");
+        assert!(said("device_id,pool\na,\n").contains("f.csv:2: column `pool`: is empty"));
+        let toml = read_text("f.toml", "[[devices]]\ndevice_id = \"a\"\nversion = \"\"\n").unwrap_err();
+        assert!(toml.contains("f.toml:3") && toml.contains("is empty"), "{toml}");
         assert!(said("device_id\n").contains("holds no device"));
     }
 }

@@ -2,11 +2,13 @@
 
 mod downtime;
 mod fleet;
+mod remarks;
 mod resample;
 mod telemetry;
 
 pub use downtime::read_down_times;
 pub use fleet::{FleetRow, read_fleet};
+pub use remarks::SHARES_OF_ONE;
 pub use resample::NotAMultiple;
 pub use telemetry::{ReadOptions, Recording, moment, read};
 
@@ -36,9 +38,10 @@ impl ReadError {
     }
 }
 
-/// A column that stands twice leaves open which of the two is meant.
+/// A column that stands twice leaves open which of the two is meant. Columns without a name may be many: spreadsheets leave them at the end.
 fn once_each(path: &Path, header: &csv::StringRecord) -> Result<(), ReadError> {
-    let twice = header.iter().enumerate().find(|(i, name)| header.iter().take(*i).any(|other| other == *name));
+    let is_twice = |(i, name): &(usize, &str)| !name.is_empty() && header.iter().take(*i).any(|other| other == *name);
+    let twice = header.iter().enumerate().find(is_twice);
     twice
         .map_or(Ok(()), |(_, name)| Err(ReadError::row(path, 1, name, "stands twice; a header names each column once")))
 }

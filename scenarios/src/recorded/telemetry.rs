@@ -122,6 +122,7 @@ fn read_file(path: &Path, options: &ReadOptions, raw: &mut Raw) -> Result<(), Re
     let source: Box<dyn Read> = if packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(source);
     let header = reader.headers().map_err(|e| broken(path, &e))?.clone();
+    super::once_each(path, &header)?;
     let column = |name: &str| {
         header.iter().position(|h| h == name).ok_or_else(|| {
             let found: Vec<&str> = header.iter().collect();
@@ -141,8 +142,7 @@ fn read_file(path: &Path, options: &ReadOptions, raw: &mut Raw) -> Result<(), Re
     let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
     for (i, name) in names.iter().enumerate() {
         if name.is_empty() || name == "device_id" || name == "timestamp" || names[..i].contains(name) {
-            let problem =
-                "is no metric, or stands twice; a header names each column once, and --metrics each metric once";
+            let problem = "is no metric, or stands twice; --metrics names each metric once";
             return Err(ReadError::row(path, 1, name, problem));
         }
     }
@@ -395,6 +395,11 @@ mod tests {
         assert!(missing.contains("has no column `device_id`; its header is `device,timestamp,cpu`"));
         let absent = read(&[PathBuf::from("nowhere-at-all")], &ReadOptions::default()).unwrap_err().to_string();
         assert!(absent.contains("nowhere-at-all: cannot be read"));
+        for metrics in [None, Some(vec!["cpu".to_owned()])] {
+            let options = ReadOptions { metrics, lenient: true, ..ReadOptions::default() };
+            let twice = read_text("device_id,timestamp,cpu,cpu\na,0,1,2\n", &options).unwrap_err();
+            assert!(twice.contains("a.csv:1: column `cpu`: stands twice"), "{twice}");
+        }
         let empty = folder(&[("notes.txt", b"x")]);
         assert!(read(&[empty.path().to_owned()], &ReadOptions::default()).unwrap_err().to_string().contains("no .csv"));
     }

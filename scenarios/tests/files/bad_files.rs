@@ -267,7 +267,7 @@ fn every_field_of_a_policy_refuses_every_mistake_and_says_where() {
 }
 
 /// Mistakes that take more than one field: text, line, field, and what the answer must hold.
-const TOGETHER: [(&str, usize, &str, &str); 21] = [
+const TOGETHER: [(&str, usize, &str, &str); 23] = [
     ("tick = \"7m\"\n[[pools]]\n", 1, "tick", "must divide the policy's slot of 15m"),
     (
         "[[pools]]\n[policy_overrides.plan]\nslot = \"16m\"\n",
@@ -277,6 +277,8 @@ const TOGETHER: [(&str, usize, &str, &str); 21] = [
     ),
     ("start = \"2024-02-30T00:00:00Z\"\n[[pools]]\n", 1, "start", "such as 2024-03-04T00:00:00Z"),
     ("start = \"9999-12-31T00:00:00Z\"\n[[pools]]\n", 1, "start", "to 2199-12-31"),
+    ("[[pools]]\nname = \"van\"\n[[pools]]\nname = \"van\"\n", 4, "pools[1].name", "is the name of pools[0] already"),
+    ("[[pools]]\nname = \"pool2\"\n[[pools]]\n", 3, "pools[1].name", "is the name of pools[0] already"),
     ("pools = []\n", 1, "pools", "at least one"),
     ("[[pools]]\nregions = []\n", 2, "pools[0].regions", "at least one"),
     ("[[pools]]\nweight = [3, 1]\n", 2, "pools[0].weight[1]", "in 3..="),
