@@ -78,9 +78,8 @@ pub(crate) fn set_forecaster(setup: &mut Setup, name: &str) -> Result<()> {
             setup.policy.forecast.models = std::iter::once(name.parse()?).chain(cheap).collect();
         }
         _ => {
-            let kind = name.parse().with_context(|| {
-                format!("--forecaster {name}: or write `selected`, or `oracle` for perfect foresight")
-            })?;
+            let kind = crate::forecast::model(name, &["selected", "oracle"])
+                .with_context(|| format!("--forecaster {name}"))?;
             setup.policy.forecast.models = vec![kind];
         }
     }

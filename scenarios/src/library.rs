@@ -47,7 +47,7 @@ pub fn text(name: &str) -> Option<&'static str> {
 /// An unknown name; the nearest one is named.
 pub fn named(name: &str) -> Result<Scenario, InputError> {
     let Some(text) = text(name) else {
-        let hint = nearest(name, names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        let hint = nearest(name, names()).map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
         return Err(InputError {
             source_name: "scenario library".to_owned(),
             line: None,
@@ -65,6 +65,13 @@ pub fn named(name: &str) -> Result<Scenario, InputError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_name_is_a_sentence_with_and_without_a_near_one() {
+        let said = |name| named(name).unwrap_err().to_string();
+        assert!(said("busy-evning").contains("no such scenario; did you mean `busy-evening`? There are "));
+        assert!(said("qqqqqqqqqqqq").contains("no such scenario. There are "), "{}", said("qqqqqqqqqqqq"));
+    }
 
     #[test]
     fn every_scenario_of_the_library_reads_and_says_what_it_teaches() {

@@ -3,7 +3,7 @@
 use super::Source;
 use anyhow::{Result, anyhow, bail};
 use slacktide_engine::document::{format_span, parse_span};
-use slacktide_engine::time::Span;
+use slacktide_engine::time::{Instant, Span};
 use slacktide_forecast::backtest::Entry;
 use slacktide_scenarios::recorded::{ReadOptions, Recording, read};
 
@@ -46,6 +46,7 @@ impl Data {
             recording =
                 recording.every((span.as_millis() / 1000) as i64).map_err(|e| anyhow!("--every {every}: {e}"))?;
         }
+        remarks.extend(doubts(&recording, source)?);
         // Steps are numbered from the epoch, so that a day begins at a multiple of its length.
         let first = recording.start_s.div_euclid(recording.period_s);
         let entries = entries(&recording, first, &mut remarks)?;
@@ -81,6 +82,17 @@ impl Data {
             ));
         }
         Ok(data)
+    }
+
+    /// Steps that a forecast needs to know, in words, and why so many.
+    pub(crate) fn needed(&self) -> String {
+        match (self.context, self.seasons.first()) {
+            (Some(context), _) => format!("the {} of --context", steps_in_words(context)),
+            (None, Some(season)) if 2 * season > CONTEXT_MIN => {
+                format!("{} (two seasons of {season}; --season 1 needs {CONTEXT_MIN})", steps_in_words(2 * season))
+            }
+            _ => steps_in_words(CONTEXT_MIN),
+        }
     }
 
     fn seasons_of(&self, source: &Source, longest: usize) -> Result<Vec<usize>> {
@@ -121,6 +133,43 @@ impl Data {
     pub(crate) const fn time_of(&self, step: i64) -> i64 {
         self.start_s + step * self.step_s
     }
+}
+
+/// `1 step`, `8 steps`.
+pub(crate) fn steps_in_words(count: usize) -> String {
+    format!("{count} step{}", if count == 1 { "" } else { "s" })
+}
+
+/// Steps that the shortest series knows, where neither season nor context asks for more.
+const CONTEXT_MIN: usize = 8;
+
+/// No load of machines is older than 1990, and none is larger than a billion, as nearly all Unix times are: a slip of the columns.
+const MOMENT_MIN_S: i64 = 631_152_000;
+const LOAD_LARGE: f32 = 1e9;
+
+/// What is strange of times and values. Both at once are two columns in each other's place.
+fn doubts(recording: &Recording, source: &Source) -> Result<Vec<String>> {
+    let first = Instant::from_secs(recording.start_s);
+    let is_early = recording.start_s < MOMENT_MIN_S;
+    let large =
+        recording.metrics.iter().zip(&recording.columns).find_map(|(name, column)| {
+            column.iter().find(|value| value.abs() > LOAD_LARGE).map(|value| (name, *value))
+        });
+    let mut doubts = Vec::new();
+    if let (true, Some((name, value))) = (is_early, large) {
+        bail!(
+            "{}: column `timestamp` begins at {first}, and column `{name}` holds {value}: are their headings in each other's place? Times before \
+             1990 together with values over a billion are refused",
+            source.named()
+        );
+    }
+    if is_early {
+        doubts.push(format!("timestamps begin at {first}: are they Unix seconds?"));
+    }
+    if let Some((name, value)) = large {
+        doubts.push(format!("column `{name}` holds {value}: is it a load?"));
+    }
+    Ok(doubts)
 }
 
 /// Most steps of anything: longer is a slip of the pen, and would fill the memory.

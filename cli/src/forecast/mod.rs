@@ -11,11 +11,12 @@ mod train;
 use crate::Outcome;
 use crate::simulate::bar;
 use anyhow::{Context, Result};
-use data::Data;
+use data::{Data, steps_in_words};
 use rayon::prelude::*;
-use slacktide_forecast::ModelKind;
+use slacktide_engine::document::nearest;
 use slacktide_forecast::backtest::{Backtest, Entry, Finished, Protocol};
 use slacktide_forecast::global::lstm::Lstm;
+use slacktide_forecast::{ModelKind, UnknownModel};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -73,6 +74,13 @@ pub(crate) struct Source {
     pub(crate) threads: Option<u16>,
 }
 
+impl Source {
+    /// The files and folders, for messages.
+    pub(crate) fn named(&self) -> String {
+        self.data.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Arguments of `forecast backtest` and `forecast compare`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
@@ -105,11 +113,22 @@ pub(crate) fn run(verb: &Verb) -> Result<Outcome> {
     }
 }
 
+/// A model by its name; `others` may be written in its place too.
+pub(crate) fn model(name: &str, others: &[&str]) -> Result<ModelKind> {
+    let said = |problem: UnknownModel| {
+        let more: String = others.iter().map(|other| format!(", {other}")).collect();
+        let all = ModelKind::ALL.map(ModelKind::name).into_iter().chain(others.iter().copied());
+        let hint = nearest(name, all).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        anyhow::anyhow!("{problem}{more}{hint}")
+    };
+    name.parse().map_err(said)
+}
+
 /// Models by name; none named is all. `selected` is not a model: it chooses among the others.
 pub(crate) fn models(names: &[String]) -> Result<Vec<ModelKind>> {
     let mut models: Vec<ModelKind> = Vec::new();
     for name in names.iter().filter(|n| *n != "selected") {
-        let kind: ModelKind = name.parse()?;
+        let kind = model(name, &["selected"])?;
         if models.contains(&kind) {
             anyhow::bail!("`{name}` stands twice among the models");
         }
@@ -142,9 +161,10 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
     let finished = backtest(protocol, data.entries.clone(), network);
     if finished.lines.is_empty() {
         anyhow::bail!(
-            "no series is long enough: {} steps are known at most, and a context of {} before a horizon of {} is needed; lower --context, --season or --horizon",
-            data.entries.iter().map(|e| e.values.len()).max().unwrap_or(0),
-            data.context.unwrap_or_else(|| 2 * data.seasons.first().copied().unwrap_or(4)),
+            "{}: no series is long enough: {} known at most, and {} before a horizon of {} are needed",
+            args.source.named(),
+            data.entries.iter().map(|e| e.values.len()).max().map_or_else(String::new, steps_in_words),
+            data.needed(),
             data.horizon
         );
     }

@@ -35,7 +35,9 @@ pub(crate) fn plain(data: &Data, finished: &Finished, tests: bool) {
 }
 
 fn one_metric(metric: &str, scores: &MetricScores, finished: &Finished) {
-    let best = (0..scores.scores.len()).min_by(|a, b| scores.scores[*a].mase.total_cmp(&scores.scores[*b].mase));
+    // Nobody is best where errors have no scale: on a constant series a number that is none is not the lowest.
+    let known = (0..scores.scores.len()).filter(|position| scores.scores[*position].mase.is_finite());
+    let best = known.min_by(|a, b| scores.scores[*a].mase.total_cmp(&scores.scores[*b].mase));
     let row = |position: usize| {
         let s = &scores.scores[position];
         let n = |v: f64| if v.is_finite() { format!("{v:.3}") } else { "–".to_owned() };

@@ -1,6 +1,6 @@
 //! `slacktide forecast show`: what comes next.
 
-use super::data::Data;
+use super::data::{Data, steps_in_words};
 use super::{Source, backtest, models};
 use crate::Outcome;
 use anyhow::{Result, bail};
@@ -78,13 +78,19 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     };
     let lines: Vec<&Line> = finished.lines.iter().filter(is_asked).collect();
     if lines.is_empty() {
-        bail!("the series of `{device}` is too short to forecast: lower --context or --season");
+        let longest = data.entries.iter().filter(|e| e.name == device).map(|e| e.values.len()).max().unwrap_or(0);
+        bail!(
+            "{}: the series of `{device}` is too short to forecast: it has {}, and {} are needed",
+            args.source.named(),
+            steps_in_words(longest),
+            data.needed()
+        );
     }
     if args.json {
         crate::say!(
             "{}",
             json!({"schema": "slacktide/forecast-show/1", "device": device, "model": args.model,
-            "step_s": data.step_s, "notes": finished.notes,
+            "step_s": data.step_s, "notes": data.remarks.iter().chain(&finished.notes).collect::<Vec<_>>(),
             "series": lines.iter().map(|line| series(&data, &finished, line)).collect::<Vec<_>>()})
         );
         return Ok(Outcome::Good);

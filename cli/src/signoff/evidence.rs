@@ -48,7 +48,8 @@ pub(super) fn demand(text: &str) -> Result<Demand, String> {
     if all().any(|name| name == demand.measure) {
         return Ok(demand);
     }
-    let near = nearest(&demand.measure, all()).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let near =
+        nearest(&demand.measure, all()).map_or_else(|| ".".to_owned(), |name| format!("; did you mean `{name}`?"));
     Err(format!("there is no measure `{}`{near} There are: {}", demand.measure, all().collect::<Vec<_>>().join(", ")))
 }
 

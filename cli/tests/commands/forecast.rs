@@ -144,12 +144,40 @@ fn what_cannot_be_forecast_is_said() {
     refused(&compare("header.csv"), dir.path(), &["header.csv"]);
     refused(&compare("missing.csv"), dir.path(), &["missing.csv"]);
     refused(&compare("infinite.csv"), dir.path(), &["infinite.csv:3", "`cpu`", "`inf`"]);
-    refused(&compare("short.csv"), dir.path(), &["no series is long enough"]);
+    refused(
+        &compare("short.csv"),
+        dir.path(),
+        &["short.csv: no series is long enough: 5 steps known at most, and 8 steps before a horizon of 24 are needed"],
+    );
+    write(dir.path(), "one.csv", &[row("a", 0, "1.5")]);
+    let show = |file: &'static str| ["forecast", "show", "--data", file];
+    refused(
+        &show("one.csv"),
+        dir.path(),
+        &["one.csv: the series of `a` is too short to forecast: it has 1 step, and 8 steps are needed"],
+    );
+    // The headings of load and time in each other's place.
+    let rows: Vec<String> = (0..200).map(|t| format!("a,{},{}", 20 + t % 50, START + t * HOUR)).collect();
+    write(dir.path(), "swapped.csv", &rows);
+    refused(
+        &show("swapped.csv"),
+        dir.path(),
+        &["swapped.csv: column `timestamp` begins at 1970-01-01", "column `cpu` holds 17", "each other's place"],
+    );
+    let rows: Vec<String> = (0..200).map(|t| format!("a,{},{}", t * HOUR, 20 + t % 24)).collect();
+    write(dir.path(), "early.csv", &rows);
+    let early = json(&[&show("early.csv")[..], &["--json"]].concat(), dir.path());
+    assert!(early["notes"].to_string().contains("timestamps begin at 1970-01-01"), "{}", early["notes"]);
     refused(&compare("decade.csv"), dir.path(), &["gaps"]);
     refused(
         &["forecast", "compare", "--data", "short.csv", "--models", "arma"],
         dir.path(),
-        &["`arma` is no model", "arima"],
+        &["`arma` is no model", "did you mean `arima`?"],
+    );
+    refused(
+        &["forecast", "compare", "--data", "short.csv", "--models", "naiv"],
+        dir.path(),
+        &["`naiv` is no model", ", selected; did you mean `naive`?"],
     );
     refused(
         &["forecast", "compare", "--data", "short.csv", "--every", "90m"],
@@ -286,4 +314,7 @@ fn one_device_and_a_constant_one_have_their_forecast() {
     let document =
         json(&["forecast", "compare", "--data", "constant.csv", "--models", "naive,arima", "--json"], dir.path());
     assert!(document["models"][0]["mase"].is_null(), "an error over no movement has no scale: {document}");
+    let told = slacktide(&["forecast", "compare", "--data", "constant.csv", "--models", "naive,arima"], dir.path());
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(!told.contains("naive *") && !told.contains("arima *") && !told.contains("selected *"), "{told}");
 }

@@ -244,7 +244,12 @@ fn mistakes_exit_2_with_one_clear_message() {
     refused(&simulate(&["--policy", "policy.toml"]), dir.path(), &["policy.toml:2", "did you mean `device_load_max`?"]);
     refused(&simulate(&["--policy", "predictiv"]), dir.path(), &["did you mean `predictive`?"]);
     refused(&simulate(&["busy-evning"]), dir.path(), &["did you mean `busy-evening`?"]);
-    refused(&simulate(&["--forecaster", "oracel"]), dir.path(), &["`oracel` is no model"]);
+    refused(
+        &simulate(&["--forecaster", "oracel"]),
+        dir.path(),
+        &["--forecaster oracel", "`oracel` is no model", "selected, oracle; did you mean `oracle`?"],
+    );
+    refused(&simulate(&["--forecaster", "lstmm"]), dir.path(), &["`lstmm` is no model", "did you mean `lstm`?"]);
     refused(&simulate(&["--set", "plan.device_load_max=170"]), dir.path(), &["0..=100"]);
     refused(&simulate(&["--set", "nonsense"]), dir.path(), &["FIELD=VALUE"]);
     refused(&simulate(&["--devices", "0"]), dir.path(), &["--devices"]);

@@ -38,7 +38,9 @@ impl Reader<'_> {
     }
 
     pub(super) fn version(&self, path: &str, text: &str) -> Read<Version> {
-        text.parse().map_err(|e: slacktide_engine::version::BadVersion| self.0.error(path, text, e.to_string()))
+        // A number without quotation marks is the most common slip, and is told by this same sentence.
+        let problem = "must be a version in quotation marks: one to four numbers with dots between, such as \"2.4.1\"";
+        text.parse().map_err(|_| self.0.error(path, text, problem))
     }
 
     pub(super) fn filter(&self, path: &str, text: Option<String>) -> Read<Filter> {

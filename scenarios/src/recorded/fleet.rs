@@ -115,8 +115,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<(u64, FleetRow)>, ReadError> 
     }
     if let Some(unknown) = header.iter().find(|h| !COLUMNS.contains(h)) {
         let hint = slacktide_engine::document::nearest(unknown, COLUMNS)
-            .map(|n| format!("; did you mean `{n}`?"))
-            .unwrap_or_default();
+            .map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
         let problem = format!("there is no such column{hint} Valid here: {}", COLUMNS.join(", "));
         return Err(ReadError::row(path, 1, unknown, problem));
     }
@@ -231,6 +230,7 @@ mod tests {
         assert!(said("device_id,criticality\na,NaN\n").contains("must be a number in 0..=100"));
         assert!(said("device_id\na\na\n").contains("f.csv:3: column `device_id`: `a` stands in line 2 already"));
         assert!(said("device_id,wieght\na,1\n").contains("did you mean `weight`?"));
+        assert!(said("device_id,qqqqqqqqqq\na,1\n").contains("there is no such column. Valid here: device_id"));
         assert!(said("pool\nx\n").contains("`device_id`: is missing"));
         assert!(said("device_id,version\na,x\n").contains("is no version"));
         let empty = said("device_id,version,pool\na,1.0,p\nb,,p\n");

@@ -267,7 +267,7 @@ fn every_field_of_a_policy_refuses_every_mistake_and_says_where() {
 }
 
 /// Mistakes that take more than one field: text, line, field, and what the answer must hold.
-const TOGETHER: [(&str, usize, &str, &str); 23] = [
+const TOGETHER: [(&str, usize, &str, &str); 24] = [
     ("tick = \"7m\"\n[[pools]]\n", 1, "tick", "must divide the policy's slot of 15m"),
     (
         "[[pools]]\n[policy_overrides.plan]\nslot = \"16m\"\n",
@@ -285,6 +285,7 @@ const TOGETHER: [(&str, usize, &str, &str); 23] = [
     ("[[pools]]\nvariants = { a = 0 }\n", 2, "pools[0].variants", "above 0"),
     ("[[pools]]\n[pools.versions]\n\"1.0\" = 1\n\"x.y\" = 1\n", 4, "pools[0].versions.\"x.y\"", "version"),
     ("policy = \"predictiv\"\n[[pools]]\n", 1, "policy", "did you mean `predictive`?"),
+    ("[[pools]]\n[package]\nversion = 2.0\n", 3, "package.version", "must be a version in quotation marks"),
     ("[[pools]]\n[package]\ntarget = \"version <\"\n", 3, "package.target", "column"),
     ("[[pools]]\n[package]\nversion = \"1.0\"\nversion = \"2.0\"\n", 4, "package.version", "each key stands once"),
     ("[[pools]]\n[package]\n[package]\n", 3, "package", "each key stands once"),
