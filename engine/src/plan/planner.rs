@@ -11,7 +11,7 @@ use super::{Plan, PlanInput, PlanLimits};
 use crate::ids::PlanNumber;
 
 /// Rounds of moving up and filling up. Each needs what the last one freed, so few are ever used.
-const ROUNDS_MAX: usize = 8;
+pub(super) const ROUNDS_MAX: usize = 8;
 
 /// Makes a plan and says why it is as it is. Pure; never fails; every candidate is placed once or waits once.
 pub fn plan(input: &PlanInput, number: PlanNumber, parent: Option<PlanNumber>) -> (Plan, PlanReport) {

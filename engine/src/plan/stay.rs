@@ -5,7 +5,7 @@
 //! [`PlanLimits::shorter_min`] slots of the whole. Stability goes before priority: nobody who stands is pushed aside by a device ahead of it.
 
 use super::board::Board;
-use super::planner::{Lower, finish, plan, settle, shorten_whole};
+use super::planner::{Lower, ROUNDS_MAX, finish, plan, settle, shorten_whole};
 use super::report::{MoveReason, Moved, PlanReport};
 use super::room::{EPSILON, OpenWindows, download_part, download_slots, load_allowed, load_score, weight};
 use super::why::not_now;
@@ -37,9 +37,21 @@ pub fn replan(input: &PlanInput, number: PlanNumber, parent: &Plan) -> (Plan, Pl
             board.stand_at(filled);
         }
     }
+    let unsettled = board.placed.clone();
     settle(&mut board, lower.slots);
     go_back(&mut board, &old, &stood, before);
     board.fill();
+    // Who found a place last may have made the plan as long as it was: then nobody was moved for a shorter one.
+    if before.saturating_sub(board.end()) < PlanLimits::shorter_min(before) && is_anybody_moved(&board, &stood) {
+        board.stand_at(unsettled);
+        for _ in 0..ROUNDS_MAX {
+            if !board.advance() && !board.fill() {
+                break;
+            }
+        }
+        go_back(&mut board, &old, &stood, before);
+        board.fill();
+    }
     forget_what_holds_no_more(&mut board, &old, &mut forced);
     let (plan, mut report) = finish(&board, lower, number, Some(parent.number));
     report.moved = moves(&board, &old, forced, before);
@@ -328,6 +340,15 @@ fn go_back(board: &mut Board<'_>, old: &[Option<Instant>], stood: &[Option<usize
             return;
         }
     }
+}
+
+/// Is anybody who could stay elsewhere, but for those that gain enough by it?
+fn is_anybody_moved(board: &Board<'_>, stood: &[Option<usize>]) -> bool {
+    let moved = |(stood, placed): (&Option<usize>, &Option<usize>)| {
+        let gains = |home: usize| placed.is_some_and(|slot| slot + PlanLimits::earlier_min(home) <= home);
+        stood.is_some_and(|home| *placed != Some(home) && !gains(home))
+    };
+    stood.iter().zip(&board.placed).any(moved)
 }
 
 /// Who was forced from a place that is free again, and is not let back because the whole is shorter without it, moved for that.
