@@ -5,6 +5,7 @@ use anyhow::Result;
 use serde_json::json;
 use slacktide_engine::policy::{Policy, library as policies};
 use slacktide_reports::text;
+use slacktide_scenarios::functions::nearly_known;
 use slacktide_scenarios::{Scenario, library as scenarios};
 
 /// What can be done with a library.
@@ -63,12 +64,16 @@ pub(crate) fn scenario(verb: Verb) -> Result<Outcome> {
         Verb::Show { name, .. } => crate::say!("{}", worlds::scenario(&name)?.text.trim_end()),
         Verb::Validate { name } => {
             let scenario = worlds::scenario(&name)?;
+            // Here it must go with the policy that it names.
+            let scenario = Scenario::from_toml(&name, &scenario.text)?;
             crate::say!(
                 "{name} is a valid scenario: {} devices, {} groups of pools, policy {}",
                 scenario.devices,
                 scenario.pools.len(),
                 scenario.policy
             );
+            let functions = scenario.pools.iter().map(|group| group.function.as_str());
+            nearly_known(functions, &scenario.policy()?).iter().for_each(|remark| crate::say!("  {remark}"));
         }
         Verb::Schema => crate::say!("{:#}", Scenario::schema()),
     }

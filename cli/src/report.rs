@@ -1,12 +1,10 @@
 //! `slacktide report`: the page of a journal or of an `--out` folder.
 
 use crate::Outcome;
+use crate::out::WITH_A_PAGE;
 use anyhow::{Context, Result, bail};
 use slacktide_reports::{comparison, files, page, tables::Tables, text};
 use std::path::{Path, PathBuf};
-
-/// What an `--out` folder may hold that has a page.
-const KNOWN: [&str; 5] = ["journal.jsonl", "comparison.json", "sweep.json", "calibration.json", "twin.json"];
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
@@ -51,8 +49,8 @@ fn source(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    match KNOWN.map(|name| path.join(name)).into_iter().find(|file| file.is_file()) {
+    match WITH_A_PAGE.map(|name| path.join(name)).into_iter().find(|file| file.is_file()) {
         Some(file) => Ok(file),
-        None => bail!("{} holds none of {}", path.display(), KNOWN.join(", ")),
+        None => bail!("{} holds none of {}", path.display(), WITH_A_PAGE.join(", ")),
     }
 }

@@ -1,14 +1,15 @@
 //! `slacktide simulate`: the main job.
 
-use crate::Outcome;
 use crate::worlds::World;
+use crate::{Outcome, out, worlds};
 use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use slacktide_engine::journal::JournalMode;
 use slacktide_engine::rollout::RolloutState;
 use slacktide_forecast::ModelKind;
-use slacktide_reports::{files, page, tables::Tables, text};
+use slacktide_reports::files::{MEASURES, Together};
+use slacktide_reports::{page, tables::Tables, text};
 use slacktide_sim::compare::measures;
 use slacktide_sim::{RunResult, Setup, replicate, run as run_once};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ pub(crate) struct Args {
 
 /// Sets one field of a setup's policy, `field=value`.
 pub(crate) fn set_field(setup: &mut Setup, text: &str) -> Result<()> {
-    setup.policy = crate::worlds::with_field(&setup.policy, text)?;
+    setup.policy = worlds::with_field(&setup.policy, text)?;
     Ok(())
 }
 
@@ -71,7 +72,7 @@ pub(crate) fn set_field(setup: &mut Setup, text: &str) -> Result<()> {
 pub(crate) fn set_forecaster(setup: &mut Setup, name: &str) -> Result<()> {
     match name {
         "selected" => {}
-        "oracle" => crate::worlds::Origin::set_oracle(setup),
+        "oracle" => worlds::Origin::set_oracle(setup),
         // Weights come from the accuracy of the members: they must compete.
         "equal-mean" | "weighted-mean" => {
             let cheap = ModelKind::ALL.into_iter().filter(|m| !m.is_dear());
@@ -93,6 +94,46 @@ pub(crate) fn run(args: Args) -> Result<Outcome> {
         return crate::chaos::run(&args);
     }
     args.world.check_seeds(args.replications)?;
+    let setup = setup(&args)?;
+    let beside = Beside::of(&args, &setup)?;
+    let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-out")));
+    let files = out.as_deref().map(|out| out::claim(out, &[out::JOURNAL])).transpose()?;
+    let began = std::time::Instant::now();
+    let (runs, journal) = run_all(&setup, args.world.seed, args.replications, files.as_ref())?;
+    let wall_s = began.elapsed().as_secs_f64();
+    let beside = beside.map(|beside| beside.run(&args));
+    let tables = Tables::read(journal.iter().map(String::as_str))?;
+    if let Some(files) = files {
+        write_out(&files, &runs, &tables)?;
+        files.place()?;
+    }
+    let forecaster = args.forecaster.as_deref().unwrap_or("selected");
+    if args.json {
+        let mut document = document(&setup, forecaster, &runs, wall_s);
+        if let Some((runs, remarks)) = &beside {
+            document["beside"] = json!({"policy": ALL_AT_ONCE, "measures": summaries(runs), "remarks": remarks});
+        }
+        crate::say!("{document}");
+    } else {
+        print_plain(&setup, &runs, &tables, out.as_deref());
+        if let Some((beside, remarks)) = &beside {
+            let caused = |runs: &[RunResult]| {
+                measures(runs).get("overload_caused_device_minutes").map_or(0.0, |summary| summary.mean)
+            };
+            crate::say!(
+                "Overload caused: {} device-minutes; by {ALL_AT_ONCE} in the same world: {}",
+                text::number(caused(&runs)),
+                text::number(caused(beside))
+            );
+            remarks.iter().for_each(|remark| crate::say!("  {remark}"));
+        }
+    }
+    let good = runs.iter().all(|r| r.state == RolloutState::Finished && r.violations.is_empty());
+    Ok(if good { Outcome::Good } else { Outcome::Bad })
+}
+
+/// The world and the policy asked for, checked.
+fn setup(args: &Args) -> Result<Setup> {
     let mut setup = args.world.setup()?;
     if let Some(policy) = &args.policy {
         setup = World::with_policy(&setup, policy)?;
@@ -106,46 +147,33 @@ pub(crate) fn run(args: Args) -> Result<Outcome> {
     if args.journal == "full" {
         setup.journal = JournalMode::Full;
     }
-    let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-out")));
-    let began = std::time::Instant::now();
-    let (runs, journal) = run_all(&setup, args.world.seed, args.replications, out.as_deref())?;
-    let wall_s = began.elapsed().as_secs_f64();
-    let beside = beside(&args, &setup)?;
-    let tables = Tables::read(journal.iter().map(String::as_str))?;
-    if let Some(out) = &out {
-        write_out(out, &runs, &tables)?;
-    }
-    let forecaster = args.forecaster.as_deref().unwrap_or("selected");
-    if args.json {
-        let mut document = document(&setup, forecaster, &runs, wall_s);
-        if let Some(beside) = &beside {
-            document["beside"] = json!({"policy": "all-at-once", "measures": summaries(beside)});
-        }
-        crate::say!("{document}");
-    } else {
-        print_plain(&setup, &runs, &tables, out.as_deref());
-        if let Some(all_at_once) = beside.as_deref().map(measures) {
-            let caused = |m: &std::collections::BTreeMap<String, slacktide_sim::Summary>| {
-                m.get("overload_caused_device_minutes").map_or(0.0, |s| s.mean)
-            };
-            crate::say!(
-                "Overload caused: {} device-minutes; by all-at-once in the same world: {}",
-                text::number(caused(&measures(&runs))),
-                text::number(caused(&all_at_once))
-            );
-        }
-    }
-    let good = runs.iter().all(|r| r.state == RolloutState::Finished && r.violations.is_empty());
-    Ok(if good { Outcome::Good } else { Outcome::Bad })
+    worlds::check_slot(&setup)?;
+    Ok(setup)
 }
 
-/// The same worlds with everybody at once, so that recorded load shows what waiting was worth.
-fn beside(args: &Args, setup: &Setup) -> Result<Option<Vec<RunResult>>> {
-    if !args.world.has_traces() || setup.policy.name == "all-at-once" {
-        return Ok(None);
+const ALL_AT_ONCE: &str = "all-at-once";
+
+/// The same worlds with everybody at once, so that recorded load shows what waiting was worth. Made before anything runs: what cannot be
+/// run beside is told while all files are as they were.
+struct Beside {
+    setup: Setup,
+    /// What was changed for it to run.
+    remarks: Vec<String>,
+}
+
+impl Beside {
+    fn of(args: &Args, setup: &Setup) -> Result<Option<Self>> {
+        if !args.world.has_traces() || setup.policy.name == ALL_AT_ONCE {
+            return Ok(None);
+        }
+        let mut other = World::with_policy(setup, ALL_AT_ONCE)?;
+        let remarks = worlds::adopt_slot(&mut other, setup.policy.plan.slot)?;
+        Ok(Some(Self { setup: other, remarks: remarks.into_iter().collect() }))
     }
-    let other = World::with_policy(setup, "all-at-once")?;
-    Ok(Some(replicate(&other, args.world.seed, args.replications, &|_| {})))
+
+    fn run(self, args: &Args) -> (Vec<RunResult>, Vec<String>) {
+        (replicate(&self.setup, args.world.seed, args.replications, &|_| {}), self.remarks)
+    }
 }
 
 fn summaries(runs: &[RunResult]) -> serde_json::Map<String, serde_json::Value> {
@@ -162,24 +190,26 @@ pub(crate) fn bar(length: u64, what: &str) -> ProgressBar {
     bar
 }
 
-/// Runs all seeds; the runs, and the journal of the first. Every journal goes to its file as its run ends, where there is a folder.
-fn run_all(setup: &Setup, seed: u64, replications: u32, out: Option<&Path>) -> Result<(Vec<RunResult>, Vec<String>)> {
-    if let Some(out) = out {
-        std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    }
+/// Runs all seeds; the runs, and the journal of the first. Every journal is written as its run ends, where there is a folder.
+fn run_all(
+    setup: &Setup,
+    seed: u64,
+    replications: u32,
+    files: Option<&Together>,
+) -> Result<(Vec<RunResult>, Vec<String>)> {
     if replications == 1 {
         let bar = bar(1000, "simulating");
         let mut run = run_once(setup, seed, &|share| bar.set_position((share * 1000.0) as u64));
         bar.finish_and_clear();
         let journal = std::mem::take(&mut run.journal);
-        write_journal(out, seed, seed, &journal)?;
+        write_journal(files, seed, seed, &journal)?;
         return Ok((vec![run], journal));
     }
     let bar = bar(u64::from(replications), "replications");
     let kept = Mutex::new((Vec::new(), Ok(())));
     let runs = replicate(setup, seed, replications, &|run| {
         let journal = std::mem::take(&mut run.journal);
-        let written = write_journal(out, seed, run.seed, &journal);
+        let written = write_journal(files, seed, run.seed, &journal);
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if run.seed == seed {
             kept.0 = journal;
@@ -195,23 +225,23 @@ fn run_all(setup: &Setup, seed: u64, replications: u32, out: Option<&Path>) -> R
     Ok((runs, journal))
 }
 
-fn write_journal(out: Option<&Path>, first_seed: u64, seed: u64, journal: &[String]) -> Result<()> {
-    let Some(out) = out else { return Ok(()) };
-    let name = if seed == first_seed { "journal.jsonl".to_owned() } else { format!("journal-{seed}.jsonl") };
-    files::write_aside(&out.join(name), (journal.join("\n") + "\n").as_bytes())?;
+fn write_journal(files: Option<&Together>, first_seed: u64, seed: u64, journal: &[String]) -> Result<()> {
+    let Some(files) = files else { return Ok(()) };
+    let name = if seed == first_seed { out::JOURNAL.to_owned() } else { format!("journal-{seed}.jsonl") };
+    files.write(&name, (journal.join("\n") + "\n").as_bytes())?;
     Ok(())
 }
 
-fn write_out(out: &Path, runs: &[RunResult], tables: &Tables) -> Result<()> {
+fn write_out(files: &Together, runs: &[RunResult], tables: &Tables) -> Result<()> {
     let mut csv = "seed,measure,value\n".to_owned();
     for run in runs {
         for (name, value) in &run.measures {
             csv.push_str(&format!("{},{name},{value}\n", run.seed));
         }
     }
-    files::write_aside(&out.join("report.html"), page::html_of_runs(tables, &csv).as_bytes())?;
-    files::write_aside(&out.join(files::MEASURES), csv.as_bytes())?;
-    files::write_aside(&out.join("ticks.csv"), tables.ticks_csv().as_bytes())?;
+    files.write("report.html", page::html_of_runs(tables, &csv).as_bytes())?;
+    files.write(MEASURES, csv.as_bytes())?;
+    files.write("ticks.csv", tables.ticks_csv().as_bytes())?;
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! `slacktide twin JOURNAL`: what may come, many times over, and how well earlier looks ahead came out.
 
-use crate::{Outcome, journal, worlds};
+use crate::{Outcome, journal, out, worlds};
 use anyhow::{Context, Result, bail};
 use slacktide_engine::document::parse_span;
 use slacktide_engine::journal::{Entry, Line};
 use slacktide_engine::policy::Policy;
 use slacktide_engine::time::{Instant, Span};
-use slacktide_reports::{files, text, twin as page};
+use slacktide_reports::{text, twin as page};
 use slacktide_sim::twin::{Arm, BANDS_PERCENT, Question, Scores, look_ahead, score};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,6 +75,7 @@ fn moment(text: &str) -> Result<Instant, String> {
 
 /// `slacktide twin`
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
+    args.out.iter().try_for_each(|out| out::is_free(out, &[out::TWIN]))?;
     let (lines, name) = recorded(args)?;
     let shown = cut(args, &lines)?;
     let alternatives = alternatives(&args.policies, &lines)?;
@@ -100,9 +101,10 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     };
     let json = serde_json::to_string(&document)?;
     if let Some(out) = &args.out {
-        std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-        files::write_aside(&out.join("twin.json"), json.as_bytes())?;
-        files::write_aside(&out.join("report.html"), page::html(&document).as_bytes())?;
+        let files = out::claim(out, &[out::TWIN])?;
+        files.write(out::TWIN, json.as_bytes())?;
+        files.write("report.html", page::html(&document).as_bytes())?;
+        files.place()?;
     }
     if args.json {
         crate::say!("{json}");

@@ -1,13 +1,13 @@
 //! `slacktide replay JOURNAL --policy P`: what would this policy have done?
 
-use crate::{Outcome, worlds};
+use crate::{Outcome, out, worlds};
 use anyhow::{Result, bail};
 use serde_json::json;
 use slacktide_engine::journal::entry::Header;
 use slacktide_engine::journal::{Entry, JournalMode, Line};
 use slacktide_engine::policy::Policy;
 use slacktide_reports::tables::Tables;
-use slacktide_reports::{files, page, text};
+use slacktide_reports::{page, text};
 use slacktide_sim::whatif::{Parting, WhatIf, what_if};
 use std::path::Path;
 
@@ -24,6 +24,7 @@ pub(crate) struct Question<'a> {
 
 /// Answers it.
 pub(crate) fn answer(question: &Question<'_>) -> Result<Outcome> {
+    let files = question.out.map(|out| out::claim(out, &[out::JOURNAL])).transpose()?;
     let made_again = !question.header.world.is_null() && !question.from_telemetry;
     let answer = if made_again {
         in_the_same_world(question)?
@@ -38,10 +39,10 @@ pub(crate) fn answer(question: &Question<'_>) -> Result<Outcome> {
     let recorded: Vec<String> = question.lines.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     let before = Tables::read(recorded.iter().map(String::as_str))?;
     let after = Tables::read(answer.journal.iter().map(String::as_str))?;
-    if let Some(out) = question.out {
-        std::fs::create_dir_all(out)?;
-        files::write_aside(&out.join("report.html"), page::html(&after).as_bytes())?;
-        files::write_aside(&out.join("journal.jsonl"), (answer.journal.join("\n") + "\n").as_bytes())?;
+    if let Some(files) = files {
+        files.write("report.html", page::html(&after).as_bytes())?;
+        files.write(out::JOURNAL, (answer.journal.join("\n") + "\n").as_bytes())?;
+        files.place()?;
     }
     let exact = exactness(answer.parted.as_ref(), made_again);
     if question.json {

@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
+use slacktide_engine::document::format_span;
 use slacktide_engine::journal::JournalMode;
 use slacktide_engine::policy::{Policy, library as policies};
+use slacktide_engine::time::Span;
 use slacktide_scenarios::recorded::{ReadOptions, read, read_fleet};
 use slacktide_scenarios::{Scenario, library as scenarios};
 use slacktide_sim::{LoadSource, Setup};
@@ -16,7 +18,7 @@ pub(crate) struct World {
     /// Scenario of the library, or the path of a .toml file (default: first-rollout)
     pub(crate) scenario: Option<String>,
     /// Devices, instead of the scenario's number
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "fleet", value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub(crate) devices: Option<u32>,
     /// First seed; replication i uses seed + i
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed)]
@@ -30,17 +32,17 @@ pub(crate) struct World {
     /// Devices of a CSV or TOML file instead of the scenario's
     #[arg(long, value_name = "FILE")]
     pub(crate) fleet: Option<PathBuf>,
-    /// Members of a pool, with --traces
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Members of a pool, with --traces; a --fleet says itself who is in which
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "traces", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) pool_size: u32,
     /// Rescale each pool so that the 99th percentile of its demand is this share of its capacity, with --traces
     #[arg(long, value_name = "PERCENT", requires = "traces")]
     pub(crate) pool_peak: Option<f64>,
     /// Skip bad rows of traces and count them
-    #[arg(long)]
+    #[arg(long, requires = "traces")]
     pub(crate) lenient: bool,
-    /// Bring loads outside 0–100 into range and count them
-    #[arg(long)]
+    /// Bring loads of traces outside 0–100 into range and count them
+    #[arg(long, requires = "traces")]
     pub(crate) clip: bool,
     /// Threads (default: all cores); results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -72,11 +74,11 @@ impl Origin {
     }
 }
 
-/// Reads a scenario by name or path.
+/// Reads a scenario by name or path, for a run under whatever policy: [`check_slot`] asks whether that one goes with it.
 pub(crate) fn scenario(name: &str) -> Result<Scenario> {
     if is_path(name) {
         let text = std::fs::read_to_string(name).with_context(|| format!("cannot read the scenario {name}"))?;
-        return Ok(Scenario::from_toml(name, &text)?);
+        return Ok(Scenario::under_any_policy(name, &text)?);
     }
     Ok(scenarios::named(name)?)
 }
@@ -108,7 +110,7 @@ impl World {
         !self.traces.is_empty()
     }
 
-    /// The setup without a policy of its own (the scenario's).
+    /// The setup under the scenario's policy, which may not be the one that is run: the caller asks [`check_slot`] once it is settled.
     pub(crate) fn setup(&self) -> Result<Setup> {
         if self.pool_peak.is_some_and(|p| !(p > 0.0 && p <= 200.0)) {
             bail!("--pool-peak {} must be a percentage in 1..=200", self.pool_peak.unwrap_or(0.0));
@@ -159,7 +161,6 @@ impl World {
         let mut setup = base.clone();
         if name != base.scenario.policy {
             setup.policy = policy(name)?;
-            fit(&mut setup)?;
         }
         Ok(setup)
     }
@@ -200,9 +201,11 @@ pub(crate) fn from_origin(world: &serde_json::Value, policy: Policy) -> Result<S
     let origin: Origin = serde_json::from_value(world.clone()).map_err(|e| {
         anyhow!("the journal's header does not say how its world was made ({e}); only full journals replay without")
     })?;
-    let mut scenario = Scenario::from_toml(&origin.scenario_name, &origin.scenario)?;
+    let mut scenario = Scenario::under_any_policy(&origin.scenario_name, &origin.scenario)?;
     scenario.devices = origin.devices;
-    build(scenario, policy, &origin)
+    let setup = build(scenario, policy, &origin)?;
+    check_slot(&setup)?;
+    Ok(setup)
 }
 
 fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setup> {
@@ -233,17 +236,31 @@ fn build(mut scenario: Scenario, policy: Policy, origin: &Origin) -> Result<Setu
     Ok(setup)
 }
 
-/// Brings a setup's times in line with its recording, and checks that slots hold whole reports.
+/// Brings a setup's times in line with its recording, and looks up the names in its files.
 pub(crate) fn fit(setup: &mut Setup) -> Result<()> {
     setup.fit_to_recording()?;
     setup.check_names()?;
-    let (slot, tick) = (setup.policy.plan.slot.as_millis(), setup.scenario.tick.as_millis());
-    if !slot.is_multiple_of(tick) {
-        bail!(
-            "the scenario reports every {}, which does not divide the policy's slot of {}",
-            setup.scenario.tick,
-            setup.policy.plan.slot
-        );
-    }
     Ok(())
+}
+
+/// Do the slots of the policy that is run hold whole reports?
+pub(crate) fn check_slot(setup: &Setup) -> Result<()> {
+    let Err(problem) = setup.check_slot() else { return Ok(()) };
+    let is_own = !matches!(setup.load, LoadSource::Recorded { .. }) && setup.scenario.policy()? == setup.policy;
+    if let (true, Some(name)) = (is_own, setup.origin["scenario_name"].as_str()) {
+        // Scenario and policy are of one file: reading it strictly says where it contradicts itself.
+        Scenario::from_toml(name, &setup.scenario.text)?;
+    }
+    Err(problem.into())
+}
+
+/// Gives a policy that is run beside others the slot of one that fits, where its own does not: what was done, for a remark.
+pub(crate) fn adopt_slot(setup: &mut Setup, fitting: Span) -> Result<Option<String>> {
+    if setup.check_slot().is_ok() {
+        return Ok(None);
+    }
+    let (own, slot) = (format_span(setup.policy.plan.slot), format_span(fitting));
+    setup.policy = setup.policy.with_field("plan.slot", &slot)?;
+    let (name, tick) = (&setup.policy.name, format_span(setup.scenario.tick));
+    Ok(Some(format!("`{name}` plans in slots of {slot} here: its own of {own} hold no whole reports of {tick}")))
 }

@@ -1,12 +1,13 @@
 //! What to run: a world, a policy, and where load comes from.
 
 use crate::rng::{Purpose, Stream};
-use slacktide_engine::document::nearest;
+use slacktide_engine::document::{format_span, nearest};
 use slacktide_engine::ids::{DeviceId, PoolId, RegionId, SiteId};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::journal::JournalMode;
 use slacktide_engine::policy::Policy;
 use slacktide_engine::time::{Instant, Span};
+use slacktide_scenarios::functions::nearly_known;
 use slacktide_scenarios::recorded::Recording;
 use slacktide_scenarios::{PoolGroup, Scenario};
 use std::collections::BTreeSet;
@@ -54,13 +55,20 @@ pub struct Setup {
 /// A setup that cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// The recording's period does not fit the policy's slots.
-    #[error("the recorded period of {period_s} s does not divide the policy's slot of {slot}; change `plan.slot`")]
-    Period {
-        /// Seconds.
-        period_s: i64,
+    /// What the devices report does not fill the policy's slots.
+    #[error(
+        "{what} of {} does not divide the slot of {} of the policy `{policy}`; {}",
+        format_span(*tick), format_span(*slot), cure(*slot, *tick)
+    )]
+    Slot {
+        /// `the recorded period` or `the scenario's tick`.
+        what: &'static str,
+        /// How often devices report.
+        tick: Span,
         /// The slot.
         slot: Span,
+        /// Whose slot.
+        policy: String,
     },
     /// A file names a device that is not in the world.
     #[error("{}:{line}: column `device_id`: there is no device `{device}`{near}", file.display())]
@@ -98,17 +106,13 @@ impl Setup {
         }
     }
 
-    /// Brings the scenario's times in line with a recording.
+    /// Brings the scenario's times in line with a recording, whatever the policy.
     ///
     /// # Errors
     /// [`SetupError`] where they cannot be.
     pub fn fit_to_recording(&mut self) -> Result<(), SetupError> {
         let LoadSource::Recorded { recording, .. } = &self.load else { return Ok(()) };
         let period = Span::from_secs(recording.period_s.unsigned_abs());
-        let slot = self.policy.plan.slot;
-        if period == Span::ZERO || !slot.as_millis().is_multiple_of(period.as_millis()) {
-            return Err(SetupError::Period { period_s: recording.period_s, slot });
-        }
         let days = crate::load::recorded_days(recording).len() as i64;
         let hours = (recording.steps as i64 * recording.period_s / 3600).min(days * 24);
         if hours < 12 {
@@ -120,6 +124,22 @@ impl Setup {
         let half = Span::from_secs((hours / 2).unsigned_abs() * 3600);
         self.scenario.history = half.min(Span::from_secs(7 * 86_400));
         Ok(())
+    }
+
+    /// Do the policy's slots hold whole reports of the devices?
+    ///
+    /// # Errors
+    /// [`SetupError::Slot`] where they do not, with a slot that does.
+    pub fn check_slot(&self) -> Result<(), SetupError> {
+        let (slot, tick) = (self.policy.plan.slot, self.scenario.tick);
+        if tick > Span::ZERO && slot.as_millis().is_multiple_of(tick.as_millis()) {
+            return Ok(());
+        }
+        let what = match self.load {
+            LoadSource::Recorded { .. } => "the recorded period",
+            LoadSource::Synthetic => "the scenario's tick",
+        };
+        Err(SetupError::Slot { what, tick, slot, policy: self.policy.name.clone() })
     }
 
     /// Are the devices that the scenario's files name in this world?
@@ -139,10 +159,22 @@ impl Setup {
 
     /// Remarks a reader of results should see.
     pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.remarks_on_load();
+        let devices = self.fleet.iter().flatten().filter(|facts| facts.criticality.is_none());
+        let groups = self.scenario.pools.iter().filter(|_| self.fleet.is_none()).map(|group| group.function.as_str());
+        remarks.extend(nearly_known(devices.map(|facts| facts.function.as_str()).chain(groups), &self.policy));
+        remarks
+    }
+
+    fn remarks_on_load(&self) -> Vec<String> {
         let LoadSource::Recorded { recording, pool_size, pool_peak_percent } = &self.load else { return Vec::new() };
+        let pools = match self.fleet {
+            Some(_) => "in the pools that the fleet's file gives them".to_owned(),
+            None => format!("in pools of {pool_size}"),
+        };
         let mut remarks = vec![format!(
-            "load of {} recorded machines ({} metrics) on {} devices in pools of {pool_size}: machines are used again with their days shifted, \
-             and where a machine's recording ends another's goes on",
+            "load of {} recorded machines ({} metrics) on {} devices {pools}: machines are used again with their days shifted, and where a \
+             machine's recording ends another's goes on",
             recording.devices.len(),
             recording.metrics.len(),
             self.scenario.devices
@@ -152,12 +184,8 @@ impl Setup {
                 "every pool is rescaled so that the 99th percentile of its demand is {peak} % of its capacity"
             ));
         }
-        if recording.clipped + recording.skipped > 0 {
-            remarks.push(format!(
-                "{} recorded values were clipped, {} rows skipped",
-                recording.clipped, recording.skipped
-            ));
-        }
+        remarks.extend(recording.remarks());
+        remarks.extend(recording.shares_of_one(pool_peak_percent.is_some()));
         remarks
     }
 
@@ -194,6 +222,22 @@ impl Setup {
             }
         }
         (facts, group_of)
+    }
+}
+
+/// The longest slot a policy may have, and the day that slots divide.
+const SLOT_MAX_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// What would fit instead: the next longer slot of whole reports, or else the longest there is.
+fn cure(slot: Span, tick: Span) -> String {
+    let step = tick.as_millis().max(1);
+    let fitting = (1..=SLOT_MAX_MS / step).map(|n| n * step).filter(|slot| DAY_MS.is_multiple_of(*slot));
+    let fitting: Vec<u64> = fitting.collect();
+    match fitting.iter().find(|longer| **longer > slot.as_millis()).or_else(|| fitting.last()) {
+        Some(fits) => format!("set `plan.slot`, such as to {}", format_span(Span::from_millis(*fits))),
+        None => "no slot would, as slots divide a day and are at most 1h long: bring the load to steps that divide one"
+            .to_owned(),
     }
 }
 

@@ -3,10 +3,9 @@
 mod document;
 mod print;
 
-use crate::Outcome;
+use crate::{Outcome, out};
 use anyhow::{Context, Result, anyhow, bail};
 use slacktide_engine::document::parse_span;
-use slacktide_reports::files::write_aside;
 use slacktide_scenarios::calibration::{Calibrated, Options, calibrate};
 use slacktide_scenarios::recorded::{ReadOptions, Recording, read};
 use slacktide_sim::goodness::{Goodness, HeldOut, Sample, generated, goodness, held_out};
@@ -78,6 +77,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
                 .with_context(|| format!("--groups {text}: write `auto` or a number of groups in 1..={GROUPS_MAX}"))?,
         ),
     };
+    let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-calibrated")));
+    out.iter().try_for_each(|out| out::is_free(out, &[out::CALIBRATION]))?;
     let (recording, mut remarks) = recording(args)?;
     let options =
         Options { name: "calibrated".to_owned(), groups, devices: args.devices.map(|devices| devices as usize) };
@@ -91,7 +92,6 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     }
     let done = Done { recording, calibrated, generated, goodness, held_out, remarks };
     let document = document::document(args, &done);
-    let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-calibrated")));
     if let Some(out) = &out {
         write_out(out, &done, &document)?;
     }
@@ -116,16 +116,10 @@ fn recording(args: &Args) -> Result<(Recording, Vec<String>)> {
     };
     let mut recording = read(&args.data, &options)?;
     scale(&mut recording, args)?;
-    let mut remarks = Vec::new();
+    let remarks = recording.remarks();
     if let Some(every) = &args.every {
         let span = parse_span(every).map_err(|e| anyhow!("--every {every}: {e}"))?;
         recording = recording.every((span.as_millis() / 1000) as i64).map_err(|e| anyhow!("--every {every}: {e}"))?;
-    }
-    if recording.clipped + recording.skipped > 0 {
-        remarks.push(format!("{} values were clipped, {} rows skipped", recording.clipped, recording.skipped));
-    }
-    if recording.repeated > 0 {
-        remarks.push(format!("{} values came twice for a step of a device: the later row counts", recording.repeated));
     }
     Ok((recording, remarks))
 }
@@ -154,12 +148,10 @@ fn scale(recording: &mut Recording, args: &Args) -> Result<()> {
 }
 
 fn write_out(out: &Path, done: &Done, document: &serde_json::Value) -> Result<()> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let files = out::claim(out, &[out::CALIBRATION])?;
     let text = serde_json::to_string_pretty(document)?;
-    // All texts first: either all files are new, or none is.
-    let page = slacktide_reports::comparison::html(&text)?;
-    write_aside(&out.join("scenario.toml"), done.calibrated.scenario.text.as_bytes())?;
-    write_aside(&out.join("calibration.json"), text.as_bytes())?;
-    write_aside(&out.join("report.html"), page.as_bytes())?;
-    Ok(())
+    files.write("scenario.toml", done.calibrated.scenario.text.as_bytes())?;
+    files.write(out::CALIBRATION, text.as_bytes())?;
+    files.write("report.html", slacktide_reports::comparison::html(&text)?.as_bytes())?;
+    Ok(files.place()?)
 }

@@ -5,19 +5,19 @@ mod findings;
 mod pairs;
 mod rounds;
 
-use crate::Outcome;
 use crate::simulate::{set_field, set_forecaster};
-use crate::worlds::World;
-use anyhow::{Context, Result, bail};
+use crate::worlds::{World, adopt_slot, check_slot};
+use crate::{Outcome, out};
+use anyhow::{Result, bail};
 use best::Best;
 use pairs::{Verdict, verdicts};
 use serde_json::json;
-use slacktide_reports::files::write_aside;
+use slacktide_reports::files::{MEASURES as MEASURES_CSV, Together};
 use slacktide_reports::{comparison, text};
 use slacktide_sim::compare::{Arm, measures, ranking};
 use slacktide_sim::precision::Reached;
 use slacktide_sim::{Setup, Summary};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
@@ -74,7 +74,10 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     args.world.start_threads()?;
     args.world.check_seeds(args.precision.map_or(args.replications, |_| args.replications_max))?;
     let base = args.world.setup()?;
-    let setups = setups(args, &base)?;
+    let mut setups = setups(args, &base)?;
+    let mut remarks = base.remarks();
+    remarks.extend(one_slot(&mut setups)?);
+    let files = args.out.as_deref().map(|out| out::claim(out, &[out::COMPARISON])).transpose()?;
     let (arms, reached) = rounds::run(args, &base, &setups);
     let found = verdicts(&arms, &MEASURES, is_of_forecasters(args));
     let best = Best::of(&arms, pairs::pairs(&arms, is_of_forecasters(args)).len());
@@ -82,15 +85,16 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     findings.extend(reached.as_ref().and_then(|reached| rounds::sentence(args, reached)));
     findings.extend(findings::findings(&arms, &found, &ranking(&arms), is_of_forecasters(args)));
     let mut document = document(args, &base, &arms, &found, &findings);
+    document["remarks"] = json!(remarks);
     document["selection"] = best.as_ref().map_or(serde_json::Value::Null, Best::json);
     document["precision"] = reached.as_ref().map_or(serde_json::Value::Null, |r: &Reached| rounds::json(args, r));
-    if let Some(out) = &args.out {
-        write_out(out, &arms, &document)?;
+    if let Some(files) = files {
+        write_out(files, &arms, &document)?;
     }
     if args.json {
         crate::say!("{document}")
     } else {
-        print_plain(args, &base, &arms, &found, &findings)
+        print_plain(args, &base, &remarks, &arms, &found, &findings)
     }
     let good = arms.iter().flat_map(|a| &a.runs).all(|r| r.violations.is_empty());
     Ok(if good { Outcome::Good } else { Outcome::Bad })
@@ -106,13 +110,12 @@ fn replications(arms: &[Arm]) -> usize {
     arms.first().map_or(0, |arm| arm.runs.len())
 }
 
-fn write_out(out: &Path, arms: &[Arm], document: &serde_json::Value) -> Result<()> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+fn write_out(files: Together, arms: &[Arm], document: &serde_json::Value) -> Result<()> {
     let text = serde_json::to_string_pretty(document)?;
-    write_aside(&out.join("comparison.json"), text.as_bytes())?;
-    write_aside(&out.join("measures.csv"), measures_csv(arms).as_bytes())?;
-    write_aside(&out.join("report.html"), comparison::html(&text)?.as_bytes())?;
-    Ok(())
+    files.write(out::COMPARISON, text.as_bytes())?;
+    files.write(MEASURES_CSV, measures_csv(arms).as_bytes())?;
+    files.write("report.html", comparison::html(&text)?.as_bytes())?;
+    Ok(files.place()?)
 }
 
 /// A row per arm, seed and measure. Arms are names of policies and models or paths, which may hold a comma.
@@ -149,6 +152,19 @@ fn setups(args: &Args, base: &Setup) -> Result<Vec<(String, Setup)>> {
     Ok(setups)
 }
 
+/// Arms whose slots do not hold what is reported plan in those of the first that do, so that they can be compared at all: what was changed.
+fn one_slot(setups: &mut [(String, Setup)]) -> Result<Vec<String>> {
+    let fitting = setups.iter().find(|(_, setup)| setup.check_slot().is_ok()).map(|(_, setup)| setup.policy.plan.slot);
+    let mut remarks = Vec::new();
+    for (_, setup) in setups {
+        match fitting {
+            Some(slot) => remarks.extend(adopt_slot(setup, slot)?),
+            None => check_slot(setup)?,
+        }
+    }
+    Ok(remarks)
+}
+
 fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings: &[String]) -> serde_json::Value {
     let summary = |s: &Summary| json!({"mean": s.mean, "ci95": s.ci95});
     let arm = |arm: &Arm| {
@@ -170,7 +186,6 @@ fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings
         "devices": base.scenario.devices,
         "replications": replications(arms),
         "arms_are": if is_of_forecasters(args) { "forecasters" } else { "policies" },
-        "remarks": base.remarks(),
         "findings": findings,
         "arms": arms.iter().map(arm).collect::<Vec<_>>(),
         "differences": found.iter().map(difference).collect::<Vec<_>>(),
@@ -178,7 +193,7 @@ fn document(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings
     })
 }
 
-fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findings: &[String]) {
+fn print_plain(args: &Args, base: &Setup, remarks: &[String], arms: &[Arm], found: &[Verdict], findings: &[String]) {
     crate::say!(
         "{} ({} devices), {} runs of each arm, seeds from {}",
         base.scenario.name,
@@ -186,7 +201,7 @@ fn print_plain(args: &Args, base: &Setup, arms: &[Arm], found: &[Verdict], findi
         replications(arms),
         args.world.seed
     );
-    base.remarks().iter().for_each(|remark| crate::say!("  {remark}"));
+    remarks.iter().for_each(|remark| crate::say!("  {remark}"));
     let cell = |arm: &Arm, name: &str| {
         measures(&arm.runs).get(name).map_or_else(
             || "–".to_owned(),

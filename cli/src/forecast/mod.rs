@@ -8,16 +8,17 @@ mod print;
 mod show;
 mod train;
 
-use crate::Outcome;
 use crate::simulate::bar;
-use anyhow::{Context, Result};
+use crate::{Outcome, out};
+use anyhow::Result;
 use data::{Data, steps_in_words};
 use rayon::prelude::*;
 use slacktide_engine::document::nearest;
 use slacktide_forecast::backtest::{Backtest, Entry, Finished, Protocol};
 use slacktide_forecast::global::lstm::Lstm;
 use slacktide_forecast::{ModelKind, UnknownModel};
-use std::path::{Path, PathBuf};
+use slacktide_reports::files::Together;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// What there is to do.
@@ -158,6 +159,7 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
         seed: args.source.seed,
     };
     let network = train::network(&args.source, &data, &protocol.models)?;
+    args.out.iter().try_for_each(|out| out::is_free(out, &[out::COMPARISON]))?;
     let finished = backtest(protocol, data.entries.clone(), network);
     if finished.lines.is_empty() {
         anyhow::bail!(
@@ -169,8 +171,9 @@ fn compare(args: &Args, verb: &str) -> Result<Outcome> {
         );
     }
     let document = document::document(verb, args, &data, &finished);
-    if let Some(out) = &args.out {
-        write_out(out, &data, &finished, &document)?;
+    let files = args.out.as_deref().map(|out| out::claim(out, &[out::COMPARISON])).transpose()?;
+    if let Some(files) = files {
+        write_out(files, &data, &finished, &document)?;
     }
     if args.json {
         crate::say!("{document}");
@@ -208,20 +211,11 @@ pub(crate) fn backtest(protocol: Protocol, entries: Vec<Entry>, network: Option<
     backtest.finish()
 }
 
-fn write_out(out: &Path, data: &Data, finished: &Finished, document: &serde_json::Value) -> Result<()> {
-    use slacktide_reports::files::write_aside;
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    // All texts first: either all files are new, or none is.
+fn write_out(files: Together, data: &Data, finished: &Finished, document: &serde_json::Value) -> Result<()> {
     let text = serde_json::to_string_pretty(document)?;
-    let page = slacktide_reports::comparison::html(&text)?;
-    let files = [
-        ("comparison.json", text),
-        ("report.html", page),
-        ("forecasts.csv", document::forecasts_csv(data, finished)),
-        ("scores.csv", document::scores_csv(finished)),
-    ];
-    if let Some((name, _)) = files.iter().find(|(name, _)| out.join(name).is_dir()) {
-        anyhow::bail!("{} is a folder: a file of that name is to be written", out.join(name).display());
-    }
-    files.iter().try_for_each(|(name, text)| Ok(write_aside(&out.join(name), text.as_bytes())?))
+    files.write(out::COMPARISON, text.as_bytes())?;
+    files.write("report.html", slacktide_reports::comparison::html(&text)?.as_bytes())?;
+    files.write("forecasts.csv", document::forecasts_csv(data, finished).as_bytes())?;
+    files.write("scores.csv", document::scores_csv(finished).as_bytes())?;
+    Ok(files.place()?)
 }

@@ -11,6 +11,7 @@ use slacktide_engine::policy::Policy;
 use slacktide_engine::rollout::{LeftOut, Package};
 use slacktide_engine::time::{Instant, Span};
 use slacktide_engine::{Engine, Input, Output};
+use slacktide_scenarios::functions::nearly_known;
 use slacktide_scenarios::recorded::Recording;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,9 +131,10 @@ fn remarks(
             "the history has no `{wanted}`: `{used}` stands for the demand that moves when a device is out"
         ));
     }
-    if recording.clipped + recording.skipped > 0 {
-        said.push(format!("{} values were clipped, {} rows skipped", recording.clipped, recording.skipped));
-    }
+    said.extend(recording.remarks());
+    said.extend(recording.shares_of_one(false));
+    let by_function = facts.iter().filter(|facts| facts.criticality.is_none()).map(|facts| facts.function.as_str());
+    said.extend(nearly_known(by_function, policy));
     let regions: BTreeSet<&str> = facts.iter().map(|f| f.region.as_str()).collect();
     for name in policy.regions.keys().filter(|name| !regions.contains(name.as_str())) {
         let hint = nearest(name, regions.iter().copied()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();

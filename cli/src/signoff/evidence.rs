@@ -110,7 +110,9 @@ impl Subject {
             "sign_off": {"scenario": name, "scenario_sha256": sha256(setup.scenario.text.as_bytes()),
                 "package_sha256": self.package_sha256, "fleet_fingerprint": self.fingerprint}
         });
-        worlds::fit(&mut setup).with_context(|| format!("scenario {name}"))?;
+        worlds::fit(&mut setup)
+            .and_then(|()| worlds::check_slot(&setup))
+            .with_context(|| format!("scenario {name}"))?;
         Ok(setup)
     }
 

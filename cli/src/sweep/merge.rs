@@ -1,10 +1,10 @@
 //! `slacktide sweep merge`: shares put together.
 
 use super::header::Header;
-use super::rows::{FILE, read, text};
-use super::{Outcome, finish, limit_is_a_number, make_folder};
+use super::rows::{earlier, read, text};
+use super::{OWN, Outcome, finish, limit_is_a_number};
+use crate::out::{self, RUNS};
 use anyhow::{Result, bail};
-use slacktide_reports::files::write_aside;
 use slacktide_sim::sweep::{Shard, Unit, UnitResult};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,11 +35,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     limit_is_a_number(args.overload_max)?;
     let (header, results) = merged(args)?;
     let out = args.out.clone().or_else(|| (!args.json).then(|| PathBuf::from("slacktide-sweep")));
-    if let Some(out) = &out {
-        make_folder(out)?;
-        write_aside(&out.join(FILE), text(&header, &results)?.as_bytes())?;
-    }
-    finish(&header, &results, out.as_deref(), args.json)
+    let Some(out) = &out else { return finish(&header, &results, None, args.json) };
+    // Runs of this whole sweep are the same runs; any others are not written over.
+    earlier(out, &header, "name another --out")?;
+    let files = out::claim(out, &OWN)?;
+    files.write(RUNS, text(&header, &results)?.as_bytes())?;
+    finish(&header, &results, Some((out, files)), args.json)
 }
 
 /// The sweep and all of its runs, in order.
@@ -48,7 +49,7 @@ fn merged(args: &Args) -> Result<(Header, Vec<UnitResult>)> {
     let mut shares: BTreeMap<u32, &PathBuf> = BTreeMap::new();
     let mut all: BTreeMap<Unit, UnitResult> = BTreeMap::new();
     for folder in &args.shares {
-        let (header, rows) = read(&folder.join(FILE))?;
+        let (header, rows) = read(&folder.join(RUNS))?;
         let first = whole.get_or_insert_with(|| header.clone());
         let here = folder.display();
         if let Some(differs) = header.differs_from(first) {

@@ -9,15 +9,19 @@ mod rows;
 mod work;
 
 use crate::Outcome;
+use crate::out::{RUNS, SWEEP};
 use crate::worlds::World;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use header::Header;
 use points::Points;
 use rows::Rows;
 use slacktide_reports::comparison;
-use slacktide_reports::files::write_aside;
+use slacktide_reports::files::{FileError, Together};
 use slacktide_sim::sweep::{Design, Shard, UnitResult};
 use std::path::{Path, PathBuf};
+
+/// What a sweep's folder holds that tells it from others.
+const OWN: [&str; 2] = [SWEEP, RUNS];
 
 const HELP: &str = "\
 FIELD is a field of the policy (plan.device_load_max, monitor.lookahead, waves.0.soak) or, after `scenario.`, of the world \
@@ -110,7 +114,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let rows = Rows::open(out.as_deref(), &header, args.fresh)?;
     let results = work::run(&points, &header, rows)?;
     if header.shard == Shard::WHOLE {
-        return finish(&header, &results, out.as_deref(), args.json);
+        let out = out.as_deref().map(|out| Ok::<_, FileError>((out, Together::into(out)?)));
+        return finish(&header, &results, out.transpose()?, args.json);
     }
     let said = format!(
         "share {} of the sweep is done: {} of {} runs; put the shares together by `slacktide sweep merge DIR…`",
@@ -127,18 +132,20 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// Writes and prints what a whole sweep says; `results` holds every unit, in order.
-fn finish(header: &Header, results: &[UnitResult], out: Option<&Path>, json: bool) -> Result<Outcome> {
+fn finish(header: &Header, results: &[UnitResult], out: Option<(&Path, Together)>, json: bool) -> Result<Outcome> {
     let document = document::document(header, results);
-    if let Some(out) = out {
+    let folder = out.as_ref().map(|(folder, _)| *folder);
+    if let Some((_, files)) = out {
         let text = serde_json::to_string_pretty(&document)?;
-        write_aside(&out.join("sweep.json"), text.as_bytes())?;
-        write_aside(&out.join("sweep.csv"), document::csv(header, results).as_bytes())?;
-        write_aside(&out.join("report.html"), comparison::html(&text)?.as_bytes())?;
+        files.write(SWEEP, text.as_bytes())?;
+        files.write("sweep.csv", document::csv(header, results).as_bytes())?;
+        files.write("report.html", comparison::html(&text)?.as_bytes())?;
+        files.place()?;
     }
     if json {
         crate::say!("{document}");
     } else {
-        document::print_plain(header, &document, out);
+        document::print_plain(header, &document, folder);
     }
     Ok(outcome(results))
 }
@@ -154,9 +161,4 @@ fn limit_is_a_number(limit: Option<f64>) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Makes a folder.
-fn make_folder(out: &Path) -> Result<()> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))
 }

@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::simulate::set_field;
-use crate::worlds::{World, fit};
+use crate::worlds::{World, check_slot};
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 use slacktide_engine::document::InputError;
@@ -54,7 +54,7 @@ impl Points {
         };
         points.base = points.with(points.base.clone(), "", &[])?;
         check_axes(&mut axes, |axis, value| {
-            points.scenario_with("", &[(axis, value)]).and_then(|s| points.with(s, "", &[(axis, value)])).is_ok()
+            points.scenario_with("", &[(axis, value)]).and_then(|s| points.checked(s, "", &[(axis, value)])).is_ok()
         })?;
         let count = args.points.map(|n| n as usize);
         points.plan = plan(&axes, design, count, args.world.seed).map_err(|problem| anyhow!("{problem}"))?;
@@ -75,7 +75,7 @@ impl Points {
         let values: Vec<(&Axis, &Value)> = self.axes.iter().zip(&self.plan.points[point]).collect();
         let label = self.label(point);
         let setup = self.scenario_with(&label, &values)?;
-        self.with(setup, &label, &values).map_err(|error| match error.downcast::<InputError>() {
+        self.checked(setup, &label, &values).map_err(|error| match error.downcast::<InputError>() {
             Ok(error) => error.into(),
             Err(error) => error.context(label),
         })
@@ -89,11 +89,18 @@ impl Points {
             return Ok(self.base.clone());
         }
         let text = edited(label, &self.base.scenario.text, &own, SCENARIO)?;
-        let mut scenario = Scenario::from_toml(label, &text)
+        let mut scenario = Scenario::under_any_policy(label, &text)
             .map_err(|error| InputError { field: format!("{SCENARIO}{}", error.field), ..unplaced(error) })?;
         scenario.name.clone_from(&self.base.scenario.name);
         let setup = self.world.in_scenario(&self.base, scenario)?;
         self.with(setup, label, &[])
+    }
+
+    /// The same, all values put in: only now the slot and the tick are what is run.
+    fn checked(&self, setup: Setup, label: &str, values: &[(&Axis, &Value)]) -> Result<Setup> {
+        let setup = self.with(setup, label, values)?;
+        check_slot(&setup)?;
+        Ok(setup)
     }
 
     /// A setup under the policy asked for, its fields set and values put in.
@@ -110,7 +117,6 @@ impl Points {
             let text = edited(label, &setup.policy.to_toml(), &own, "")?;
             setup.policy = Policy::from_toml(label, &text).map_err(unplaced)?;
         }
-        fit(&mut setup)?;
         Ok(setup)
     }
 }

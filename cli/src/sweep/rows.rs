@@ -1,8 +1,9 @@
 //! `runs.jsonl`: the header, then a line for every finished run. Lines are added as runs end, in any order; a finished sweep has them in
 //! the order of its units.
 
+use super::OWN;
 use super::header::{Header, SCHEMA};
-use super::make_folder;
+use crate::out::{self, RUNS};
 use anyhow::{Context, Result, bail};
 use slacktide_reports::files::write_aside;
 use slacktide_sim::sweep::{Unit, UnitResult};
@@ -10,8 +11,6 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-
-pub(super) const FILE: &str = "runs.jsonl";
 
 /// Finished runs, in a file where there is a folder for it.
 #[derive(Debug)]
@@ -24,24 +23,13 @@ impl Rows {
     /// Takes up what an earlier call has left in the folder, which must be of the same sweep; `fresh` forgets it.
     pub(super) fn open(out: Option<&Path>, header: &Header, fresh: bool) -> Result<Self> {
         let Some(out) = out else { return Ok(Self { finished: BTreeMap::new(), place: None }) };
-        make_folder(out)?;
-        let path = out.join(FILE);
-        let mut finished = BTreeMap::new();
-        if path.exists() && !fresh {
-            let (earlier, rows) = read(&path)?;
-            let differs = header.differs_from(&earlier).or_else(|| {
-                (earlier.shard != header.shard)
-                    .then(|| format!("it was share {} and now {}", earlier.shard, header.shard))
-            });
-            if let Some(differs) = differs {
-                bail!(
-                    "{} holds {} runs of another sweep: {differs}. Nothing was changed; name another --out, or forget those runs by --fresh",
-                    path.display(),
-                    rows.len()
-                );
-            }
-            finished = rows;
-        }
+        drop(out::claim(out, &OWN)?);
+        let path = out.join(RUNS);
+        let finished = if fresh {
+            BTreeMap::new()
+        } else {
+            earlier(out, header, "name another --out, or forget those runs by --fresh")?
+        };
         // A line that was cut off is gone, and the limit of a recommendation may be a new one.
         write_aside(&path, text(header, finished.values())?.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path);
@@ -76,6 +64,26 @@ impl Rows {
             write_aside(&path, text(header, self.finished.values())?.as_bytes())?;
         }
         Ok(self.finished.into_values().collect())
+    }
+}
+
+/// Runs that a folder holds already, which must be of the same sweep and share; `cure` says what to do where they are not.
+pub(super) fn earlier(out: &Path, header: &Header, cure: &str) -> Result<BTreeMap<Unit, UnitResult>> {
+    let path = out.join(RUNS);
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let (earlier, rows) = read(&path)?;
+    let differs = header.differs_from(&earlier).or_else(|| {
+        (earlier.shard != header.shard).then(|| format!("it was share {} and now {}", earlier.shard, header.shard))
+    });
+    match differs {
+        None => Ok(rows),
+        Some(differs) => bail!(
+            "{} holds {} runs of another sweep: {differs}. Nothing was changed; {cure}",
+            path.display(),
+            rows.len()
+        ),
     }
 }
 
@@ -154,7 +162,7 @@ mod tests {
         rows.add(unit(1, 0), result(1, 7)).unwrap();
         rows.add(unit(0, 1), result(0, 8)).unwrap();
         drop(rows);
-        let path = dir.path().join(FILE);
+        let path = dir.path().join(RUNS);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
         let again = Rows::open(Some(dir.path()), &header(), false).unwrap();
@@ -169,12 +177,12 @@ mod tests {
         let mut rows = Rows::open(Some(dir.path()), &header(), false).unwrap();
         rows.add(Unit { point: 0, replication: 0 }, result(0, 7)).unwrap();
         drop(rows);
-        let before = std::fs::read(dir.path().join(FILE)).unwrap();
+        let before = std::fs::read(dir.path().join(RUNS)).unwrap();
         let refused = |change: &dyn Fn(&mut Header)| {
             let mut other = header();
             change(&mut other);
             let said = Rows::open(Some(dir.path()), &other, false).unwrap_err().to_string();
-            assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), before);
+            assert_eq!(std::fs::read(dir.path().join(RUNS)).unwrap(), before);
             said
         };
         assert!(refused(&|h| h.sweep.replications = 9).contains("replications was 2 and is 9"));
@@ -190,7 +198,7 @@ mod tests {
     #[test]
     fn a_damaged_line_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(FILE);
+        let path = dir.path().join(RUNS);
         let text = text(&header(), [&result(0, 7), &result(1, 7)]).unwrap();
         let said = |text: String| {
             std::fs::write(&path, text).unwrap();

@@ -207,7 +207,11 @@ fn slips_of_the_pen_are_named() {
     refused(&with("l.csv", &["--season", "1000"]), dir.path(), &["longer than the data", "120"]);
     refused(&with("l.csv", &["--context", "24"]), dir.path(), &["one season of 24"]);
     std::fs::create_dir_all(dir.path().join("o/scores.csv")).unwrap();
-    refused(&with("l.csv", &["--models", "naive", "--out", "o"]), dir.path(), &["scores.csv is a folder"]);
+    refused(
+        &with("l.csv", &["--models", "naive", "--out", "o"]),
+        dir.path(),
+        &["scores.csv", "a folder of that name is there"],
+    );
     assert!(!dir.path().join("o/comparison.json").exists(), "nothing is written by halves");
     std::fs::remove_dir(dir.path().join("o/scores.csv")).unwrap();
     json(&with("l.csv", &["--models", "naive", "--out", "o", "--json"]), dir.path());

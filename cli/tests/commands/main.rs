@@ -2,11 +2,13 @@
 
 mod calibrate;
 mod damaged;
+mod folders;
 mod forecast;
 mod live;
 mod package;
 mod pki;
 mod plan;
+mod recorded;
 mod signoff;
 mod staged;
 mod stories;

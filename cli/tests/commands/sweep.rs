@@ -207,3 +207,25 @@ fn another_sweep_in_the_folder_is_not_lost() {
     assert_eq!(slacktide(&other(&["--seed", "9", "--fresh"]), dir.path()).status.code(), Some(0));
     assert_ne!(std::fs::read(dir.path().join("o/runs.jsonl")).unwrap(), before);
 }
+
+#[test]
+fn a_merge_writes_over_no_other_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (out, more) in [("a", ["--shard", "1/2"]), ("b", ["--shard", "2/2"]), ("other", ["--seed", "9"])] {
+        assert_eq!(sweep(&[&["--out", out], &more[..]].concat(), dir).status.code(), Some(0));
+    }
+    let before = |folder: &str| std::fs::read(dir.join(folder).join("runs.jsonl")).unwrap();
+    let (a, other) = (before("a"), before("other"));
+    let merge = |out: &'static str| ["sweep", "merge", "a", "b", "--out", out];
+    refused(
+        &merge("other"),
+        dir,
+        &["other/runs.jsonl holds 9 runs of another sweep: seed was 9 and is 1", "name another --out"],
+    );
+    refused(&merge("a"), dir, &["a/runs.jsonl holds 5 runs", "it was share 1/2 and now 1/1"]);
+    assert!(before("a") == a && before("other") == other && !dir.join("a/sweep.json").exists());
+    for _ in 0..2 {
+        assert_eq!(slacktide(&merge("whole"), dir).status.code(), Some(0), "the same once more is no harm");
+    }
+}
