@@ -1,10 +1,13 @@
 //! `slacktide replay` and `slacktide journal …`.
 
+use crate::difference::{Difference, difference};
 use crate::whatif::{self, Question};
 use crate::{Outcome, worlds};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use slacktide_engine::journal::{ChainReader, ChainWriter, Entry, JournalMode, Line, replay as engine_replay, verify};
+use slacktide_engine::journal::{
+    Broken, ChainReader, ChainWriter, Entry, JournalMode, Line, replay as engine_replay, verify,
+};
 use slacktide_engine::policy::Policy;
 use slacktide_reports::{files, tables::Tables, telemetry::telemetry_csv, transcript::transcript};
 use std::path::{Path, PathBuf};
@@ -175,27 +178,7 @@ fn in_folder(path: PathBuf) -> PathBuf {
 /// `slacktide journal …`
 pub(crate) fn run(verb: Verb) -> Result<Outcome> {
     match verb {
-        Verb::Verify { journal, json } => {
-            let text = files::read_journal(&journal)?;
-            let result = verify(text.lines());
-            let (intact, entries, broken_at) = match &result {
-                Ok((entries, _)) => (true, *entries, None),
-                Err(broken) => (false, text.lines().count() as u64, Some(broken.line)),
-            };
-            if json {
-                let problem = result.as_ref().err().map(|b| b.problem.clone());
-                crate::say!(
-                    "{}",
-                    json!({"schema": "slacktide/journal-verify/1", "intact": intact, "entries": entries, "broken_at": broken_at, "problem": problem})
-                );
-            } else {
-                match &result {
-                    Ok((entries, hash)) => crate::say!("intact: {entries} entries, hash {hash}"),
-                    Err(broken) => crate::say!("broken: {broken}"),
-                }
-            }
-            Ok(if intact { Outcome::Good } else { Outcome::Bad })
-        }
+        Verb::Verify { journal, json } => verified(&journal, json),
         Verb::Show { journal } => {
             let lines = read_lines(&in_folder(journal))?;
             crate::say!("{}", transcript(&lines).trim_end());
@@ -221,6 +204,37 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
             Ok(Outcome::Good)
         }
     }
+}
+
+/// `slacktide journal verify`
+fn verified(path: &Path, json: bool) -> Result<Outcome> {
+    let (text, cut) = files::read_journal_as_far(path)?;
+    let lines = text.lines().count() as u64;
+    let mut result = verify(text.lines());
+    if let Some(cut) = cut {
+        // What could be unpacked has its own say on where it ends; behind a chain that is closed there is more than should be.
+        let line = result.as_ref().err().map_or(lines + 1, |broken| broken.line);
+        let problem = format!("is damaged or cut off here: {:#}", anyhow::Error::from(cut));
+        result = Err(Broken { line, problem });
+    }
+    let (intact, entries, broken_at) = match &result {
+        Ok((entries, _)) => (true, *entries, None),
+        Err(broken) => (false, lines, Some(broken.line)),
+    };
+    let name = path.display();
+    if json {
+        let problem = result.as_ref().err().map(|b| b.problem.clone());
+        crate::say!(
+            "{}",
+            json!({"schema": "slacktide/journal-verify/1", "journal": name.to_string(), "intact": intact, "entries": entries, "broken_at": broken_at, "problem": problem})
+        );
+    } else {
+        match &result {
+            Ok((entries, hash)) => crate::say!("{name}: intact: {entries} entries, hash {hash}"),
+            Err(broken) => crate::say!("{name}: broken: {broken}"),
+        }
+    }
+    Ok(if intact { Outcome::Good } else { Outcome::Bad })
 }
 
 struct Answer {
@@ -266,15 +280,20 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
     };
     let identical = answer.difference.is_none();
     if args.json {
-        let first = answer
-            .difference
-            .map(|(line, recorded, replayed)| json!({"line": line, "recorded": recorded, "replayed": replayed}));
+        let first = answer.difference.map(|(line, recorded, replayed)| {
+            let Difference { field, character, .. } = difference(&recorded, &replayed);
+            json!({"line": line, "field": field, "character": character, "recorded": recorded, "replayed": replayed})
+        });
         crate::say!(
             "{}",
             json!({"schema": "slacktide/replay/1", "identical": identical, "entries": answer.entries, "first_difference": first})
         );
     } else if let Some((line, recorded, replayed)) = answer.difference {
-        crate::say!("different from line {line} on\n  recorded: {recorded}\n  replayed: {replayed}");
+        let Difference { field, character, around: [recorded, replayed] } = difference(&recorded, &replayed);
+        let field = field.map(|field| format!("field `{field}`, ")).unwrap_or_default();
+        crate::say!(
+            "different from line {line} on: {field}character {character}\n  recorded: {recorded}\n  replayed: {replayed}"
+        );
     } else {
         crate::say!("identical: {} entries", answer.entries);
     }

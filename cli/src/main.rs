@@ -6,6 +6,7 @@ mod agent;
 mod calibrate;
 mod chaos;
 mod compare;
+mod difference;
 mod forecast;
 mod journal;
 mod libraries;

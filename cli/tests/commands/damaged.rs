@@ -25,6 +25,52 @@ fn a_bad_file_is_refused_before_anything_is_written() {
     assert!(!dir.path().join("o").exists(), "something was written");
 }
 
+/// A packed journal that was cut is a broken one: exit 1 and a line, as the help says, and the file is named either way.
+#[test]
+fn verify_names_the_file_and_says_where_a_packed_one_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("w.toml"), WORLD).unwrap();
+    assert!(slacktide(&["simulate", "w.toml", "--journal", "full", "--out", "o"], dir.path()).status.code() < Some(2));
+    let export = ["journal", "export", "o/journal.jsonl", "j.jsonl.zst"];
+    assert_eq!(slacktide(&export, dir.path()).status.code(), Some(0));
+    let verify = |more: &[&str]| {
+        let output = slacktide(&[&["journal", "verify", "j.jsonl.zst"], more].concat(), dir.path());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = verify(&[]);
+    assert!(code == Some(0) && said.starts_with("j.jsonl.zst: intact: "), "{said}");
+    let whole = std::fs::read(dir.path().join("j.jsonl.zst")).unwrap();
+    for bytes in [&whole[..whole.len() / 2], &[whole.as_slice(), b"more"].concat()] {
+        std::fs::write(dir.path().join("j.jsonl.zst"), bytes).unwrap();
+        let (code, said) = verify(&[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.starts_with("j.jsonl.zst: broken: line ") && said.contains("cannot unpack"), "{said}");
+        let document: serde_json::Value = serde_json::from_str(&verify(&["--json"]).1).unwrap();
+        assert!(document["journal"] == "j.jsonl.zst" && document["broken_at"].is_u64(), "{document}");
+    }
+}
+
+/// What a replay reads may have changed since: the place that differs is shown, not two lines of thousands of characters.
+#[test]
+fn a_replay_shows_the_place_that_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |more: u32| {
+        let row = |step: u32, d: u32| format!("m{d},{},{}\n", 1_700_006_400 + step * 900, 20 + more + (step + d) % 9);
+        let rows = (0..2 * 96).flat_map(|step| (0..4).map(move |d| row(step, d)));
+        std::fs::write(dir.path().join("t.csv"), "device_id,timestamp,cpu\n".to_owned() + &rows.collect::<String>())
+    };
+    load(0).unwrap();
+    std::fs::write(dir.path().join("w.toml"), WORLD).unwrap();
+    let made = slacktide(&["simulate", "w.toml", "--traces", "t.csv", "--out", "o"], dir.path());
+    assert!(made.status.code() < Some(2), "{}", String::from_utf8_lossy(&made.stderr));
+    load(30).unwrap();
+    let told = slacktide(&["replay", "o/journal.jsonl"], dir.path());
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(told.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&told.stderr));
+    assert!(said.starts_with("different from line ") && said.contains("on: field `entry."), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() < 200), "{said}");
+}
+
 #[test]
 fn a_journal_that_was_cut_or_changed_is_told_by_every_reader() {
     let dir = tempfile::tempdir().unwrap();
