@@ -62,7 +62,11 @@ fn what_is_created_and_signed_by_two_comes_out_the_same_again() {
     assert!(made["envelope"]["install_p99_s"]["high"].as_f64().unwrap() > 60.0, "{made}");
     assert_eq!(made["limits"][0]["worst_in"], "first-rollout");
     // One person is not two, and a viewer is none.
-    assert_eq!(bad(&verify(&[]), dir.path())["refused"], "too-few-signers");
+    let few = bad(&verify(&[]), dir.path());
+    assert_eq!(
+        (&few["refused"], &few["reasons"][0]),
+        (&"too-few-signers".into(), &"is signed by 1 of the 2 people it needs".into())
+    );
     let sign = ["sign-off", "sign", "good.toml", "--identity"];
     assert_eq!(bad(&[&sign[..], &["walt"]].concat(), dir.path())["refused"], "wrong-role");
     assert_eq!(bad(&[&sign[..], &["alice"]].concat(), dir.path())["refused"], "same-person");
@@ -98,6 +102,9 @@ fn is_for_nothing_else(dir: &Path) {
     let text = std::fs::read_to_string(dir.join("good.toml")).unwrap();
     std::fs::write(dir.join("good.toml"), text.replacen("bound = 864000.0", "bound = 964000.0", 1)).unwrap();
     assert_eq!(bad(&verify(&[]), dir)["refused"], "edited");
+    // Nobody adds a name to it either.
+    done(&["pki", "issue", "--dir", "pki", "--operator", "cleo", "--role", "approver", "--out", "cleo"], dir);
+    assert_eq!(bad(&["sign-off", "sign", "good.toml", "--identity", "cleo"], dir)["refused"], "edited");
 }
 
 #[test]

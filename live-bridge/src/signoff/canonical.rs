@@ -2,6 +2,7 @@
 
 use super::document::{Document, SCHEMA};
 use super::refusal::Refusal;
+use slacktide_engine::document::{Document as Toml, InputError};
 
 /// Stands above every sign-off; part of what is signed.
 const HEAD: &str = "\
@@ -81,5 +82,12 @@ fn written(document: &Document) -> Result<String, Refusal> {
 }
 
 fn read(text: &str) -> Result<Document, Refusal> {
-    toml::from_str(text).map_err(|e| Refusal::NotReadable(e.message().to_owned()))
+    Toml::read("", text, |document: Document, _| Ok(document)).map_err(|wrong| Refusal::NotReadable(placed(&wrong)))
+}
+
+/// What is wrong and where; the file's name is said by whoever read it.
+fn placed(wrong: &InputError) -> String {
+    let line = wrong.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    let field = if wrong.field.is_empty() { String::new() } else { format!("field `{}`: ", wrong.field) };
+    format!("{line}{field}{}", wrong.problem)
 }

@@ -128,7 +128,7 @@ impl SignOff {
         self.is_good()
     }
 
-    fn check_signer(
+    pub(super) fn check_signer(
         &self,
         signer: &super::Signer,
         authorities: &Authorities,

@@ -3,7 +3,7 @@
 use super::limits::Limit;
 use slacktide_engine::time::Instant;
 
-/// Why a sign-off is refused.
+/// Why a sign-off is refused. Each text goes on where the name of the sign-off has been said: `FILE was edited: …`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// Not a sign-off, or of another schema.
@@ -53,13 +53,13 @@ pub enum Refusal {
         found: String,
     },
     /// The results do not give what was asked, or nothing was asked.
-    #[error("{}", .0.as_ref().map_or_else(|| "states no limits".to_owned(), ToString::to_string))]
+    #[error("{}", .0.as_ref().map_or_else(|| "states no limits".to_owned(), |limit| format!("does not give what was asked: {limit}")))]
     LimitsNotMet(Option<Box<Limit>>),
     /// A promise broke in a random world.
-    #[error("a promise broke in {0} random worlds")]
+    #[error("broke a promise in {0} random worlds")]
     ChaosBroken(u64),
     /// Fewer people than asked for.
-    #[error("{have} of {need} people signed")]
+    #[error("is signed by {have} of the {need} people it needs")]
     TooFewSigners {
         /// People who signed.
         have: usize,
@@ -67,16 +67,16 @@ pub enum Refusal {
         need: usize,
     },
     /// Nobody who may consent signed.
-    #[error("no approver signed")]
+    #[error("is signed by no approver")]
     NoApprover,
     /// Who made it did not sign it.
-    #[error("{0}, who made it, did not sign it")]
+    #[error("is not signed by {0}, who made it")]
     MakerMissing(String),
     /// One person counts once.
-    #[error("{0} signed more than once")]
+    #[error("is signed by {0} already: one person counts once")]
     SamePerson(String),
     /// A certificate of nobody the authorities know, or revoked, or out of its time.
-    #[error("the certificate of {who} is not good: {why}")]
+    #[error("is signed by {who}, whose certificate is not good: {why}")]
     UnknownSigner {
         /// Who it says it is.
         who: String,
@@ -84,7 +84,7 @@ pub enum Refusal {
         why: &'static str,
     },
     /// Somebody who may not sign.
-    #[error("{0} may not sign: operators sign what they made, approvers what others made")]
+    #[error("may not be signed by {0}: operators sign what they made, approvers what others made")]
     WrongRole(String),
 }
 

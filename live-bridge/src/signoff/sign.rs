@@ -1,6 +1,7 @@
 //! A person consents: a signature with the key of an operator's identity folder.
 
 use super::canonical::SignOff;
+use super::check::Authorities;
 use super::document::Signer;
 use super::refusal::Refusal;
 use crate::trust::{CertificateFacts, ClientFiles, Identity, Role, TrustError, pem};
@@ -36,13 +37,15 @@ pub fn signer_of(files: &ClientFiles) -> Result<Identity, TrustError> {
 
 impl SignOff {
     /// Adds the signature of the operator whose certificate and key the files hold. Nobody signs what would be refused anyway: after its
-    /// time, with limits that are not met, twice, or in a role that may not.
+    /// time, with limits that are not met, twice, in a role that may not, or beneath a signature that does not hold (by the authorities
+    /// among the files; whether a signer was revoked only the controller knows).
     ///
     /// # Errors
     /// [`SignError::Trust`] for files that are not an operator's with a P-256 key; [`SignError::Refused`].
     pub fn sign(&mut self, files: &ClientFiles, now: Instant) -> Result<Identity, SignError> {
         self.is_within(now)?;
         self.is_good()?;
+        self.earlier_hold(files, now)?;
         let certificates = pem::certificates_in(&files.certificate)?;
         let wrong = |why: String| TrustError::file(&files.certificate, why);
         let der = certificates.first().ok_or_else(|| wrong("holds no certificate".to_owned()))?;
@@ -67,6 +70,18 @@ impl SignOff {
             certificate: certificate_pem(der),
         });
         Ok(identity)
+    }
+
+    /// Who signs says yes to what the others signed: a text that was edited since, or a certificate that has ended, is not that.
+    fn earlier_hold(&self, files: &ClientFiles, now: Instant) -> Result<(), SignError> {
+        if self.document().signers.is_empty() {
+            return Ok(());
+        }
+        let authorities = Authorities::open(&files.authorities, None)?;
+        for signer in &self.document().signers {
+            self.check_signer(signer, &authorities, now)?;
+        }
+        Ok(())
     }
 
     /// Operators sign what they made, approvers also what others made.

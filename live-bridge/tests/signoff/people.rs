@@ -117,6 +117,37 @@ fn a_signature_of_another_document_is_no_signature() {
     assert_eq!(name(world.check(&moved)), "edited");
 }
 
+/// Who signs second vouches for the same text as who signed first.
+#[test]
+fn nobody_signs_beneath_a_signature_that_does_not_hold() {
+    let world = World::new();
+    let checker = world.operator("checker", Role::Approver);
+    let mut document = world.document();
+    document.valid_until = later(now(), 40 * 86_400);
+    let mut sign_off = SignOff::new(document).unwrap();
+    sign_off.sign(&world.operator("maker", Role::Operator), now()).unwrap();
+    let text = sign_off.text();
+    let mut edited = SignOff::parse(&text.replacen("bound = 86400.0", "bound = 96400.0", 1)).unwrap();
+    assert_ne!(edited, sign_off);
+    assert_eq!(sign(&mut edited, &checker), "edited");
+    // The maker's certificate is good for 30 days; the checker's is a new one.
+    let then = later(now(), 35 * 86_400);
+    let refusal = match sign_off.sign(&checker, then) {
+        Err(SignError::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    assert!(refusal.name() == "unknown-signer" && refusal.to_string().ends_with("expired"), "{refusal}");
+    assert_eq!(sign(&mut sign_off, &checker), "good");
+}
+
+#[test]
+fn a_key_that_is_mistyped_is_named_with_its_line() {
+    let text = SignOff::new(World::new().document()).unwrap().text().replacen("valid_until", "valid_untl", 1);
+    let said = SignOff::parse(&text).unwrap_err().to_string();
+    assert!(said.starts_with("is no sign-off that can be read: line 7: field `valid_untl`: "), "{said}");
+    assert!(said.contains("did you mean `valid_until`?"), "{said}");
+}
+
 #[test]
 fn the_maker_is_among_the_signers() {
     let world = World::new();
@@ -138,8 +169,11 @@ fn certificates_of_another_authority_count_for_nothing() {
     // One signer of ours, one of theirs.
     let mut mixed = SignOff::new(world.document()).unwrap();
     mixed.sign(&world.operator("maker", Role::Operator), now()).unwrap();
-    mixed.sign(&other.operator("stranger", Role::Approver), now()).unwrap();
-    assert_eq!(name(world.check(&mixed)), "unknown-signer");
+    let stranger = other.operator("stranger", Role::Approver);
+    assert_eq!(sign(&mut mixed, &stranger), "unknown-signer");
+    let maker = mixed.document().signers[0].clone();
+    let stranger = by_hand(&mixed, "operator/approver/stranger", &stranger);
+    assert_eq!(name(world.check(&forged(&mixed, &[maker, stranger]))), "unknown-signer");
 }
 
 #[test]
