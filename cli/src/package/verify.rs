@@ -6,7 +6,7 @@ use crate::{Outcome, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use slacktide_live_bridge::package::{Checked, Error, Limits, Refusal, Release, Trusted, archive};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `package verify`.
 #[derive(Debug, clap::Args)]
@@ -32,15 +32,17 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> Result<Outcome> {
-    let root = std::fs::read(&args.root).with_context(|| format!("cannot read the root {}", args.root.display()))?;
+    let root = read_root(&args.root)?;
     if !args.repository.join("metadata").is_dir() {
         anyhow::bail!("{} is no package repository: it has no folder metadata/", args.repository.display());
     }
     let unseen = tempfile::tempdir().context("cannot make a folder to work in")?;
     let state = args.state.clone().unwrap_or_else(|| unseen.path().to_owned());
     let trusted = Trusted::new(root, state);
+    // Of several archives the one that is refused is named.
+    let mut looked_at = None;
     let verdict = wait(trusted.check_folder(&args.repository))?.and_then(|checked| {
-        let releases = releases(args, &checked)?;
+        let releases = releases(args, &checked, &mut looked_at)?;
         Ok((checked, releases))
     });
     match verdict {
@@ -49,14 +51,16 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             Ok(Outcome::Good)
         }
         Err(Error::Refused(refusal)) => {
+            let archive = looked_at.map(|path| path.display().to_string());
             if args.json {
                 let problem = refusal.to_string();
                 say!(
                     "{}",
-                    json!({"schema": "slacktide/package-verify/1", "good": false, "refused": refusal.name(), "problem": problem})
+                    json!({"schema": "slacktide/package-verify/1", "good": false, "refused": refusal.name(), "problem": problem, "archive": archive})
                 );
             } else {
-                say!("refused ({}): {refusal}", refusal.name());
+                let archive = archive.map(|path| format!("{path}: ")).unwrap_or_default();
+                say!("refused ({}): {archive}{refusal}", refusal.name());
             }
             Ok(Outcome::Bad)
         }
@@ -64,11 +68,21 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     }
 }
 
+/// What a device is given to trust; another file is a mistake of whoever asks, and says nothing of the repository.
+fn read_root(path: &Path) -> Result<Vec<u8>> {
+    let root = std::fs::read(path).with_context(|| format!("cannot read the root {}", path.display()))?;
+    let is_root = serde_json::from_slice::<Value>(&root).is_ok_and(|file| file["signed"]["_type"] == "root");
+    if !is_root {
+        anyhow::bail!("--root {}: is no root file, such as metadata/1.root.json of a repository", path.display());
+    }
+    Ok(root)
+}
+
 /// The releases asked for, their archives checked to the last bit and read to their end.
-fn releases(args: &Args, checked: &Checked) -> Result<Vec<Release>, Error> {
+fn releases(args: &Args, checked: &Checked, looked_at: &mut Option<PathBuf>) -> Result<Vec<Release>, Error> {
     let limits = Limits::default();
-    let check = |release: &Release, path: &PathBuf| {
-        let file = release.check_archive(path, &limits)?;
+    let mut check = |release: &Release, path: PathBuf| {
+        let file = release.check_archive(looked_at.insert(path), &limits)?;
         archive::read(file, Some(&release.manifest), &limits, &mut |_, _| Ok(()))?;
         Ok::<_, Error>(release.clone())
     };
@@ -77,9 +91,9 @@ fn releases(args: &Args, checked: &Checked) -> Result<Vec<Release>, Error> {
             // What it says it is; whether that is true the release tells.
             let said = archive::inspect(path, &limits)?;
             let release: Result<&Release, Refusal> = checked.release(&said.name, said.version);
-            Ok(vec![check(release?, path)?])
+            Ok(vec![check(release?, path.clone())?])
         }
-        None => checked.releases.iter().map(|r| check(r, &args.repository.join(&r.target.file))).collect(),
+        None => checked.releases.iter().map(|r| check(r, args.repository.join(&r.target.file))).collect(),
     }
 }
 

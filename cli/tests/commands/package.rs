@@ -172,3 +172,25 @@ fn mistakes_are_named() {
         &["cannot read the root none.json"],
     );
 }
+
+#[test]
+fn what_is_wrong_is_named_and_nothing_is_left_behind() {
+    let dir = prepared();
+    let sign = |repository| ["package", "sign", "greeting-1.1.stp", "--keys", "keys", "--repository", repository];
+    refused(&sign("absent"), dir.path(), &["absent is no package repository", "package init"]);
+    std::fs::create_dir(dir.path().join("plain")).unwrap();
+    refused(&sign("plain"), dir.path(), &["plain is no package repository"]);
+    assert_eq!(std::fs::read_dir(dir.path().join("plain")).unwrap().count(), 0, "no lock is left behind");
+    let other = ["package", "verify", "--repository", "repo", "--root", "greeting-1.1.stp"];
+    refused(&other, dir.path(), &["--root greeting-1.1.stp", "is no root file"]);
+    let targets = std::fs::read_dir(dir.path().join("repo/targets")).unwrap();
+    let archive = targets.map(|entry| entry.unwrap().path()).next().unwrap();
+    let mut bytes = std::fs::read(&archive).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&archive, bytes).unwrap();
+    let output = slacktide(&VERIFY, dir.path());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let name = archive.file_name().unwrap().to_str().unwrap();
+    assert!(output.status.code() == Some(1) && said.starts_with("refused (not-signed): repo/targets/"), "{said}");
+    assert!(said.contains(name), "{said}");
+}

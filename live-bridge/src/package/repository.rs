@@ -303,10 +303,7 @@ impl Repository {
         }
         let first = metadata.join("1.root.json");
         let root = std::fs::read(&first).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::State(format!(
-                "{} is no package repository; `slacktide package init` makes one",
-                self.path.display()
-            )),
+            std::io::ErrorKind::NotFound => self.none(),
             _ => failed("read", &first)(error),
         })?;
         load(&root, Arc::new(Folder(metadata)), None, expiry).await
@@ -319,8 +316,16 @@ impl Repository {
         Ok(editor)
     }
 
+    fn none(&self) -> Error {
+        Error::State(format!("{} is no package repository; `slacktide package init` makes one", self.path.display()))
+    }
+
     /// Held by whoever changes the repository.
     fn lock(&self) -> Result<File, Error> {
+        // Nothing is left behind in a folder that is something else.
+        if !self.path.join("metadata").is_dir() {
+            return Err(self.none());
+        }
         let path = self.path.join("lock");
         let file =
             File::options().create(true).truncate(false).write(true).open(&path).map_err(failed("write", &path))?;
