@@ -44,7 +44,7 @@ pub(crate) enum Verb {
 /// Arguments of `agent enrol`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Enrol {
-    /// Where the controller enrols, https://HOST:PORT (`listen.enrolment` of its file)
+    /// Where the controller enrols, HOST:PORT (`listen.enrolment` of its file); https:// may stand before them
     #[arg(long, value_name = "ADDRESS")]
     controller: String,
     /// The token, or `-` to read it from standard input

@@ -3,7 +3,7 @@
 use crate::{Outcome, worlds};
 use anyhow::{Context, Result};
 use serde_json::json;
-use slacktide_live_bridge::controller::{Addresses, Config, serve};
+use slacktide_live_bridge::controller::{Addresses, Config, StoreSeen, check, serve};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,7 +27,12 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let fleet = slacktide_scenarios::recorded::read_fleet(&config.fleet)?;
     let policy = worlds::policy(&config.policy)?;
     if args.check {
-        crate::say!("good: {} devices, policy {}", fleet.len(), policy.name);
+        let store = match crate::wait(check(&config, &policy))?? {
+            StoreSeen::New => "a new store",
+            StoreSeen::Fits => "the store goes on",
+            StoreSeen::InUse => "the store is in use by a controller that runs and was not looked into",
+        };
+        crate::say!("good: {} devices, policy {}, {store}", fleet.len(), policy.name);
         return Ok(Outcome::Good);
     }
     crate::log_to_stderr();
@@ -48,6 +53,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
                 "schema": "slacktide/serve/1", "listens": at.devices.to_string(), "metrics": at.metrics.to_string(),
                 "devices": devices, "policy": name,
             });
+            if let Some(enrolment) = at.enrolment {
+                said["enrolment"] = json!(enrolment.to_string());
+            }
             if let Some(dashboard) = at.dashboard {
                 said["dashboard"] = json!(format!("https://{dashboard}"));
             }

@@ -4,8 +4,10 @@ mod show;
 
 use crate::Outcome;
 use anyhow::{Context, Result, anyhow};
+use slacktide_engine::time::Instant;
+use slacktide_live_bridge::clock::this_second as now;
 use slacktide_live_bridge::signoff::SignOff;
-use slacktide_live_bridge::trust::{ClientFiles, ClientTrust};
+use slacktide_live_bridge::trust::{ClientFiles, ClientTrust, unanswered};
 use slacktide_live_bridge::wire::operator_client::OperatorClient;
 use slacktide_live_bridge::wire::{
     CreateRolloutRequest, JournalRequest, RolloutRequest, StartRolloutRequest, StatusRequest, StopEverythingRequest,
@@ -17,7 +19,7 @@ use tonic::transport::Channel;
 /// Where the controller is and who asks.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct To {
-    /// Host and port of the controller
+    /// Host and port of the controller (`listen.devices` of its file); https:// may stand before them
     #[arg(long, value_name = "HOST:PORT")]
     controller: String,
     /// Folder with certificate.pem, key.pem and authorities.pem of the person who asks
@@ -31,7 +33,8 @@ pub(crate) struct To {
 /// One rollout.
 #[derive(Debug, clap::Args)]
 pub(crate) struct One {
-    /// Its number
+    /// Its number, as `rollout status` shows it
+    #[arg(value_parser = number)]
     rollout: u32,
     #[command(flatten)]
     to: To,
@@ -133,8 +136,25 @@ pub(crate) enum Verb {
     },
 }
 
-fn said(status: &tonic::Status) -> anyhow::Error {
-    anyhow!("{}", status.message())
+fn number(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("must be the number of a rollout in 0..={}, as `rollout status` shows it", u32::MAX))
+}
+
+/// What the controller said, or why it did not.
+fn said(to: &To, status: &tonic::Status) -> anyhow::Error {
+    let dir = to.identity.display();
+    let ended_s = ClientTrust::open(ClientFiles::in_folder(&to.identity)).map(|trust| trust.facts().not_after_s);
+    let cut = match ended_s.map(Instant::from_secs) {
+        Ok(ended) if ended < now() => {
+            format!("the certificate in {dir} ended at {ended}: `slacktide pki issue` gives another")
+        }
+        _ => format!(
+            "it may have gone away, or it refuses the certificate in {dir}: `slacktide pki list` shows whether that one is revoked, and of which \
+             authority; the controller's log says why"
+        ),
+    };
+    anyhow!("{}", unanswered(&to.controller, status, &cut))
 }
 
 async fn connect(to: &To) -> Result<OperatorClient<Channel>> {
@@ -154,27 +174,28 @@ async fn ask(verb: Verb) -> Result<Outcome> {
         Verb::Create { package, version, priority, target, sign_off, to } => {
             let (priority, sign_off) = (u32::from(priority), sign_off_text(sign_off.as_deref())?);
             let request = CreateRolloutRequest { package, version, priority, target, sign_off };
-            let reply = connect(&to).await?.create_rollout(request).await.map_err(|status| said(&status))?;
+            let reply = connect(&to).await?.create_rollout(request).await.map_err(|status| said(&to, &status))?;
             show::reply("create", &reply.into_inner(), to.json)
         }
         Verb::Approve(one) => act("approve", one).await,
         Verb::Start { one, sign_off } => {
             let request = StartRolloutRequest { rollout: one.rollout, sign_off: sign_off_text(sign_off.as_deref())? };
-            let reply = connect(&one.to).await?.start_rollout(request).await.map_err(|status| said(&status))?;
+            let reply =
+                connect(&one.to).await?.start_rollout(request).await.map_err(|status| said(&one.to, &status))?;
             show::reply("start", &reply.into_inner(), one.to.json)
         }
         Verb::Pause(one) => act("pause", one).await,
         Verb::Resume(one) => act("resume", one).await,
         Verb::Abort(one) => act("abort", one).await,
         Verb::Status { to, summary } => {
-            let status = connect(&to).await?.status(StatusRequest { summary }).await.map_err(|s| said(&s))?;
+            let status = connect(&to).await?.status(StatusRequest { summary }).await.map_err(|s| said(&to, &s))?;
             show::status("status", &status.into_inner(), to.json);
             Ok(Outcome::Good)
         }
         Verb::Watch { to, summary, until_over } => watch(&to, summary, until_over).await,
         Verb::StopEverything { reason, release, to } => {
             let request = StopEverythingRequest { release, reason };
-            let status = connect(&to).await?.stop_everything(request).await.map_err(|status| said(&status))?;
+            let status = connect(&to).await?.stop_everything(request).await.map_err(|status| said(&to, &status))?;
             show::status("stop-everything", &status.into_inner(), to.json);
             Ok(Outcome::Good)
         }
@@ -197,15 +218,15 @@ async fn act(verb: &str, one: One) -> Result<Outcome> {
         "resume" => client.resume_rollout(request).await,
         _ => client.abort_rollout(request).await,
     };
-    show::reply(verb, &reply.map_err(|status| said(&status))?.into_inner(), one.to.json)
+    show::reply(verb, &reply.map_err(|status| said(&one.to, &status))?.into_inner(), one.to.json)
 }
 
 async fn watch(to: &To, summary: bool, until_over: bool) -> Result<Outcome> {
     let asked = connect(to).await?.watch(StatusRequest { summary }).await;
-    let mut statuses = asked.map_err(|status| said(&status))?.into_inner();
+    let mut statuses = asked.map_err(|status| said(to, &status))?.into_inner();
     let mut watched = show::Watched::default();
     let mut view = show::View::new(std::io::stdout().is_terminal() && !to.json);
-    while let Some(status) = statuses.message().await.map_err(|status| said(&status))? {
+    while let Some(status) = statuses.message().await.map_err(|status| said(to, &status))? {
         if to.json {
             show::status("watch", &status, true);
         } else {
@@ -224,9 +245,9 @@ pub(crate) fn journal_of(controller: &str, identity: &Path) -> Result<String> {
     crate::wait(async {
         let request = JournalRequest { from: 0, follow: false };
         let asked = connect(&to).await?.journal(request).await;
-        let mut lines = asked.map_err(|status| said(&status))?.into_inner();
+        let mut lines = asked.map_err(|status| said(&to, &status))?.into_inner();
         let mut text = String::new();
-        while let Some(line) = lines.message().await.map_err(|status| said(&status))? {
+        while let Some(line) = lines.message().await.map_err(|status| said(&to, &status))? {
             text.push_str(&line.line);
             text.push('\n');
         }

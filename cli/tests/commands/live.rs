@@ -1,5 +1,7 @@
 //! The walk of docs/live.md, word for word, as real processes on the loopback.
 
+mod serve;
+
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The controller's configuration file.
 
 use serde::Deserialize;
-use slacktide_engine::document::{Document, InputError, Whole};
+use slacktide_engine::document::{Document, InputError, Whole, nearest};
 use slacktide_engine::time::Span;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ pub struct Config {
     pub tick: Span,
     /// Devices report this often, 1 s to 1 h (default 10s).
     pub report_every: Span,
-    /// Names of the metrics that are planned with, 1 to 16 (default cpu, memory, network, disk).
+    /// Names of the metrics that are planned with, of those that devices report (default cpu, memory, network, disk).
     pub metric_names: Vec<String>,
     /// Whoever creates a rollout may not approve it (default true).
     pub two_persons: bool,
@@ -140,7 +140,8 @@ struct Limits {
     retry_after: Option<String>,
 }
 
-const METRICS_MAX: usize = 16;
+/// What agents report, and OpenTelemetry becomes.
+const METRICS: [&str; 4] = ["cpu", "memory", "network", "disk"];
 
 impl Config {
     /// Reads a file.
@@ -197,11 +198,20 @@ fn settle(file: File, document: &Document, folder: &Path) -> Result<Config, Inpu
     let per_s = file.limits.messages_per_s.unwrap_or_else(|| Whole::from(50));
     let devices = file.listen.devices.as_deref().unwrap_or("0.0.0.0:7443");
     let metrics = file.listen.metrics.as_deref().unwrap_or("127.0.0.1:9443");
+    let devices = address(document, "listen.devices", devices)?;
+    let metrics = address(document, "listen.metrics", metrics)?;
+    let doors = [
+        ("listen.devices", Some(devices)),
+        ("listen.enrolment", enrolment),
+        ("listen.metrics", Some(metrics)),
+        ("listen.dashboard", dashboard),
+    ];
+    apart(document, &doors.into_iter().filter_map(|(field, at)| Some((field, at?))).collect::<Vec<_>>())?;
     Ok(Config {
         name: name(document, file.name)?,
-        devices: address(document, "listen.devices", devices)?,
+        devices,
         enrolment,
-        metrics: address(document, "listen.metrics", metrics)?,
+        metrics,
         dashboard,
         identity: path("trust.identity", file.trust.identity, None)?,
         authority: path("trust.authority", file.trust.authority, None)?,
@@ -240,15 +250,35 @@ fn address(document: &Document, field: &str, text: &str) -> Result<SocketAddr, I
     text.parse().map_err(|_| document.error(field, text, "must be an address and a port, such as 127.0.0.1:7443"))
 }
 
+/// Two doors cannot be one: the second would find its address taken only once the first is open.
+fn apart(document: &Document, doors: &[(&str, SocketAddr)]) -> Result<(), InputError> {
+    for (n, (field, at)) in doors.iter().enumerate() {
+        let meets = |other: &SocketAddr| {
+            let everywhere = at.ip().is_unspecified() || other.ip().is_unspecified();
+            at.port() != 0 && at.port() == other.port() && (everywhere || at.ip() == other.ip())
+        };
+        if let Some((other, _)) = doors[..n].iter().find(|(_, other)| meets(other)) {
+            return Err(document.error(field, at, format!("meets `{other}`: each needs a port of its own")));
+        }
+    }
+    Ok(())
+}
+
 fn metric_names(document: &Document, given: Option<Vec<String>>) -> Result<Vec<String>, InputError> {
-    let names = given.unwrap_or_else(|| ["cpu", "memory", "network", "disk"].map(str::to_owned).to_vec());
+    let names = given.unwrap_or_else(|| METRICS.map(str::to_owned).to_vec());
     let field = "telemetry.metrics";
-    if names.is_empty() || names.len() > METRICS_MAX {
-        return Err(document.error(field, names.len(), format!("must be 1 to {METRICS_MAX} names")));
+    if names.is_empty() {
+        return Err(document.error(field, "[]", format!("must name at least one of {}", METRICS.join(", "))));
     }
     for (n, name) in names.iter().enumerate() {
-        if name.is_empty() || name.len() > 64 || names[..n].contains(name) {
-            return Err(document.error(field, name, "each name has 1 to 64 characters and stands once"));
+        // Nobody would ever report it, and every device would wait for telemetry that never comes.
+        if !METRICS.contains(&name.as_str()) {
+            let hint = nearest(name, METRICS).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            let problem = format!("no device reports such a metric; {hint}Devices report {}", METRICS.join(", "));
+            return Err(document.error(field, name, problem));
+        }
+        if names[..n].contains(name) {
+            return Err(document.error(field, name, "stands twice"));
         }
     }
     Ok(names)
@@ -287,6 +317,27 @@ mod tests {
         assert!(said(&format!("{LEAST}[listen]\nenrolment = \"127.0.0.1:1\"\n")).contains("trust.signs"));
         assert!(said(&format!("{LEAST}[limits]\nmessages_per_s = 0\n")).contains("1..=10000"));
         assert!(said(&format!("{LEAST}[sign_off]\npersons_min = 0\n")).contains("1..=10"));
-        assert!(said(&format!("{LEAST}[telemetry]\nmetrics = [\"cpu\", \"cpu\"]\n")).contains("stands once"));
+        assert!(said(&format!("{LEAST}[telemetry]\nmetrics = [\"cpu\", \"cpu\"]\n")).contains("stands twice"));
+    }
+
+    #[test]
+    fn a_metric_nobody_reports_is_told_the_nearest() {
+        let told = said(&format!("{LEAST}[telemetry]\nmetrics = [\"cpu\", \"memry\"]\n"));
+        assert!(told.starts_with("c.toml:9: field `telemetry.metrics`: value `memry`"), "{told}");
+        assert!(told.contains("did you mean `memory`?"), "{told}");
+        assert!(said(&format!("{LEAST}[telemetry]\nmetrics = [\"temperature\"]\n")).contains("cpu, memory"));
+    }
+
+    #[test]
+    fn two_doors_at_one_port_are_named() {
+        let listen = |text: &str| {
+            let text = format!("{}[listen]\n{text}", LEAST.replace("[fleet]", "signs = true\n[fleet]"));
+            Config::parse("c.toml", &text, Path::new("/x"))
+        };
+        let told = listen("devices = \"0.0.0.0:7443\"\nenrolment = \"127.0.0.1:7443\"\n").unwrap_err().to_string();
+        assert!(told.contains("c.toml:11: field `listen.enrolment`: value `127.0.0.1:7443`"), "{told}");
+        assert!(told.contains("`listen.devices`"), "{told}");
+        assert!(listen("devices = \"127.0.0.1:7443\"\nenrolment = \"127.0.0.2:7443\"\n").is_ok());
+        assert!(listen("devices = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"\n").is_ok());
     }
 }

@@ -143,6 +143,7 @@ impl Driver {
         sign_off: &str,
         by: &str,
     ) -> Result<Answer, Status> {
+        self.is_for_somebody(&package)?;
         let sign_off = if sign_off.is_empty() { None } else { Some(self.check_sign_off(now, &package, sign_off)?) };
         let before = self.engine.rollouts().count();
         let (name, version) = (package.name.clone(), package.version);

@@ -1,11 +1,12 @@
 //! The gate: nothing starts but what was simulated, and signed by the right people, for this policy, package and fleet.
 
 use super::driver::Driver;
+use super::registry::Device;
 use crate::signoff::{Authorities, Expect, Persons, SignOff, fleet_fingerprint};
 use slacktide_engine::envelope::{Envelope, Quantity, Range};
-use slacktide_engine::ids::RolloutId;
+use slacktide_engine::ids::{DeviceIndex, RolloutId};
 use slacktide_engine::input::{DeviceFacts, Input, OperatorAction, SignedOff};
-use slacktide_engine::rollout::Package;
+use slacktide_engine::rollout::{Package, RolloutEvent};
 use slacktide_engine::time::Instant;
 use std::path::{Path, PathBuf};
 use tonic::Status;
@@ -54,6 +55,7 @@ impl Driver {
         let Some(package) = self.board.package(rollout).cloned() else {
             return Err(Status::not_found(format!("there is no rollout {rollout}")));
         };
+        self.has_somebody(rollout, &package)?;
         if !text.is_empty() {
             let sign_off = self.check_sign_off(now, &package, text)?;
             tracing::info!(by, rollout = rollout.0, "a sign-off takes the place of the one before");
@@ -70,6 +72,40 @@ impl Driver {
             }
             None => Ok(()),
         }
+    }
+
+    /// A rollout that is for nobody would be over at once and look like a success: more likely its target is mistyped.
+    pub(super) fn is_for_somebody(&self, package: &Package) -> Result<(), Status> {
+        let devices = self.registry.devices();
+        let fleet = self.engine.fleet();
+        let fits = |device: &Device| {
+            let facts = fleet.find(&device.facts.id).map_or(&device.facts, |known| &fleet.facts[known.index()]);
+            package.target.may_match(&facts.attributes())
+        };
+        if devices.is_empty() || devices.iter().any(|device| fits(device)) {
+            return Ok(());
+        }
+        self.metrics.refused("no-target");
+        let why = format!("the target {} fits none of the {} devices of the fleet", package.target, devices.len());
+        Err(Status::failed_precondition(format!("{why}: see --target, and the fleet file for what stands in it")))
+    }
+
+    /// The same when it starts, of the devices that have called: later ones do not join.
+    fn has_somebody(&self, rollout: RolloutId, package: &Package) -> Result<(), Status> {
+        if self.engine.rollout_state(rollout).is_none_or(|state| state.after(RolloutEvent::Start).is_none()) {
+            // It cannot start anyway, and that is what is told.
+            return Ok(());
+        }
+        let fleet = self.engine.fleet();
+        let fits = |device: DeviceIndex| package.target.may_match(&fleet.facts[device.index()].attributes());
+        if self.registry.devices().is_empty() || fleet.present().any(fits) {
+            return Ok(());
+        }
+        self.metrics.refused("no-target");
+        Err(Status::failed_precondition(format!(
+            "none of the devices that rollout {rollout} is for has called yet, and whoever calls later does not join it: start it once \
+             `rollout status` shows them"
+        )))
     }
 
     fn check(&self, now: Instant, package: &Package, sign_off: &SignOff) -> Result<(), Status> {

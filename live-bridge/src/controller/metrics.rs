@@ -7,7 +7,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use slacktide_engine::rollout::RolloutState;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -164,18 +163,13 @@ impl Metrics {
     }
 }
 
-/// Answers `GET /metrics` on its own address until `stop`. Returns the address it listens on.
-///
-/// # Errors
-/// When it cannot listen there.
-pub async fn listen(
-    address: SocketAddr,
+/// Answers `GET /metrics` on a listener of its own until `stop`.
+pub fn answer(
+    listener: TcpListener,
     metrics: Arc<Metrics>,
     refresh: impl Fn(&Metrics) + Clone + Send + Sync + 'static,
     stop: tokio::sync::watch::Receiver<bool>,
-) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
+) {
     let say = move || {
         refresh(&metrics);
         let text = metrics.text();
@@ -188,5 +182,4 @@ pub async fn listen(
             tracing::error!(%error, "metrics are no longer served");
         }
     });
-    Ok(bound)
 }

@@ -9,7 +9,8 @@
 //!
 //! In reading order: [`driver`] (the loop around the engine, twin of the simulator's), `hearing` and `fold` (words of devices become
 //! inputs), `desk`, `gate` and `board` (people ask, what may start, people look), `store` and `writer` (what outlives it), `recovery`, `outbox` (commands without an
-//! outcome), `registry`, `protocol` (what a device may say), `sessions`, `people`, `otlp` (the services), [`metrics`], [`config`].
+//! outcome), `registry`, `protocol` (what a device may say), `sessions`, `people`, `otlp` (the services), [`metrics`], [`config`], `ground`
+//! (what is looked at before anything starts), [`serve`].
 
 mod board;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod driver;
 mod fold;
 mod front;
 mod gate;
+mod ground;
 mod hearing;
 mod inbox;
 mod intercom;
@@ -40,6 +42,7 @@ mod writer;
 pub use config::Config;
 pub use driver::{Clock, WallClock};
 pub use gate::Gate;
+pub use ground::{StoreSeen, check};
 pub(crate) use intercom::{Intercom, Verb};
 pub use metrics::Metrics;
 pub(crate) use news::Decision;
@@ -133,10 +136,10 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A thread, or an address.
-    #[error("{what}: {source}")]
+    /// A thread, or an address. The source says why; the text does not repeat it.
+    #[error("{what}")]
     Io {
-        /// What was to be done.
+        /// What could not be done.
         what: String,
         /// Why not.
         source: std::io::Error,
@@ -144,6 +147,14 @@ pub enum StartError {
     /// The trust of the door.
     #[error(transparent)]
     Trust(#[from] crate::trust::TrustError),
+    /// The package repository: there is none, or it does not hold together.
+    #[error("packages.repository {}", path.display())]
+    Packages {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<crate::package::Error>,
+    },
     /// The server of the door.
     #[error("the server ended: {0}")]
     Server(#[from] tonic::transport::Error),
@@ -332,7 +343,7 @@ async fn set_health(reporter: &HealthReporter, is_well: bool) {
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    spawned.map_err(|source| StartError::Io { what: format!("start the thread `{name}`"), source })
+    spawned.map_err(|source| StartError::Io { what: format!("cannot start the thread `{name}`"), source })
 }
 
 /// Ends once the controller goes away.

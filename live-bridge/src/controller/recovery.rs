@@ -19,6 +19,7 @@ use slacktide_engine::Engine;
 use slacktide_engine::Input;
 use slacktide_engine::journal::entry::{Header, JOURNAL_VERSION};
 use slacktide_engine::journal::{ChainReader, ChainWriter, Entry, JournalMode};
+use slacktide_engine::policy::Policy;
 use slacktide_engine::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
@@ -135,6 +136,26 @@ pub(super) fn driver(
     Ok(driver)
 }
 
+/// A journal goes on with the policy and the metrics that it was begun with.
+fn begun_with(header: &Header, policy: &Policy, metrics: &[String]) -> Result<(), String> {
+    let is_policy = header.policy != policy.to_toml();
+    if !is_policy && header.metrics == metrics {
+        return Ok(());
+    }
+    let what = if is_policy { "policy" } else { "metrics" };
+    let advice = "export the journal and begin a new store, or go back to it";
+    Err(format!("was begun with other {what} than the configuration has now: {advice}"))
+}
+
+/// The same, asked of a store's first line alone.
+pub(super) fn begun_alike(store: &Store, first: &str, policy: &Policy, metrics: &[String]) -> Result<(), StoreError> {
+    let unfit = |problem: String| store.unfit(format!("journal line 1: {problem}"));
+    match ChainReader::default().read(first).map_err(|broken| unfit(broken.problem))?.entry {
+        Entry::Header(header) => begun_with(&header, policy, metrics).map_err(unfit),
+        _ => Err(unfit("is no header".to_owned())),
+    }
+}
+
 /// Hands in the recorded inputs. Returns the moment of the last line; `None` for a store without a journal.
 fn replay(store: &Store, setup: &Setup, driver: &mut Driver) -> Result<Option<Instant>, StartError> {
     let mut reader = ChainReader::default();
@@ -147,12 +168,7 @@ fn replay(store: &Store, setup: &Setup, driver: &mut Driver) -> Result<Option<In
         let mut due = super::registry::lock(&due);
         match line.entry {
             Entry::Header(of) => {
-                let wanted = header(setup);
-                if of.policy != wanted.policy || of.metrics != wanted.metrics {
-                    let what = if of.policy == wanted.policy { "metrics" } else { "policy" };
-                    let advice = "export the journal and begin a new store, or go back to it";
-                    return Err(unfit(format!("was begun with other {what} than the configuration has now: {advice}")));
-                }
+                begun_with(&of, &setup.policy, &setup.metrics).map_err(unfit)?;
                 due.push_back(driver.chain.line(line.at, Entry::Header(of)));
             }
             Entry::Input { input } => again(driver, line.at, *input, &mut due),

@@ -1,16 +1,17 @@
 //! A whole controller: door, services, metrics and enrolment, until the process is told to end.
 
 use super::config::Config;
+use super::ground::{Doors, Ground};
 use super::{Clock, Controller, Gate, Setup, StartError, WallClock, metrics};
 use crate::dashboard;
-use crate::package::Repository;
 use crate::trust::enrolment::{self, EnrolmentService};
-use crate::trust::{Authority, Counters, Limits, ServerFiles, ServerTrust, listen};
+use crate::trust::{Counters, Limits};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::policy::Policy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 
 /// Trust files are looked at this often.
 const FOLLOW: Duration = Duration::from_secs(1);
@@ -29,10 +30,27 @@ const BROWSERS: Limits = Limits { handshakes_max: 16, waiting_max: 256, connecti
 pub struct Addresses {
     /// Devices and people.
     pub devices: SocketAddr,
+    /// Devices without a certificate, where they get one.
+    pub enrolment: Option<SocketAddr>,
     /// Prometheus.
     pub metrics: SocketAddr,
     /// Browsers, where they are served.
     pub dashboard: Option<SocketAddr>,
+}
+
+impl Doors {
+    fn addresses(&self) -> Result<Addresses, StartError> {
+        let of = |listener: &TcpListener| {
+            let asked = listener.local_addr();
+            asked.map_err(|source| StartError::Io { what: "cannot ask for the address".to_owned(), source })
+        };
+        Ok(Addresses {
+            devices: of(&self.devices)?,
+            enrolment: self.enrolment.as_ref().map(of).transpose()?,
+            metrics: of(&self.metrics)?,
+            dashboard: self.dashboard.as_ref().map(of).transpose()?,
+        })
+    }
 }
 
 /// Runs a controller until `stop`; `ready` is told once it listens.
@@ -46,17 +64,11 @@ pub async fn serve(
     ready: impl FnOnce(Addresses),
     stop: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
-    let io = |what: String| move |source| StartError::Io { what, source };
-    let trust = ServerTrust::open(ServerFiles::in_folders(&config.identity, &config.authority))?;
-    let authority = if config.signs { Some(Arc::new(Authority::open(&config.authority)?)) } else { None };
+    let Ground { trust, authority, repository } = Ground::read(config).await?;
     let counters = Arc::new(Counters::default());
-    // Nothing is started that would have to be taken back when an address is taken.
-    let listener = listen(config.devices).map_err(io(format!("listen at {}", config.devices)))?;
-    let address = listener.local_addr().map_err(io("ask for the address".to_owned()))?;
-    let dashboard = config.dashboard.map(listen).transpose();
-    let dashboard = dashboard.map_err(io("listen at the dashboard's address".to_owned()))?;
+    let doors = Doors::open(config)?;
+    let addresses = doors.addresses()?;
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
-    let repository = Repository::new(config.packages.clone());
     let gate = Gate::new(&config.authority, config.sign_off_required, config.sign_off_persons_min as usize);
     let setup = Setup {
         name: config.name.clone(),
@@ -71,7 +83,7 @@ pub async fn serve(
         retry_after: config.retry_after,
         store: config.store.clone(),
         store_bytes_max: config.store_mb_max.map(|mb| u64::from(mb) * 1_000_000),
-        shelf: Arc::new(repository.clone()),
+        shelf: Arc::new(repository),
         clock,
         authority: authority.clone(),
         counters: Arc::clone(&counters),
@@ -79,31 +91,24 @@ pub async fn serve(
     // Rebuilding from a long journal is work for a thread that may block.
     let started = tokio::task::spawn_blocking(move || Controller::start(setup)).await;
     let controller =
-        Arc::new(started.map_err(|error| StartError::Io { what: "start".to_owned(), source: error.into() })??);
+        Arc::new(started.map_err(|error| StartError::Io { what: "cannot start".to_owned(), source: error.into() })??);
     let door = Arc::clone(&counters);
     let refresh = move |metrics: &metrics::Metrics| {
         door.refusals().for_each(|(reason, count)| metrics.set_handshakes_refused(reason, count));
     };
-    let shown = metrics::listen(config.metrics, Arc::clone(controller.metrics()), refresh, controller.stops())
-        .await
-        .map_err(io(format!("listen at {}", config.metrics)))?;
+    metrics::answer(doors.metrics, Arc::clone(controller.metrics()), refresh, controller.stops());
     let follower = tokio::spawn(Arc::clone(&trust).follow(FOLLOW));
-    if let (Some(address), Some(authority)) = (config.enrolment, authority) {
+    if let (Some(listener), Some(authority)) = (doors.enrolment, authority) {
         let root = config.packages.join("metadata").join("1.root.json");
         let service = EnrolmentService::new(authority, Some(root), Arc::clone(&counters));
         let (trust, over) = (Arc::clone(&trust), super::stopped(controller.stops()));
         tokio::spawn(async move {
-            if let Err(error) = enrolment::serve(trust, address, service, over).await {
+            if let Err(error) = enrolment::serve(trust, listener, service, over).await {
                 tracing::error!(%error, "enrolment is no longer served");
             }
         });
     }
-    let addresses = Addresses {
-        devices: address,
-        metrics: shown,
-        dashboard: dashboard.as_ref().and_then(|listener| listener.local_addr().ok()),
-    };
-    if let Some(listener) = dashboard {
+    if let Some(listener) = doors.dashboard {
         let (controller, browsers) =
             (Arc::clone(&controller), trust.browsers(listener, BROWSERS, Arc::clone(&counters)));
         tokio::spawn(async move {
@@ -112,7 +117,7 @@ pub async fn serve(
             }
         });
     }
-    let incoming = trust.acceptor(listener, Limits::default(), counters);
+    let incoming = trust.acceptor(doors.devices, Limits::default(), counters);
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEP_ALIVE))

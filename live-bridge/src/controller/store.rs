@@ -20,22 +20,41 @@ const LINES_AT_ONCE: i64 = 512;
 /// Why a store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite says no.
-    #[error("store {path}: {source}")]
+    /// SQLite says no. The source says why; the text does not repeat it.
+    #[error("store {}", path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
         /// What it said.
         source: rusqlite::Error,
     },
+    /// Somebody has it open: only one program a store.
+    #[error(
+        "store {} is in use by a controller that runs; while it does, `--controller HOST:PORT --identity DIR` asks it for its journal",
+        path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is no store, is damaged, or is another's.
-    #[error("store {path}: {problem}")]
+    #[error("store {}: {problem}", path.display())]
     Unfit {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
     },
+}
+
+impl StoreError {
+    fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::InUse { path },
+            _ => Self::Sqlite { path, source },
+        }
+    }
 }
 
 /// The file, open.
@@ -51,7 +70,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read or written, is damaged, of another layout, or in use by another controller.
     pub fn open(path: &Path, bytes_max: Option<u64>) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Sqlite { path: path.to_owned(), source };
+        let failed = |source| StoreError::sqlite(path, source);
         let unfit = |problem: String| StoreError::Unfit { path: path.to_owned(), problem };
         let connection = Connection::open(path).map_err(failed)?;
         // Only one controller a store: the lock is kept until the file is closed.
@@ -61,12 +80,7 @@ impl Store {
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.execute_batch("BEGIN IMMEDIATE; COMMIT")
         })();
-        locked.map_err(|source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-                unfit("is in use by another controller".to_owned())
-            }
-            _ => failed(source),
-        })?;
+        locked.map_err(failed)?;
         let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
@@ -101,7 +115,7 @@ impl Store {
     /// # Errors
     /// When there is none, or a controller has it open.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Sqlite { path: path.to_owned(), source };
+        let failed = |source| StoreError::sqlite(path, source);
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
         let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         if layout != LAYOUT {
@@ -112,7 +126,7 @@ impl Store {
     }
 
     pub(super) fn failed(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::Sqlite { path: self.path.clone(), source }
+        StoreError::sqlite(&self.path, source)
     }
 
     pub(super) fn unfit(&self, problem: impl Into<String>) -> StoreError {
@@ -137,6 +151,11 @@ impl Store {
                 take(number as u64, line)?;
             }
         }
+    }
+
+    /// The line the journal begins with; `None` when it has not begun.
+    pub(super) fn first_line(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.lines(0)?.into_iter().next().map(|(_, line)| line))
     }
 
     fn lines(&self, from: i64) -> Result<Vec<(i64, String)>, StoreError> {

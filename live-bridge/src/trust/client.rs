@@ -63,6 +63,18 @@ impl ClientFiles {
         self.exchange(certificate, authorities)
     }
 
+    /// Makes the folder and tries whether files can be written there: before something is issued that would then be nowhere.
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub fn try_folder(&self) -> Result<(), TrustError> {
+        let folder = self.certificate.parent().unwrap_or_else(|| Path::new("."));
+        files::secret_folder(folder)?;
+        let trial = folder.join(".trial");
+        files::write(&trial, b"", SECRET)?;
+        std::fs::remove_file(&trial).map_err(TrustError::io("remove", &trial))
+    }
+
     /// Writes a certificate beside a key that is somewhere else, and the authorities to trust.
     ///
     /// # Errors
@@ -187,7 +199,7 @@ impl ClientTrust {
         self.reload()
     }
 
-    /// A channel to a controller, `https://HOST:PORT`. It connects when it is first used and again whenever it must, with the
+    /// A channel to a controller, `HOST:PORT` or `https://HOST:PORT`. It connects when it is first used and again whenever it must, with the
     /// certificate in force at that time; the other end has to be a controller of our trust domain under that host name.
     ///
     /// # Errors
@@ -269,16 +281,18 @@ pub(crate) fn channel(
     controller: &str,
     config: impl Fn() -> Arc<rustls::ClientConfig> + Send + Sync + 'static,
 ) -> Result<Channel, TrustError> {
-    let unfit = |why: &str| TrustError::value("controller", controller, why);
-    let address: Uri = controller.parse().map_err(|_| unfit("is no address such as https://HOST:PORT"))?;
+    let unfit = || TrustError::value("controller", controller, "is no address such as HOST:PORT or https://HOST:PORT");
+    // There is no other way to a controller than TLS.
+    let whole = if controller.contains("://") { controller.to_owned() } else { format!("https://{controller}") };
+    let address: Uri = whole.parse().map_err(|_| unfit())?;
     if address.scheme_str() != Some("https") || address.host().is_none_or(str::is_empty) || address.port_u16().is_none()
     {
-        return Err(unfit("is no address such as https://HOST:PORT"));
+        return Err(unfit());
     }
     // TLS is ours, so tonic must not look for its own behind an https address; requests carry the true one.
-    let plain = controller.replacen("https", "http", 1);
+    let plain = whole.replacen("https", "http", 1);
     let endpoint = Endpoint::from_shared(plain)
-        .map_err(|_| unfit("is no address such as https://HOST:PORT"))?
+        .map_err(|_| unfit())?
         .origin(address)
         .connect_timeout(CONNECT_MAX)
         .http2_keep_alive_interval(KEEP_ALIVE)

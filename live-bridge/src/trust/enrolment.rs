@@ -1,21 +1,20 @@
 //! The first certificate, for a token that works once; and the next ones, for the certificate at hand.
 
-use super::acceptor::{Limits, listen};
+use super::acceptor::Limits;
 use super::client::{Answer, ClientFiles, builder, channel, hardened, roots};
 use super::counters::{Counters, count};
 use super::files::{self, PUBLIC};
 use super::identity::{CertificateFacts, Identity};
 use super::verify::{Anchor, ControllerVerifier, server_verifier};
-use super::{Authority, Peer, ServerTrust, TrustError, authority, fingerprint, pem};
-use crate::causes::joined;
+use super::{Authority, Peer, ServerTrust, TrustError, authority, fingerprint, pem, unanswered};
 use crate::wire::enrolment_client::EnrolmentClient;
 use crate::wire::enrolment_server::{Enrolment, EnrolmentServer};
 use crate::wire::{EnrolRequest, EnrolResponse, RenewRequest, RenewResponse};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
@@ -80,15 +79,13 @@ impl Enrolment for EnrolmentService {
 /// Serves enrolment alone, on a listener of its own where only the server proves itself, until `stop`.
 ///
 /// # Errors
-/// When the address cannot be listened at, or the server fails.
+/// When the server fails.
 pub async fn serve(
     trust: Arc<ServerTrust>,
-    address: SocketAddr,
+    listener: TcpListener,
     service: EnrolmentService,
     stop: impl Future<Output = ()>,
-) -> Result<(), TrustError> {
-    let failed = |why: String| TrustError::Controller { controller: address.to_string(), why };
-    let listener = listen(address).map_err(|e| failed(e.to_string()))?;
+) -> Result<(), tonic::transport::Error> {
     // Strangers get a tenth of the room.
     let limits = Limits {
         handshakes_max: 32,
@@ -106,7 +103,6 @@ pub async fn serve(
         .add_service(service.into_server())
         .serve_with_incoming_shutdown(incoming, stop)
         .await
-        .map_err(|e| failed(e.to_string()))
 }
 
 /// What `DeviceLink.Renew` does: a certificate for who the peer is, whatever the request says.
@@ -223,7 +219,8 @@ pub async fn enrol(controller: &str, token: &str, pin: &Pin, folder: &Path) -> R
     let failed = |why: String| TrustError::Controller { controller: controller.to_owned(), why };
     let answered = tokio::time::timeout(ENROL_MAX, client.enrol(request)).await;
     let answer = answered.map_err(|_| failed(format!("no answer within {} s", ENROL_MAX.as_secs())))?;
-    let answer = answer.map_err(|status| failed(joined(status.message().to_owned(), &status)))?.into_inner();
+    let cut = "this must be the address where the controller enrols (`listen.enrolment`), and the authority or fingerprint that of its fleet";
+    let answer = answer.map_err(|status| failed(unanswered(controller, &status, cut)))?.into_inner();
     let read = Answer::read(&answer.certificate_chain, &answer.authorities)?;
     read.holds_key(&key)?;
     if read.facts.spiffe.identity != Identity::Device(answer.device_id.clone()) {

@@ -18,6 +18,7 @@ pub(crate) mod pem;
 pub mod refusal;
 pub mod registry;
 pub mod server;
+mod unanswered;
 mod verify;
 
 pub use acceptor::{Connection, Incoming, Limits, listen};
@@ -29,6 +30,7 @@ pub use identity::{CertificateFacts, Identity, Role, SpiffeId, TrustDomain};
 pub use peer::{Browser, Guest, Peer};
 pub use refusal::Refusal;
 pub use server::{ServerFiles, ServerTrust};
+pub use unanswered::unanswered;
 
 pub(crate) use crate::digest::{hex, sha256 as fingerprint};
 

@@ -1,10 +1,10 @@
 //! The first certificate: for the id of the token, once, from the controller that was pinned.
 
-use crate::world::{DOMAIN, Raw, World, uri, within};
+use crate::world::{DOMAIN, Raw, World, uri};
 use rcgen::{CertificateParams, KeyPair};
 use slacktide_live_bridge::trust::authority::{new_key, signing_request};
 use slacktide_live_bridge::trust::enrolment::{EnrolmentService, Pin, enrol, serve};
-use slacktide_live_bridge::trust::{CertificateFacts, ClientFiles, ClientTrust, Identity, Limits, Refusal};
+use slacktide_live_bridge::trust::{CertificateFacts, ClientFiles, ClientTrust, Identity, Limits, Refusal, listen};
 use slacktide_live_bridge::wire::EnrolRequest;
 use slacktide_live_bridge::wire::enrolment_client::EnrolmentClient;
 use std::net::SocketAddr;
@@ -17,11 +17,11 @@ use std::time::Duration;
 async fn start(world: &World) -> SocketAddr {
     let root = world.folder.path().join("root.json");
     std::fs::write(&root, b"{\"signed\":{}}").unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
     let service = EnrolmentService::new(Arc::clone(&world.authority), Some(root), Arc::clone(&world.counters));
-    tokio::spawn(serve(Arc::clone(&world.trust), free, service, std::future::pending()));
-    assert!(within(Duration::from_secs(5), || std::net::TcpStream::connect(free).is_ok()).await);
-    free
+    tokio::spawn(serve(Arc::clone(&world.trust), listener, service, std::future::pending()));
+    address
 }
 
 fn pin(world: &World) -> Pin {
