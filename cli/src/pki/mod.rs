@@ -100,13 +100,13 @@ pub(crate) struct Issue {
     #[arg(long, value_name = "NAME", requires = "role", conflicts_with = "controller")]
     operator: Option<String>,
     /// What the operator may do: viewer, operator or approver
-    #[arg(long, value_name = "ROLE", requires = "operator")]
+    #[arg(long, value_name = "ROLE", requires = "operator", conflicts_with_all = ["device", "controller"])]
     role: Option<String>,
     /// For this controller
     #[arg(long, value_name = "NAME", requires = "host")]
     controller: Option<String>,
     /// Host name or address under which the controller is called; may be repeated
-    #[arg(long, value_name = "HOST", requires = "controller")]
+    #[arg(long, value_name = "HOST", requires = "controller", conflicts_with_all = ["device", "operator"])]
     host: Vec<String>,
     /// How long it is good, such as 12h or 30d (default: as the authority says)
     #[arg(long, value_name = "TIME")]
@@ -253,18 +253,27 @@ fn issue(args: &Issue) -> Result<()> {
             bail!("{} is there already: `pki renew` renews it, or choose another --out", path.display());
         }
     }
+    let is_new = !args.out.exists();
+    files.try_folder()?;
+    let issued = sign(args, &authority, &subject, &files);
+    if is_new && issued.is_err() {
+        // Taken back only while nothing is in it.
+        let _ = std::fs::remove_dir(&args.out);
+    }
+    tell("issue", &args.folder, &issued?, &args.out)
+}
+
+/// Issues the certificate and writes it.
+fn sign(args: &Issue, authority: &Authority, subject: &Subject, files: &ClientFiles) -> Result<Issued> {
     let authorities = authority.authorities_pem()?;
-    let issued = if let Some(request) = &args.csr {
-        let issued =
-            authority.sign_request(&subject, &read(request)?).with_context(|| request.display().to_string())?;
+    if let Some(request) = &args.csr {
+        let issued = authority.sign_request(subject, &read(request)?).with_context(|| request.display().to_string())?;
         files.write_certificate(&issued.certificate, &authorities)?;
-        issued
-    } else {
-        let new = authority.issue(&subject)?;
-        files.write_new(&new.key, &new.issued.certificate, &authorities)?;
-        new.issued
-    };
-    tell("issue", &args.folder, &issued, &args.out)
+        return Ok(issued);
+    }
+    let new = authority.issue(subject)?;
+    files.write_new(&new.key, &new.issued.certificate, &authorities)?;
+    Ok(new.issued)
 }
 
 fn renew(args: &Renew) -> Result<()> {

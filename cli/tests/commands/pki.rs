@@ -143,3 +143,18 @@ fn mistakes_with_the_authority_exit_2_and_change_nothing() {
     std::fs::write(folder.join("pki/authority.json"), "{").unwrap();
     refused(&["pki", "list", "--dir", "pki"], folder, &["pki/authority.json"]);
 }
+
+#[test]
+fn what_could_not_be_written_was_not_issued() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path());
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let issue = |more: &[&'static str]| [&["pki", "issue", "--dir", "pki", "--device", "q"], more].concat();
+    refused(&issue(&["--out", "file/x"]), dir.path(), &["file/x"]);
+    let standing = json(&["pki", "list", "--dir", "pki", "--json"], dir.path());
+    assert_eq!(standing["certificates"].as_array().unwrap().len(), 0, "{standing}");
+    // A device has no role, and no host names.
+    refused(&issue(&["--role", "viewer", "--out", "q"]), dir.path(), &["--role"]);
+    refused(&issue(&["--host", "q.example", "--out", "q"]), dir.path(), &["--host"]);
+    assert!(!dir.path().join("q").exists());
+}
