@@ -12,7 +12,7 @@ use crate::wire::Report;
 use arc_swap::ArcSwapOption;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +47,14 @@ pub enum AgentError {
     /// The state folder, the slots, or the disk under them.
     #[error("cannot keep or read what the device must remember")]
     Disk(#[from] io::Error),
+    /// A folder of the agent's, at its start.
+    #[error("cannot work in the folder {}", folder.display())]
+    Folder {
+        /// Which: `state` or `slots` of its file.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another agent works on the same state.
     #[error("another agent works in {0}")]
     Taken(String),
@@ -69,14 +77,15 @@ struct Agent {
 async fn prepare(parts: Parts) -> Result<Agent, AgentError> {
     let settings = Arc::new(parts.settings);
     let lock = lock(&settings.state)?;
-    let (desk, copy) = Desk::open(&settings.state, settings.buffer_reports)?;
+    let (desk, copy) = Desk::open(&settings.state, settings.buffer_reports).map_err(unusable(&settings.state))?;
     if let Copy::Previous(why) = &copy {
         tracing::error!(folder = %settings.state.display(), why, "the state is damaged: going on from the copy before it");
     }
     let desk = Arc::new(desk);
     let line: Line = Arc::new(ArcSwapOption::empty());
     let source = Arc::new(RemoteSource(Arc::clone(&line)));
-    let machine = Machine::new(Arc::clone(&settings), Arc::clone(&desk), source, parts.verifier)?;
+    let machine = Machine::new(Arc::clone(&settings), Arc::clone(&desk), source, parts.verifier)
+        .map_err(unusable(&settings.slots))?;
     machine.recover(&copy).await?;
     let (period_sender, period) = watch::channel(settings.period);
     let stop_limit = settings.stop;
@@ -184,12 +193,31 @@ pub fn until_told() -> io::Result<watch::Receiver<bool>> {
     Ok(stop)
 }
 
+fn unusable(folder: &Path) -> impl Fn(io::Error) -> AgentError {
+    let folder = folder.to_owned();
+    move |source| AgentError::Folder { folder: folder.clone(), source }
+}
+
 fn lock(folder: &Path) -> Result<File, AgentError> {
-    std::fs::create_dir_all(folder)?;
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    std::fs::create_dir_all(folder).map_err(unusable(folder))?;
+    let opened = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
+    let file = opened.map_err(unusable(folder))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(AgentError::Taken(folder.display().to_string())),
         Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let folder = file.path().join("state");
+        let said = lock(&folder).unwrap_err().to_string();
+        assert_eq!(said, format!("cannot work in the folder {}", folder.display()));
     }
 }
