@@ -87,12 +87,12 @@ fn in_the_same_world(question: &Question<'_>) -> Result<WhatIf> {
     let decisions = |lines: &[Line]| -> Vec<(String, String)> {
         let told = |line: &Line| match &line.entry {
             Entry::Batch { rollout, devices, .. } => {
-                Some(format!("rollout {}: a batch goes: {}", rollout.0 + 1, shortened(devices)))
+                Some(format!("rollout {rollout}: a batch goes: {}", shortened(devices)))
             }
             Entry::Rollback { rollout, devices, .. } => {
-                Some(format!("rollout {}: taken back: {}", rollout.0 + 1, shortened(devices)))
+                Some(format!("rollout {rollout}: taken back: {}", shortened(devices)))
             }
-            Entry::Rollout { rollout, to, .. } => Some(format!("rollout {} is {to}", rollout.0 + 1)),
+            Entry::Rollout { rollout, to, .. } => Some(format!("rollout {rollout} is {to}")),
             _ => None,
         };
         lines.iter().filter_map(|line| told(line).map(|what| (line.at.to_string(), what))).collect()

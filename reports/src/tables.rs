@@ -255,9 +255,20 @@ impl Tables {
         self.header.as_ref().is_some_and(|header| header.world.is_null())
     }
 
-    /// `rollout 2: ` where there are several, else nothing.
+    /// `rollout 1: ` where there are several, else nothing. Counted from 0, as people name them to a controller.
     pub fn label(&self, rollout: RolloutId) -> String {
-        if self.targets.len() > 1 { format!("rollout {}: ", rollout.0 + 1) } else { String::new() }
+        if self.targets.len() > 1 { format!("rollout {rollout}: ") } else { String::new() }
+    }
+
+    /// Name and version of what a rollout brings: how its draft was recorded.
+    pub fn package(&self, rollout: RolloutId) -> Option<&str> {
+        let drafted = self.transitions.iter().find(|t| t.rollout == rollout && t.from == RolloutState::Draft)?;
+        drafted.detail.split_once(" for ").map(|(package, _)| package)
+    }
+
+    /// When a rollout began to run.
+    pub fn rollout_began(&self, rollout: RolloutId) -> Option<Instant> {
+        self.transitions.iter().find(|t| t.rollout == rollout && t.to == RolloutState::Running).map(|t| t.at)
     }
 
     /// When the first rollout began to run.

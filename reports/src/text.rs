@@ -1,6 +1,8 @@
 //! What happened, in plain words, and tables for the terminal.
 
 use crate::tables::Tables;
+use slacktide_engine::ids::RolloutId;
+use slacktide_engine::journal::entry::Header;
 use slacktide_engine::rollout::RolloutState;
 use slacktide_engine::time::Span;
 
@@ -65,6 +67,15 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A rollout by name. In a world of its own with nothing beside it the world says which it is; a fleet has many rollouts.
+fn subject(tables: &Tables, header: &Header, rollout: RolloutId) -> String {
+    let label = tables.label(rollout);
+    match tables.package(rollout).filter(|_| !label.is_empty() || tables.is_live()) {
+        Some(package) => format!("{label}{package} in `{}`", header.world_name),
+        None => format!("{label}The rollout `{}`", header.world_name),
+    }
+}
+
 /// Sentences on what happened, in order; one a line.
 pub fn sentences(tables: &Tables) -> Vec<String> {
     let mut said = Vec::new();
@@ -72,25 +83,21 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
     let measure = |name: &str| tables.measures.get(name).copied();
     let (began, ended) = (tables.began(), tables.ended());
     for (rollout, (at, state)) in &ended {
-        let which = tables.label(*rollout);
-        let Some(began) = tables.transitions.iter().find(|t| t.rollout == *rollout && t.to == RolloutState::Running)
-        else {
-            said.push(format!("{which}The rollout `{}` never began to run.", header.world_name));
+        let which = subject(tables, header, *rollout);
+        let Some(began) = tables.rollout_began(*rollout) else {
+            said.push(format!("{which} never began to run."));
             continue;
         };
         // What goes on has taken until now, whenever it was resumed last.
         let until = if state.is_end() { *at } else { tables.last_known().unwrap_or(*at) };
-        let took = until.since(began.at);
+        let took = until.since(began);
         let outcome = match state {
             RolloutState::Finished => format!("finished after {took}"),
             RolloutState::RolledBack => format!("was stopped and rolled back after {took}"),
             RolloutState::Stopped => format!("was stopped for good after {took}"),
             other => format!("is {other} after {took}"),
         };
-        said.push(format!(
-            "{which}The rollout `{}` under the policy `{}` {outcome}.",
-            header.world_name, header.policy_name
-        ));
+        said.push(format!("{which} under the policy `{}` {outcome}.", header.policy_name));
     }
     if began.is_some() {
         // A live journal has no measures; its attempts tell as much.
@@ -114,7 +121,8 @@ pub fn sentences(tables: &Tables) -> Vec<String> {
         said.push(format!("The rollout `{}` never began to run.", header.world_name));
     }
     for transition in tables.transitions.iter().filter(|t| t.to == RolloutState::Paused) {
-        let after = began.map_or(Span::ZERO, |b| transition.at.since(b));
+        // Of its own time, as its end is told above.
+        let after = tables.rollout_began(transition.rollout).map_or(Span::ZERO, |began| transition.at.since(began));
         let cause = transition.cause.map_or("no cause", slacktide_engine::rollout::Cause::name);
         let which = tables.label(transition.rollout);
         said.push(format!("{which}After {after} it was paused ({cause}): {}.", transition.detail));

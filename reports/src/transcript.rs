@@ -146,7 +146,7 @@ impl Transcript {
     }
 
     fn say(&mut self, at: Instant, rollout: Option<RolloutId>, words: &str) {
-        let label = rollout.filter(|_| self.several).map(|id| format!("[{}] ", id.0 + 1)).unwrap_or_default();
+        let label = rollout.filter(|_| self.several).map(|id| format!("[{id}] ")).unwrap_or_default();
         let _ = writeln!(self.text, "{}  {label}{words}", self.clock(at));
     }
 
@@ -238,6 +238,6 @@ mod tests {
             detail: detail.to_owned(),
         };
         let text = transcript(&[line(0, 1, moved(0, "x")), line(1, 2, moved(1, "y"))]);
-        assert_eq!(text, "0d 00:01  [1] ready → running: x\n0d 00:02  [2] ready → running: y\n");
+        assert_eq!(text, "0d 00:01  [0] ready → running: x\n0d 00:02  [1] ready → running: y\n");
     }
 }

@@ -373,7 +373,7 @@ fn reason(on: &WaitingOn) -> String {
             )
         }
         WaitingOn::RetryPause { attempts } => format!("it has failed {attempts} times and pauses"),
-        WaitingOn::OtherRollout { rollout } => format!("rollout {} has it out", rollout.0 + 1),
+        WaitingOn::OtherRollout { rollout } => format!("rollout {rollout} has it out"),
         WaitingOn::RolloutPaused => "the rollout is paused".to_owned(),
         WaitingOn::NextPlan => "the next plan will say".to_owned(),
     }

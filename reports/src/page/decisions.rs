@@ -33,6 +33,7 @@ enum Lane {
 
 struct Decision {
     at: Instant,
+    rollout: RolloutId,
     lane: Lane,
     marker: (Marker, RGBColor),
     what: String,
@@ -46,12 +47,26 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
         let cause = t.cause.map(|c| format!(" ({c})")).unwrap_or_default();
         let (from, to) = (words(t.from), words(t.to));
         let what = format!("{}{from} → {to}{cause}", tables.label(t.rollout));
-        all.push(Decision { at: t.at, lane: Lane::State, marker: (Marker::Disc, INK), what, why: t.detail.clone() });
+        all.push(Decision {
+            at: t.at,
+            rollout: t.rollout,
+            lane: Lane::State,
+            marker: (Marker::Disc, INK),
+            what,
+            why: t.detail.clone(),
+        });
     }
     for (at, rollout, wave, devices) in &tables.waves {
         let what = format!("{}wave {} opened", tables.label(*rollout), wave + 1);
         let why = counted(*devices as usize, "device", "devices");
-        all.push(Decision { at: *at, lane: Lane::Wave, marker: (Marker::Triangle, FIRST), what, why });
+        all.push(Decision {
+            at: *at,
+            rollout: *rollout,
+            lane: Lane::Wave,
+            marker: (Marker::Triangle, FIRST),
+            what,
+            why,
+        });
     }
     for (at, verdict) in &tables.verdicts {
         let word = verdict.verdict.words();
@@ -61,7 +76,14 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
             Verdict::Inconclusive => (Marker::Ring, SECOND),
         };
         let what = format!("{}watch: {word} ({})", tables.label(verdict.rollout), verdict.cause);
-        all.push(Decision { at: *at, lane: Lane::Watch, marker, what, why: verdict.evidence.clone() });
+        all.push(Decision {
+            at: *at,
+            rollout: verdict.rollout,
+            lane: Lane::Watch,
+            marker,
+            what,
+            why: verdict.evidence.clone(),
+        });
     }
     for row in &tables.rollbacks {
         let told = counted(row.devices, "device", "devices");
@@ -70,7 +92,14 @@ fn decisions(tables: &Tables) -> Vec<Decision> {
             why.push_str(&format!(", {} held ({})", held.devices, held.reason.name()));
         }
         let what = format!("{}rollback ordered", tables.label(row.rollout));
-        all.push(Decision { at: row.at, lane: Lane::Back, marker: (Marker::Square, ALARM), what, why });
+        all.push(Decision {
+            at: row.at,
+            rollout: row.rollout,
+            lane: Lane::Back,
+            marker: (Marker::Square, ALARM),
+            what,
+            why,
+        });
     }
     all.sort_by_key(|decision| decision.at);
     all
@@ -89,7 +118,7 @@ pub(super) fn section(page: &mut Page, tables: &Tables) {
         vec![
             Cell::number((i + 1).to_string()),
             Cell::time(decision.at),
-            Cell::number(after(tables, decision.at)),
+            Cell::number(after(tables, decision)),
             decision.what.as_str().into(),
             decision.why.as_str().into(),
         ]
@@ -114,9 +143,10 @@ fn words(state: RolloutState) -> String {
     state.name().replace('_', " ")
 }
 
-/// `−5m 00s` or `1h 20m`.
-fn after(tables: &Tables, at: Instant) -> String {
-    match tables.began() {
+/// `−5m 00s` or `1h 20m`, since the decision's own rollout began.
+fn after(tables: &Tables, decision: &Decision) -> String {
+    let at = decision.at;
+    match tables.rollout_began(decision.rollout) {
         None => "–".to_owned(),
         Some(began) if at < began => format!("−{}", began.since(at)),
         Some(began) if at == began => Span::ZERO.to_string(),
@@ -138,7 +168,7 @@ fn line(tables: &Tables, decisions: &[Decision]) -> Figure {
     rollouts.truncate(ROLLOUTS_MAX);
     let mut lanes: Vec<String> = rollouts
         .iter()
-        .map(|id| if tables.targets.len() > 1 { format!("rollout {}", id.0 + 1) } else { "rollout".to_owned() })
+        .map(|id| if tables.targets.len() > 1 { format!("rollout {id}") } else { "rollout".to_owned() })
         .collect();
     let marked = lanes.len();
     lanes.extend(["waves", "watch", "rollbacks", "plans", "forecasts"].map(str::to_owned));

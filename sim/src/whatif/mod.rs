@@ -85,12 +85,12 @@ impl Decision {
     fn words(&self) -> String {
         match self {
             Self::Batch { rollout, devices, .. } => {
-                format!("rollout {}: a batch of {} devices goes", rollout.0 + 1, devices.len())
+                format!("rollout {rollout}: a batch of {} devices goes", devices.len())
             }
             Self::Rollback { rollout, devices, .. } => {
-                format!("rollout {}: {} devices are taken back", rollout.0 + 1, devices.len())
+                format!("rollout {rollout}: {} devices are taken back", devices.len())
             }
-            Self::State { rollout, to } => format!("rollout {} is {to}", rollout.0 + 1),
+            Self::State { rollout, to } => format!("rollout {rollout} is {to}"),
         }
     }
 }
