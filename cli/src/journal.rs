@@ -102,6 +102,22 @@ fn is_store(path: &Path) -> Result<bool> {
     Ok(file.read_exact(&mut head).is_ok() && head == *b"SQLite format 3\0")
 }
 
+/// The text of a journal. A store holds one, which goes on; what is asked of a whole journal is asked of a copy.
+fn read_journal(path: &Path) -> Result<String> {
+    refuse_store(path)?;
+    Ok(files::read_journal(path)?)
+}
+
+fn refuse_store(path: &Path) -> Result<()> {
+    if path.is_file() && is_store(path)? {
+        let name = path.display();
+        bail!(
+            "{name} is a controller's store, not a journal: `slacktide journal export {name} journal.jsonl` makes one of it"
+        );
+    }
+    Ok(())
+}
+
 fn store_text(path: &Path) -> Result<String> {
     let mut text = String::new();
     slacktide_live_bridge::controller::Store::open_to_read(path)?.each_line(0, &mut |_, line| {
@@ -135,7 +151,7 @@ fn closed(text: &str) -> Result<String> {
 
 /// Follows the chain and gives its lines.
 pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>> {
-    checked(&files::read_journal(path)?, &path.display().to_string())
+    checked(&read_journal(path)?, &path.display().to_string())
 }
 
 /// The journal of a controller that runs, up to now.
@@ -159,7 +175,7 @@ fn checked(text: &str, name: &str) -> Result<Vec<Line>> {
 
 /// Text of a journal whose chain holds: no table or page is made of one that was cut or changed.
 pub(crate) fn read_whole(path: &Path) -> Result<String> {
-    let text = files::read_journal(path)?;
+    let text = read_journal(path)?;
     let intact = verify(text.lines());
     intact.with_context(|| format!("{}: the chain is broken; see `slacktide journal verify`", path.display()))?;
     Ok(text)
@@ -208,6 +224,7 @@ pub(crate) fn run(verb: Verb) -> Result<Outcome> {
 
 /// `slacktide journal verify`
 fn verified(path: &Path, json: bool) -> Result<Outcome> {
+    refuse_store(path)?;
     let (text, cut) = files::read_journal_as_far(path)?;
     let lines = text.lines().count() as u64;
     let mut result = verify(text.lines());
@@ -275,7 +292,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
         let policy = Policy::from_toml("journal header", &header.policy)?;
         let setup = worlds::from_origin(&header.world, policy)?;
         let again = slacktide_sim::run(&setup, header.seed, &|_| {});
-        let text = files::read_journal(&args.journal)?;
+        let text = read_journal(&args.journal)?;
         compare_lines(&text, &again.journal)
     };
     let identical = answer.difference.is_none();
