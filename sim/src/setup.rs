@@ -276,3 +276,19 @@ fn pick<T>(shares: &[(T, f64)], u: f64) -> &T {
     }
     &shares[shares.len() - 1].0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_would_fit_is_named_where_there_is_one() {
+        let minutes = |n: u64| Span::from_secs(60 * n);
+        assert_eq!(cure(minutes(15), minutes(60)), "set `plan.slot`, such as to 1h");
+        assert_eq!(cure(minutes(15), minutes(10)), "set `plan.slot`, such as to 20m");
+        assert_eq!(cure(minutes(60), minutes(16)), "set `plan.slot`, such as to 48m", "none is longer than 1h");
+        for tick in [7, 120] {
+            assert!(cure(minutes(15), minutes(tick)).starts_with("no slot would"), "{tick}");
+        }
+    }
+}
