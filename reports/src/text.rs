@@ -199,6 +199,8 @@ pub fn summary(tables: &Tables) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::Transition;
+    use slacktide_engine::time::Instant;
 
     #[test]
     fn a_table_lines_up() {
@@ -225,5 +227,42 @@ mod tests {
         let all = [0.0, 3.0, 0.123_45, 12.345, 1234.5, 0.001_23, 0.000_03, -1e-9, f64::NAN].map(number);
         let wanted = ["0", "3", "0.12", "12.3", "1234", "0.0012", "< 0.0001", "> -0.0001", "–"];
         assert_eq!(all, wanted.map(str::to_owned));
+    }
+
+    #[test]
+    fn each_rollout_is_named_as_commands_name_it_and_timed_from_its_own_start() {
+        use RolloutState::{Draft, Finished, Paused, Ready, Running, WaitingForApproval};
+        let at = |minute: u64| Instant::default() + Span::from_secs(minute * 60);
+        let moved = |minute, rollout, from, to, detail: &str| Transition {
+            at: at(minute),
+            rollout: RolloutId(rollout),
+            from,
+            to,
+            cause: None,
+            detail: detail.to_owned(),
+        };
+        let transitions = vec![
+            moved(0, 0, Draft, WaitingForApproval, "app 1.1 for all devices"),
+            moved(0, 0, Ready, Running, ""),
+            moved(60, 0, Running, Finished, ""),
+            moved(100, 1, Draft, WaitingForApproval, "app 1.2 for all devices"),
+            moved(100, 1, Ready, Running, ""),
+            moved(110, 1, Running, Paused, "by a person"),
+        ];
+        let header: Header = serde_json::from_value(serde_json::json!({
+            "version": 1, "program": "slacktide", "mode": "full", "seed": 0, "world_name": "shop", "policy_name": "cautious", "policy": "",
+            "world": null, "metrics": [], "remarks": []
+        }))
+        .unwrap();
+        let targets = [(RolloutId(0), 3), (RolloutId(1), 3)].into();
+        let mut tables = Tables::default();
+        (tables.header, tables.targets, tables.transitions) = (Some(header), targets, transitions);
+        let said = sentences(&tables).join("\n");
+        assert!(said.contains("rollout 0: app 1.1 in `shop` under the policy `cautious` finished after 1h"), "{said}");
+        assert!(
+            said.contains("rollout 1: app 1.2 in `shop` under the policy `cautious` is paused after 10m"),
+            "{said}"
+        );
+        assert!(said.contains("rollout 1: After 10m 00s it was paused"), "{said}");
     }
 }
