@@ -3,6 +3,8 @@
 //! A driver answers [`crate::Output::Forecast`] by calling [`crate::Engine::fit`] for every key (in any order, on any number of
 //! threads: it is a pure function of the engine) and hands the answers back in the order of the keys.
 
+mod seen;
+
 use crate::fleet::Fleet;
 use crate::history::slot_number;
 use crate::ids::{DeviceIndex, PoolIndex};
@@ -68,6 +70,10 @@ pub struct Fit {
     pub points: SlotValues,
     /// Upper quantile: of a device the load score of the window that begins at each slot, of a pool its demand in each slot.
     pub upper: SlotValues,
+    /// Of a pool, the highest demand of any season of the history near the same time of it, for each slot after the origin; empty where
+    /// plans do not ask, and 0 where nothing is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<f32>,
     /// State of the models' competition.
     pub state: PanelState,
     /// Champion of each series.
@@ -302,7 +308,10 @@ impl Forecasting {
         let config = self.config(key, fleet, policy, window);
         match key {
             SeriesKey::Device(device) => self.fit_device(device, fleet, &config, room, fit),
-            SeriesKey::Pool(pool) => self.fit_pool(pool, fleet, &config, room, fit),
+            SeriesKey::Pool(pool) => {
+                let within = policy.plan.demand_seen_within.map(|within| within.steps_up(self.slot));
+                self.fit_pool(pool, fleet, (&config, within), room, fit);
+            }
             SeriesKey::Shared => *fit = self.train(fleet, policy, config.season),
         }
     }
@@ -386,7 +395,14 @@ impl Forecasting {
         }
     }
 
-    fn fit_pool(&self, pool: PoolIndex, fleet: &Fleet, config: &PanelConfig, room: &mut FitRoom, fit: &mut Fit) {
+    fn fit_pool(
+        &self,
+        pool: PoolIndex,
+        fleet: &Fleet,
+        (config, within): (&PanelConfig, Option<usize>),
+        room: &mut FitRoom,
+        fit: &mut Fit,
+    ) {
         let Some(facts) = fleet.pools.get(pool.index()) else {
             *fit = Fit::default();
             return;
@@ -400,6 +416,9 @@ impl Forecasting {
         let state = self.current.pool(pool).map_or(&empty, |fit| &fit.state);
         let forecast = advance_into(config, state, &[SeriesView::new(values)], first, panel, &mut fit.state);
         fit.fill(forecast, 0, panel);
+        if let Some(within) = within {
+            seen::seen_near(values, (config.season, within), self.horizon, &mut fit.seen);
+        }
     }
 
     /// Room for the next answers: those before the last. In a large fleet it is what a round would otherwise have the system clear.
@@ -468,6 +487,11 @@ impl Forecasting {
         value_at(&self.current.pool(pool)?.upper, self.position(at)?)
     }
 
+    /// Highest demand of a pool that its history saw near the time of day of `at`, in weight units; `None` where plans do not ask.
+    pub fn demand_seen(&self, pool: PoolIndex, at: Instant) -> Option<f32> {
+        value_at(&self.current.pool(pool)?.seen, self.position(at)?)
+    }
+
     /// Expected demand of a pool in the slot of `at`, in weight units.
     pub fn demand_point(&self, pool: PoolIndex, at: Instant) -> Option<f32> {
         value_at(&self.current.pool(pool)?.points, self.position(at)?)
@@ -492,6 +516,7 @@ impl Fit {
             own.clear();
             own.extend_from_slice(new);
         }
+        self.seen.clear();
         room.reuse(std::mem::take(&mut forecast.points), std::mem::take(&mut forecast.upper));
         self.champions = forecast.champions;
         self.changed = forecast.champions_changed;

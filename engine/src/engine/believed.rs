@@ -166,7 +166,7 @@ impl Engine {
         let rules = &self.policy.plan;
         let pool = |(index, pool): (usize, &crate::fleet::Pool)| {
             let members = pool.members.len() as u32;
-            let at = |s| self.demand_at(PoolIndex(index as u32), start + rules.slot.times(s)).max(0.0);
+            let at = |s| self.demand_planned(PoolIndex(index as u32), start + rules.slot.times(s)).max(0.0);
             PlanPool {
                 name: pool.id.to_string(),
                 weight_total: pool.weight_total,

@@ -43,8 +43,10 @@ impl Engine {
         let slots = self.window_slots();
         let is_left = |pool: &PoolIndex| {
             (0..slots).map(|s| self.now + rules.slot.times(s)).any(|at| {
-                let upper = self.forecasting.demand_upper(*pool, at).map(f64::from);
-                upper.zip(self.nowcast_upper(*pool, at)).is_some_and(|(upper, now)| now > upper)
+                let upper = self.forecasting.demand_upper(*pool, at);
+                let planned =
+                    upper.map(|upper| self.forecasting.demand_seen(*pool, at).map_or(upper, |seen| seen.max(upper)));
+                planned.zip(self.nowcast_upper(*pool, at)).is_some_and(|(planned, now)| now > f64::from(planned))
             })
         };
         let due = plan.batches.iter().take_while(|batch| batch.start <= self.now).flat_map(|batch| &batch.devices);

@@ -158,6 +158,14 @@ impl Engine {
         }
     }
 
+    /// What a plan takes the demand of a pool in the slot of `at` to be, in weight units: the bound of the forecast, and no less than its
+    /// history saw at that time of day.
+    pub(super) fn demand_planned(&self, pool: PoolIndex, at: Instant) -> f64 {
+        let demand = self.demand_at(pool, at);
+        let seen = || self.forecasting.demand_seen(pool, at).map_or(demand, f64::from);
+        if self.policy.plan.basis == Basis::Forecast { demand.max(seen()) } else { demand }
+    }
+
     /// Answers devices that ask.
     pub(super) fn take_requests(&mut self, devices: &[DeviceIndex]) {
         let next_slot = self.now.floor_to(self.policy.plan.slot) + self.policy.plan.slot;

@@ -103,6 +103,8 @@ section! {
         basis: Basis,
         /// Quantile of a pool's demand that must be served, 0.5–0.999.
         demand_quantile: f64,
+        /// Nor is less demand counted on than any day of the history saw within so much of the same time of day, 1s to 6h, or "off".
+        demand_seen_within: String,
         /// Utilisation of the weight left in a pool that demand may reach, percent.
         load_limit_percent: f64,
         /// Weight kept free beside that, percent of the pool.

@@ -144,6 +144,7 @@ impl Default for Policy {
                 horizon: hours(24),
                 basis: Basis::Forecast,
                 demand_quantile: 0.9,
+                demand_seen_within: Some(minutes(30)),
                 load_limit_percent: 90.0,
                 pool_reserve_percent: 0.0,
                 pool_members_min: 2,

@@ -126,6 +126,9 @@ pub struct PlanRules {
     pub basis: Basis,
     /// Quantile of a pool's demand that must still be served, 0.5..1 (default 0.90).
     pub demand_quantile: f64,
+    /// A plan counts on no less demand than any season of the history saw within so much of the same time of it, up to 6 h (default
+    /// 30 min); `None` counts on the quantile alone.
+    pub demand_seen_within: Option<Span>,
     /// Utilisation of the weight left in a pool that its demand may reach, percent (default 90).
     pub load_limit_percent: f64,
     /// Weight kept free beside that, percent of the pool (default 0).

@@ -155,6 +155,12 @@ impl Reader<'_> {
                 0.5,
                 0.999,
             )?,
+            demand_seen_within: self.span_or_off(
+                "plan.demand_seen_within",
+                given.demand_seen_within.as_ref(),
+                base.demand_seen_within,
+                Span::from_secs(6 * 3600),
+            )?,
             load_limit_percent: percent(
                 "plan.load_limit_percent",
                 given.load_limit_percent,

@@ -43,6 +43,7 @@ fn plan(plan: &PlanRules) -> PlanFragment {
         horizon: span(plan.horizon),
         basis: Some(plan.basis),
         demand_quantile: Some(plan.demand_quantile),
+        demand_seen_within: span_or_off(plan.demand_seen_within),
         load_limit_percent: Some(plan.load_limit_percent),
         pool_reserve_percent: Some(plan.pool_reserve_percent),
         pool_members_min: Some(plan.pool_members_min.into()),
