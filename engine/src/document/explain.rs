@@ -35,8 +35,8 @@ impl Document {
             let (name, valid) = listed_words(listed);
             error.field = found.map_or_else(|| name.to_owned(), |found| found.path);
             error.value = String::new();
-            let hint = nearest(name, valid.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-            let hint = hint.unwrap_or_default();
+            let hint = nearest(name, valid.iter().copied());
+            let hint = hint.map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
             error.problem = format!("there is no such key{hint} Valid here: {}", valid.join(", "));
         } else if let Some(listed) = message.strip_prefix("unknown variant ") {
             let (name, valid) = listed_words(listed);

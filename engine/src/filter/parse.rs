@@ -183,7 +183,7 @@ impl Parser<'_> {
             (word, None) => {
                 let names = TextAttribute::ALL.map(|(name, _)| name);
                 let all = names.into_iter().chain(["version", "capacity", "true"]);
-                let hint = nearest(word, all).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+                let hint = nearest(word, all).map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
                 Err(self.error(format!(
                     "there is no attribute `{word}`{hint} There are {}, version, capacity",
                     names.join(", ")

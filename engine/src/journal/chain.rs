@@ -94,6 +94,16 @@ impl Default for ChainReader {
     }
 }
 
+/// What is wrong with a line, and in which column: its number among the lines is not what the parser of one line counts.
+fn in_line(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match told.strip_suffix(&place) {
+        Some(problem) => format!("{problem} (column {})", error.column()),
+        None => told,
+    }
+}
+
 impl ChainReader {
     /// The entry of the next line.
     ///
@@ -107,7 +117,7 @@ impl ChainReader {
             return Err(broken(here, "stands after the closing entry".to_owned()));
         }
         let line: Line =
-            serde_json::from_str(text).map_err(|e| broken(here, format!("is not a journal entry: {e}")))?;
+            serde_json::from_str(text).map_err(|e| broken(here, format!("is not a journal entry: {}", in_line(&e))))?;
         if line.prev != self.prev {
             let problem = if self.n == 0 {
                 "the first line must follow nothing; the beginning is missing".to_owned()

@@ -45,7 +45,7 @@ pub fn text(name: &str) -> Option<&'static str> {
 /// An unknown name; the nearest one is named.
 pub fn named(name: &str) -> Result<Policy, InputError> {
     let Some(text) = text(name) else {
-        let hint = nearest(name, names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        let hint = nearest(name, names()).map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
         return Err(InputError {
             source_name: "policy library".to_owned(),
             line: None,

@@ -144,17 +144,12 @@ impl Reader<'_> {
         };
         let count = |path, value: &Option<NumberOrWord>, default| self.count_limit(path, value.as_ref(), default);
         let percent = |path, value, default, min| self.number(path, value, default, min, 100.0);
+        let quantile = |path, value, default, max| self.number(path, value, default, 0.5, max);
         Ok(PlanRules {
             slot,
             horizon,
             basis: given.basis.unwrap_or(base.basis),
-            demand_quantile: self.number(
-                "plan.demand_quantile",
-                given.demand_quantile,
-                base.demand_quantile,
-                0.5,
-                0.999,
-            )?,
+            demand_quantile: quantile("plan.demand_quantile", given.demand_quantile, base.demand_quantile, 0.999)?,
             demand_seen_within: self.span_or_off(
                 "plan.demand_seen_within",
                 given.demand_seen_within.as_ref(),
@@ -217,11 +212,10 @@ impl Reader<'_> {
                 MINUTE,
                 DAY,
             )?,
-            duration_quantile: self.number(
+            duration_quantile: quantile(
                 "plan.duration_quantile",
                 given.duration_quantile,
                 base.duration_quantile,
-                0.5,
                 1.0,
             )?,
         })

@@ -50,8 +50,9 @@ pub fn needed<T>(document: &Document, field: &str, given: Option<T>, example: &s
 /// [`InputError`] where it is missing or none.
 pub fn version(document: &Document, field: &str, given: Option<String>) -> Result<Version, InputError> {
     let text = needed(document, field, given, "version = \"2.4.1\"")?;
-    let read: Result<Version, _> = text.parse();
-    read.map_err(|e| document.error(field, &text, e.to_string()))
+    // A number without quotation marks is the most common slip, and is told by this same sentence.
+    let problem = "must be a version in quotation marks: one to four numbers with dots between, such as \"2.4.1\"";
+    text.parse().map_err(|_| document.error(field, &text, problem))
 }
 
 /// A filter over devices; with none given, all of them.
