@@ -62,7 +62,7 @@ fn stories_show_what_they_are_for() {
     shows("waves", &["wave 3 of 3 opens", "running → finished"]);
     shows("crash-loop", &["(failure-threshold)", "go back, least capacity left first", "rolling_back → rolled_back"]);
     shows("breach", &["the batch is back; the rollout is paused", "paused → running", "running → finished"]);
-    shows("two-rollouts", &["[1] running → finished", "[2] running → finished"]);
+    shows("two-rollouts", &["[0] running → finished", "[1] running → finished"]);
     shows("stepping-stone", &["succeeded on 2.5", "succeeded on 3.0", "running → finished"]);
     shows("night-window", &["running → finished"]);
     shows("incomplete", &["rollback_failed", "(rollback-incomplete)"]);
