@@ -84,7 +84,12 @@ impl Data {
         Ok(data)
     }
 
-    /// Steps that a forecast needs to know, in words, and why so many.
+    /// Steps that a forecast needs to know.
+    pub(crate) fn needed_steps(&self) -> usize {
+        self.context.unwrap_or_else(|| self.seasons.first().map_or(CONTEXT_MIN, |season| (2 * season).max(CONTEXT_MIN)))
+    }
+
+    /// The same in words, and why so many.
     pub(crate) fn needed(&self) -> String {
         match (self.context, self.seasons.first()) {
             (Some(context), _) => format!("the {} of --context", steps_in_words(context)),

@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
             data.needed()
         );
     }
+    data.remarks.extend(beyond_experience(&data, &device));
     if args.json {
         crate::say!(
             "{}",
@@ -98,6 +99,19 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     data.remarks.iter().chain(&finished.notes).for_each(|remark| crate::say!("  {remark}"));
     lines.iter().for_each(|line| table(&data, &finished, line));
     Ok(Outcome::Good)
+}
+
+/// Intervals are made of past errors: says from which lead on there are none.
+fn beyond_experience(data: &Data, device: &str) -> Option<String> {
+    let known = data.entries.iter().filter(|e| e.name == device).map(|e| e.values.len()).max()?;
+    let judged = known.saturating_sub(data.needed_steps());
+    (data.horizon > judged).then(|| {
+        format!(
+            "of the {} known, no forecast made earlier reaches more than {} ahead: intervals further ahead are those of shorter leads, and too narrow",
+            steps_in_words(known),
+            steps_in_words(judged)
+        )
+    })
 }
 
 fn series(data: &Data, finished: &Finished, line: &Line) -> serde_json::Value {

@@ -322,3 +322,16 @@ fn one_device_and_a_constant_one_have_their_forecast() {
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(!told.contains("naive *") && !told.contains("arima *") && !told.contains("selected *"), "{told}");
 }
+
+#[test]
+fn intervals_further_ahead_than_anything_was_ever_judged_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    write_load(dir.path(), "l.csv", 1, 240);
+    let notes = |horizon: &str| {
+        let show = ["forecast", "show", "--data", "l.csv", "--model", "seasonal-naive", "--horizon", horizon, "--json"];
+        json(&show, dir.path())["notes"].to_string()
+    };
+    assert!(!notes("24").contains("further ahead"), "{}", notes("24"));
+    let told = notes("500");
+    assert!(told.contains("of the 240 steps known") && told.contains("more than 192 steps ahead"), "{told}");
+}
