@@ -29,7 +29,7 @@ fn every_bad_field_is_named_with_its_range() {
         ("name = \"os\"", &format!("name = \"{long}\""), "must be 1 to 64 letters"),
         ("name = \"os\"\n", "", "package.toml: field `name`: is missing; write name = \"firmware\""),
         ("name = \"os\"", "naem = \"os\"", "package.toml:1: field `naem`: there is no such key; did you mean `name`?"),
-        ("\"2.0\"", "\"2.x\"", "package.toml:2: field `version`: value `2.x`: `2.x` is no version"),
+        ("\"2.0\"", "\"2.x\"", "package.toml:2: field `version`: value `2.x`: must be a version in quotation marks"),
         (
             "\"2.0\"\n",
             "\"2.0\"\nrequirement = -1\n",
