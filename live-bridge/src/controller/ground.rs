@@ -42,10 +42,10 @@ pub enum StoreSeen {
     InUse,
 }
 
-/// Reads all that [`super::serve`] reads, and starts nothing.
+/// Reads all that [`super::serve()`] reads, and starts nothing.
 ///
 /// # Errors
-/// What [`super::serve`] would say, except for addresses that are taken: another controller may still run there.
+/// What [`super::serve()`] would say, except for addresses that are taken: another controller may still run there.
 pub async fn check(config: &Config, policy: &Policy) -> Result<StoreSeen, StartError> {
     Ground::read(config).await?;
     Ok(look_at_store(&config.store, policy, &config.metric_names)?)

@@ -10,7 +10,7 @@
 //! In reading order: [`driver`] (the loop around the engine, twin of the simulator's), `hearing` and `fold` (words of devices become
 //! inputs), `desk`, `gate` and `board` (people ask, what may start, people look), `store` and `writer` (what outlives it), `recovery`, `outbox` (commands without an
 //! outcome), `registry`, `protocol` (what a device may say), `sessions`, `people`, `otlp` (the services), [`metrics`], [`config`], `ground`
-//! (what is looked at before anything starts), [`serve`].
+//! (what is looked at before anything starts), [`serve()`].
 
 mod board;
 pub mod config;
