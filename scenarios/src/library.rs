@@ -1,7 +1,7 @@
 //! The named worlds.
 
 use crate::Scenario;
-use slacktide_engine::document::{InputError, nearest};
+use slacktide_engine::document::{InputError, hint};
 
 const FILES: [(&str, &str); 25] = [
     ("first-rollout", include_str!("../library/first-rollout.toml")),
@@ -47,7 +47,7 @@ pub fn text(name: &str) -> Option<&'static str> {
 /// An unknown name; the nearest one is named.
 pub fn named(name: &str) -> Result<Scenario, InputError> {
     let Some(text) = text(name) else {
-        let hint = nearest(name, names()).map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
+        let hint = hint(name, names());
         return Err(InputError {
             source_name: "scenario library".to_owned(),
             line: None,

@@ -4,7 +4,7 @@ use crate::simulate::bar;
 use crate::worlds;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use slacktide_engine::document::nearest;
+use slacktide_engine::document::hint;
 use slacktide_engine::envelope::{Observed, Quantity};
 use slacktide_engine::input::DeviceFacts;
 use slacktide_engine::journal::Line;
@@ -48,8 +48,7 @@ pub(super) fn demand(text: &str) -> Result<Demand, String> {
     if all().any(|name| name == demand.measure) {
         return Ok(demand);
     }
-    let near =
-        nearest(&demand.measure, all()).map_or_else(|| ".".to_owned(), |name| format!("; did you mean `{name}`?"));
+    let near = hint(&demand.measure, all());
     Err(format!("there is no measure `{}`{near} There are: {}", demand.measure, all().collect::<Vec<_>>().join(", ")))
 }
 

@@ -1,6 +1,6 @@
 //! From what the TOML reader says to what a person can act on.
 
-use super::{Document, InputError, nearest, shown};
+use super::{Document, InputError, hint, nearest, shown};
 use std::ops::Range;
 
 /// What is wrong, and how to ask what would be right.
@@ -35,8 +35,7 @@ impl Document {
             let (name, valid) = listed_words(listed);
             error.field = found.map_or_else(|| name.to_owned(), |found| found.path);
             error.value = String::new();
-            let hint = nearest(name, valid.iter().copied());
-            let hint = hint.map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
+            let hint = hint(name, valid.iter().copied());
             error.problem = format!("there is no such key{hint} Valid here: {}", valid.join(", "));
         } else if let Some(listed) = message.strip_prefix("unknown variant ") {
             let (name, valid) = listed_words(listed);

@@ -175,6 +175,11 @@ pub fn nearest<'a>(word: &str, choices: impl IntoIterator<Item = &'a str>) -> Op
     scored.filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, choice)| choice)
 }
 
+/// How a sentence on an unknown `word` goes on before all choices are named: with the nearest of them, or with its full stop.
+pub fn hint<'a>(word: &str, choices: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, choices).map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?"))
+}
+
 /// Letters to change, add or drop (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();

@@ -1,7 +1,7 @@
 //! Tokens and a recursive-descent parser whose errors point at the column.
 
 use super::{Comparison, Expr, TextAttribute};
-use crate::document::nearest;
+use crate::document::hint;
 use std::fmt;
 
 /// Longest filter, in characters.
@@ -183,7 +183,7 @@ impl Parser<'_> {
             (word, None) => {
                 let names = TextAttribute::ALL.map(|(name, _)| name);
                 let all = names.into_iter().chain(["version", "capacity", "true"]);
-                let hint = nearest(word, all).map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
+                let hint = hint(word, all);
                 Err(self.error(format!(
                     "there is no attribute `{word}`{hint} There are {}, version, capacity",
                     names.join(", ")

@@ -4,7 +4,7 @@ use super::{
     AttemptRules, Basis, CountLimit, ForecastRules, MonitorRules, PlanRules, Policy, Priority, PriorityFormula,
     RollbackRules, RollbackScope, Scores, Wave, fragment, settled,
 };
-use crate::document::{Document, InputError, nearest};
+use crate::document::{Document, InputError, hint};
 use crate::time::Span;
 use crate::window::Calendar;
 use slacktide_forecast::ModelKind;
@@ -45,7 +45,7 @@ pub fn text(name: &str) -> Option<&'static str> {
 /// An unknown name; the nearest one is named.
 pub fn named(name: &str) -> Result<Policy, InputError> {
     let Some(text) = text(name) else {
-        let hint = nearest(name, names()).map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
+        let hint = hint(name, names());
         return Err(InputError {
             source_name: "policy library".to_owned(),
             line: None,

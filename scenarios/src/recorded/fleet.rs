@@ -114,8 +114,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<(u64, FleetRow)>, ReadError> 
         ));
     }
     if let Some(unknown) = header.iter().find(|h| !COLUMNS.contains(h)) {
-        let hint = slacktide_engine::document::nearest(unknown, COLUMNS)
-            .map_or_else(|| ".".to_owned(), |n| format!("; did you mean `{n}`?"));
+        let hint = slacktide_engine::document::hint(unknown, COLUMNS);
         let problem = format!("there is no such column{hint} Valid here: {}", COLUMNS.join(", "));
         return Err(ReadError::row(path, 1, unknown, problem));
     }
